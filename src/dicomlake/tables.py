@@ -1,0 +1,259 @@
+"""The tables of a lake: Arrow schemas in which every column carries a comment.
+
+Columns that are DICOM attributes have the standard keyword and a type that fits the VR (PS3.5 6.2):
+DA date, DT timestamp in UTC, TM and AS text as sent, IS and US whole numbers, DS FD FL double,
+multi-valued ones lists. Our own columns are snake_case.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pyarrow as pa
+
+from dicomlake.dicom import dictionary
+
+VERSION = 1
+"""Layout of the tables; a lake of another one is refused with a clear message."""
+
+STAMP = pa.timestamp("us", "UTC")
+
+# Constant over a series by the information model, or shown as the most frequent value.
+SERIES_KEYWORDS = """
+PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex PatientAge PatientSize
+PatientWeight
+StudyInstanceUID StudyDate StudyTime StudyID StudyDescription AccessionNumber ReferringPhysicianName
+SeriesInstanceUID Modality SeriesNumber SeriesDate SeriesTime SeriesDescription ProtocolName
+BodyPartExamined Laterality PatientPosition PerformedProcedureStepID
+PerformedProcedureStepDescription RequestedProcedureDescription OperatorsName
+Manufacturer ManufacturerModelName InstitutionName InstitutionalDepartmentName StationName
+DeviceSerialNumber SoftwareVersions
+SOPClassUID ImageType AcquisitionDate AcquisitionTime AcquisitionDateTime ContentDate ContentTime
+InstanceCreationDate SpecificCharacterSet BurnedInAnnotation LossyImageCompression
+PhotometricInterpretation SamplesPerPixel Rows Columns BitsAllocated BitsStored NumberOfFrames
+PixelSpacing ImagerPixelSpacing SliceThickness SpacingBetweenSlices ImageOrientationPatient
+FrameOfReferenceUID
+KVP XRayTubeCurrent ExposureTime Exposure ConvolutionKernel ReconstructionDiameter FilterType
+SpiralPitchFactor ScanOptions CTDIvol
+ContrastBolusAgent ContrastBolusRoute
+MagneticFieldStrength ScanningSequence SequenceVariant SequenceName MRAcquisitionType RepetitionTime
+EchoTime InversionTime FlipAngle EchoTrainLength NumberOfAverages DiffusionBValue ReceiveCoilName
+Radiopharmaceutical Units
+ViewPosition ImageLaterality BodyPartThickness CompressionForce PositionerPrimaryAngle
+DistanceSourceToDetector
+CompletionFlag VerificationFlag
+""".split()
+
+# Numbers that often vary inside a series: also the smallest and the largest of them.
+RANGED = """
+SliceThickness KVP XRayTubeCurrent ExposureTime Exposure CTDIvol RepetitionTime EchoTime
+InversionTime FlipAngle DiffusionBValue CompressionForce BodyPartThickness PositionerPrimaryAngle
+""".split()
+
+UNITS = {
+    "PatientSize": "m", "PatientWeight": "kg", "SliceThickness": "mm",
+    "SpacingBetweenSlices": "mm", "PixelSpacing": "mm, row then column",
+    "ImagerPixelSpacing": "mm, row then column", "KVP": "kV", "XRayTubeCurrent": "mA",
+    "ExposureTime": "ms", "Exposure": "mAs", "ReconstructionDiameter": "mm", "CTDIvol": "mGy",
+    "MagneticFieldStrength": "tesla", "RepetitionTime": "ms", "EchoTime": "ms",
+    "InversionTime": "ms", "FlipAngle": "degree", "DiffusionBValue": "s/mm2",
+    "BodyPartThickness": "mm", "CompressionForce": "N", "PositionerPrimaryAngle": "degree",
+    "DistanceSourceToDetector": "mm",
+}  # fmt: skip
+
+
+def _field(name: str, kind: pa.DataType, comment: str, *, null: bool = True) -> pa.Field:
+    return pa.field(name, kind, null, {"comment": comment})
+
+
+@cache
+def type_of(keyword: str) -> pa.DataType:
+    """Arrow type of the column of a keyword.
+
+    >>> type_of("StudyDate"), type_of("PixelSpacing")
+    (DataType(date32[day]), ListType(list<element: double>))
+    """
+    known = dictionary.attribute(keyword)
+    scalar = {
+        "DA": pa.date32(),
+        "DT": STAMP,
+        "DS": pa.float64(),
+        "FD": pa.float64(),
+        "FL": pa.float64(),
+        "IS": pa.int64(),
+        "US": pa.int64(),
+        "UL": pa.int64(),
+        "SS": pa.int64(),
+    }.get(known.vr, pa.string())
+    several = known.vm not in ("1", "1-n", "0-1") or keyword in _LISTS
+    return pa.list_(pa.field("element", scalar)) if several else scalar
+
+
+_LISTS = frozenset(["SoftwareVersions", "ConvolutionKernel", "FilterType", "SpecificCharacterSet"])
+_LISTS |= frozenset(["ScanningSequence", "SequenceVariant", "ScanOptions", "OperatorsName"])
+
+
+def _attribute(keyword: str) -> pa.Field:
+    known = dictionary.attribute(keyword)
+    unit = f", {UNITS[keyword]}" if keyword in UNITS else ""
+    return _field(keyword, type_of(keyword), f"{known.name} {known.tag}, {known.vr}{unit}")
+
+
+def _ranged(keyword: str) -> list[pa.Field]:
+    unit = UNITS[keyword]
+    return [
+        _field(f"{keyword}_min", pa.float64(), f"smallest {keyword} of the instances, {unit}"),
+        _field(f"{keyword}_max", pa.float64(), f"largest {keyword} of the instances, {unit}"),
+    ]
+
+
+_ID = _field("series_id", pa.int64(), "this version of the series; a new one gets the next number")
+
+SERIES = pa.schema(
+    [
+        _ID,
+        _field("patient_key", pa.int64(), "number of the patient: of issuer and PatientID, or of "
+               "the study where PatientID is missing"),
+        _field("study_key", pa.int64(), "number of the study: of StudyInstanceUID"),
+        _field("source", pa.string(), "where its objects came from, as named when indexing"),
+        _field("complete", pa.string(), "all: every instance found was read; first: only one"),
+        _field("instances", pa.int64(), "SOP instances of this series in the lake"),
+        _field("indexed", STAMP, "when this version was made"),
+        _field("run_id", pa.string(), "the run that made it"),
+        _field("varying", pa.list_(pa.field("element", pa.string())), "keywords among the columns "
+               "that do not have the same value in every instance; the column shows the most "
+               "frequent value, then the smallest"),
+        *map(_attribute, SERIES_KEYWORDS),
+        *[field for keyword in RANGED for field in _ranged(keyword)],
+    ],
+    {"comment": "one row per current version of a series; what is not here is not in the lake"},
+)  # fmt: skip
+
+_PROBLEM = pa.struct(
+    [pa.field("path", pa.string()), pa.field("vr", pa.string()), pa.field("problem", pa.string())]
+)
+
+INSTANCES = pa.schema(
+    [
+        _ID,
+        *map(_attribute, ["SOPInstanceUID", "SOPClassUID", "InstanceNumber", "TransferSyntaxUID"]),
+        *map(_attribute, ["Rows", "Columns", "NumberOfFrames"]),
+        _field("uri", pa.string(), "where the object is: file:///..., zip://member::file:///..."),
+        _field("offset", pa.int64(), "bytes from the start of the uri to the object"),
+        _field("size", pa.int64(), "bytes of the object"),
+        _field("modified", STAMP, "when the file was last changed"),
+        _field("problems", pa.list_(pa.field("element", _PROBLEM)), "what the object does against "
+               "the Standard: path of the attribute (empty: the object), VR, problem in words"),
+        _field("header", pa.string(), "the complete header as DICOM JSON (PS3.18 Annex F); bulk "
+               "data are left out with ?offset=&length= in their BulkDataURI"),
+    ],
+    {"comment": "one row per SOP instance; rows whose series_id is not in series are not current"},
+)  # fmt: skip
+
+ELEMENTS = pa.schema(
+    [
+        _ID,
+        _field("path", pa.string(), "attribute: keywords joined by dots through sequences, "
+               '(gggg,"CREATOR",ee) for private ones'),
+        _field("vr", pa.string(), "value representation"),
+        _field("position", pa.int32(), "which value of a multi-valued attribute, from 1; for "
+               "sequences of codes which item; null: empty, a sequence, or over 32 values"),
+        _field("text", pa.string(), "value as sent, without padding; null for binary numbers"),
+        _field("number", pa.float64(), "value as a number: TM seconds since midnight, AS days, SQ "
+               "items, binary VRs bytes; the smallest where folded"),
+        _field("number_max", pa.float64(), "the largest number where folded, else null"),
+        _field("moment", STAMP, "value of DA or DT in UTC; the earliest where folded"),
+        _field("moment_max", STAMP, "the latest moment where folded, else null"),
+        _field("code_value", pa.string(), "Code Value of an item of a code sequence"),
+        _field("code_scheme", pa.string(), "Coding Scheme Designator"),
+        _field("code_meaning", pa.string(), "Code Meaning"),
+        _field("instances", pa.int64(), "instances that have this value; where folded, values "
+               "counted once per instance"),
+        _field("folded", pa.bool_(), "true: one row for many values (numbers and dates with their "
+               "range); ask instances.header for the single ones"),
+    ],
+    {"comment": "one row per attribute path and value of a series, public and private, any depth"},
+)  # fmt: skip
+
+RUNS = pa.schema(
+    [
+        _field("run_id", pa.string(), "name of the run, sortable by time"),
+        _field("kind", pa.string(), "index, compact, ..."),
+        _field("state", pa.string(), "running, finished, interrupted or failed"),
+        _field("started", STAMP, "when it began"),
+        _field("ended", STAMP, "when it ended"),
+        _field("version", pa.string(), "version of dicomlake"),
+        _field("what", pa.string(), "its arguments, as JSON"),
+        _field(
+            "counts", pa.string(), "what it did, as JSON: files, objects, series, failures, ..."
+        ),
+    ],
+    {"comment": "one row per job run"},
+)
+
+FAILURES = pa.schema(
+    [
+        _field("run_id", pa.string(), "the run that met it"),
+        _field("uri", pa.string(), "what could not be read"),
+        _field("size", pa.int64(), "its bytes"),
+        _field("modified", STAMP, "when the file was last changed"),
+        _field("stage", pa.string(), "open, read or store"),
+        _field("reason", pa.string(), "why, in words and without patient data"),
+        _field("met", STAMP, "when"),
+    ],
+    {"comment": "one row per object that could not be read; gone once it has been"},
+)
+
+FILES = pa.schema(
+    [
+        _field("run_id", pa.string(), "the run that met it"),
+        _field("uri", pa.string(), "the file"),
+        _field("size", pa.int64(), "its bytes"),
+        _field("modified", STAMP, "when the file was last changed"),
+        _field("state", pa.string(), "not DICOM, DICOMDIR, duplicate, archive or vanished"),
+    ],
+    {"comment": "files without an object of their own, so that they are not read again"},
+)
+
+VOCABULARY = pa.schema(
+    [
+        _field("path", pa.string(), "attribute path, as in elements"),
+        _field("parent", pa.string(), "path of the sequence around it, or empty"),
+        _field("vr", pa.string(), "value representation, the most frequent one"),
+        _field("tag", pa.string(), "tag; private ones with xx for the block"),
+        _field("name", pa.string(), "what PS3.6 or a private dictionary calls it"),
+        _field("patients", pa.int64(), "patients that have it with a value"),
+        _field("studies", pa.int64(), "studies that have it with a value"),
+        _field("series", pa.int64(), "series that have it with a value"),
+        _field("empty", pa.int64(), "series that have it only without a value"),
+        _field("distinct", pa.int64(), "different values seen, folded ones not counted"),
+        _field("lowest", pa.float64(), "smallest number"),
+        _field("highest", pa.float64(), "largest number"),
+        _field("first", STAMP, "earliest moment"),
+        _field("last", STAMP, "latest moment"),
+        _field("histogram", pa.list_(pa.field("element", pa.int64())), "series per bin: equal bins "
+               "from lowest to highest, or from first to last"),
+        _field("top", pa.list_(pa.field("element", pa.struct([
+            pa.field("value", pa.string()), pa.field("meaning", pa.string()),
+            pa.field("series", pa.int64()), pa.field("patients", pa.int64())]))),
+            "most frequent values"),
+    ],
+    {"comment": "one row per attribute path that occurs: what can be asked"},
+)  # fmt: skip
+
+ALL = {
+    "series": SERIES,
+    "instances": INSTANCES,
+    "elements": ELEMENTS,
+    "runs": RUNS,
+    "failures": FAILURES,
+    "files": FILES,
+    "vocabulary": VOCABULARY,
+}
+"""Every table by name, in the order in which `describe` shows them."""
+
+
+def comment_of(field: pa.Field | pa.Schema) -> str:
+    """The comment of a column or a table."""
+    found = (field.metadata or {}).get(b"comment", b"")
+    return str(found.decode())
