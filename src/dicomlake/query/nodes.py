@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dicomlake.dicom.dictionary import WORD, Attribute, attribute, segments
 from dicomlake.errors import UsageError, WrongType
-from dicomlake.query.values import Value, checker, named, number, rank, short, text, wrong
+from dicomlake.query.values import Value, checker, named, number, plain, rank, short, text, wrong
 from dicomlake.terms import Code
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ SAME_LEVELS = ("item", "segment", "instance", "series", "study")
 RELATIONS = ("before", "after", "within")
 MAX_DEPTH = 200
 """Levels that conditions may nest, in every form of a query."""
+MAX_PATH = 2000  # characters; the deepest paths of the Standard have a few hundred
 
 
 class Node:
@@ -115,6 +116,8 @@ def known(path: object) -> Attribute:
     """
     if not isinstance(path, str):
         raise UsageError(f"{short(path)} is not an attribute path. Write it as text: 'Modality'.")
+    if len(path) > MAX_PATH:
+        raise UsageError(f"{short(path)} is no attribute path: it has {len(path)} characters.")
     about = attribute(path)
     if "." in path:
         for outer in segments(path)[:-1]:
@@ -208,12 +211,12 @@ class Between(Node):
             swapped = rank(low) > rank(high)  # type: ignore[operator]
         except TypeError:
             raise WrongType(
-                f"{named(about)} between {short(low)} and {short(high)}: these have no order."
+                f"{named(about)} between {plain(low)} and {plain(high)}: these have no order."
                 " Give two of one type, both with an offset from UTC or both without."
             ) from None
         if swapped:
             raise UsageError(
-                f"{about.path} between {short(low)} and {short(high)} holds nothing. Write the"
+                f"{about.path} between {plain(low)} and {plain(high)} holds nothing. Write the"
                 " lower value first."
             )
         _set(self, path=about.path, low=low, high=high)

@@ -60,6 +60,7 @@ CODE_PART = re.compile(rf"{STRING}|([\w.-]+)", re.ASCII)
 PLAIN_CODE = re.compile(r"[\w.-]+", re.ASCII)
 MEANING = re.compile(r"\|([^|]*(?:\|\|[^|]*)*)\|")
 SYMBOL = re.compile(r"<=|>=|!=|<>|==|=|<|>|~")
+UNQUOTED = re.compile(r"[^\s()'\",|]+")
 FOUND = re.compile(r"[\w.@-]+|[&|=<>!~]+|\S", re.ASCII)
 
 ASKED = ("exists", "missing", "contains", "like", "between", "in", "within")
@@ -289,9 +290,8 @@ class _Reader:
         meant = INSTEAD.get(m[0].lower(), "") if m else ""
         if m and not meant:
             meant = " or ".join(get_close_matches(m[0].lower(), words, n=1, cutoff=0.6))
-        return self.wrong(
-            f"Expected {what}, not {got}.{f' Did you mean {meant}?' if meant else ''}"
-        )
+        hint = f" Did you mean {meant}?" if meant else ""
+        return self.wrong(f"Expected {what}, not {got}.{hint}")
 
     # Conditions.
 
@@ -325,17 +325,17 @@ class _Reader:
         return node
 
     def call(self) -> str:
-        start, word = self.at, self.take(*CALLS)
-        if word and not self.mark("("):
-            raise self.expected(f"'(' after {word}")
-        return word if word else self.no_call(start)
-
-    def no_call(self, start: int) -> str:
-        """Nothing, or the error for a word that stands where only `not` or a call can."""
+        if word := self.take(*CALLS):
+            self.need("(", word)
+            return word
         m = WORD.match(self.text, self.skip())
-        if not m or is_keyword(m[0]):
-            return ""
-        follows = self.text[SPACE.match(self.text, m.end()).end() :][:1]  # type: ignore[union-attr]
+        if m and not is_keyword(m[0]):
+            self.no_attribute(m)
+        return ""
+
+    def no_attribute(self, m: re.Match[str]) -> None:
+        """Raise for a word that is rather a misspelt or misplaced keyword than an attribute."""
+        follows = self.text[m.end() : m.end() + 40].lstrip()[:1]
         if follows == "(" and m[0].lower() in ASKED:
             raise self.wrong(f"Write the attribute first: PatientName {m[0].lower()}.")
         slip = get_close_matches(m[0].lower(), ("not",), n=1) and follows.isalpha()
@@ -343,7 +343,6 @@ class _Reader:
             raise self.expected("a condition or one of same, related, all, any", "not", *CALLS)
         if m[0].lower() in ("and", "or", *ASKED):
             raise self.expected("a condition, such as Modality = 'MR'")
-        return ""
 
     def condition(self) -> Node:
         segments, end = match_path(self.text, self.skip())
@@ -356,7 +355,7 @@ class _Reader:
                 return self.compare(about, m[0])
             self.at = m.start()
         turned = self.take("not")
-        word = self.take(*ASKED[2:]) if turned else self.take(*ASKED)
+        word = self.take(*ASKED)
         if not word:
             raise self.expected(
                 f"= != < <= > >= {' '.join(ASKED)} after {about.path}", *ASKED, "not"
@@ -405,7 +404,7 @@ class _Reader:
             raise self.expected("a code, such as SCT:77477000")
         self.need(":", f"the scheme {_unquoted(scheme)}")
         if not (value := self.next(CODE_PART)):
-            raise self.expected("the value of the code; put it in quotes if it is not plain")
+            raise self.expected("the value of the code, in quotes if it is not plain")
         m = self.next(MEANING)
         meaning = m[1].replace("||", "|") if m else ""
         return Within(about.path, Code(_unquoted(value), _unquoted(scheme), meaning))
@@ -428,7 +427,9 @@ class _Reader:
                 break
         if not self.mark(")"):
             raise self.expected("',' or ')'")
-        return _one(Or, [*([OneOf(about.path, tuple(whole))] if whole else []), *parts])
+        if whole:
+            parts.insert(0, OneOf(about.path, tuple(whole)))
+        return _one(Or, parts)
 
     def listed(self, name: str) -> tuple[str, ...]:
         if self.read_list is None:
@@ -475,10 +476,9 @@ class _Reader:
 
     def unquoted(self, about: Attribute, at: int) -> QuerySyntax:
         self.at = at
-        m = FOUND.match(self.text, at)
-        if m and m[0] in "'\"":
-            return self.wrong(f"The text that begins here has no closing {m[0]}.")
-        if m and (m[0][0].isalnum() or m[0][0] in "_-+."):
+        if self.text.startswith(("'", '"'), at):
+            return self.wrong(f"The text that begins here has no closing {self.text[at]}.")
+        if m := UNQUOTED.match(self.text, at):
             return self.wrong(f"Put text in quotes: {_quoted(m[0])}.")
         return self.expected(f"a value for {about.path}")
 
@@ -526,9 +526,7 @@ class _Reader:
         found = number(m[3]) if m and m[3] else None
         if found is None:
             self.at = m.start() if m else self.at
-            raise self.expected(
-                "a number of days, such as 30 days, 10 to 30 days or at least 10 days"
-            )
+            raise self.expected("days, such as 30 days, 10 to 30 days or at least 10 days")
         return found
 
     def all(self, depth: int) -> Node:

@@ -107,7 +107,8 @@ def number(value: object) -> int | float | None:
 def _written_number(written: str) -> int | float | None:
     if not NUMBER.fullmatch(written):
         return None
-    return number(int(written)) if WHOLE.fullmatch(written[:400]) else _finite(written)
+    whole = WHOLE.fullmatch(written) and len(written) < 400
+    return number(int(written)) if whole else _finite(written)
 
 
 def _finite(value: numbers.Real | Decimal | int | str) -> float | None:
@@ -188,8 +189,11 @@ def age(value: object) -> Age | None:
     """
     if isinstance(value, Age):
         return value
-    if isinstance(value, numbers.Integral) and type(value) is not bool:
-        return Age(int(value), "Y") if 0 <= value <= 999 else None
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, numbers.Integral):
+        years = int(value)
+        return Age(years, "Y") if 0 <= years <= 999 else None
     m = AGE.fullmatch(value) if isinstance(value, str) else None
     return Age(int(m[1]), m[2] or "Y") if m else None
 
@@ -254,7 +258,7 @@ def wrong(about: Attribute, value: object) -> WrongType:
     >>> str(wrong(attribute("MagneticFieldStrength"), "abc"))
     "MagneticFieldStrength (DS) holds numbers, such as 3 or 1.5; 'abc' is none."
     """
-    hint = f" Ask `{about.path} missing` for no value." if value in ("", None) else ""
+    hint = f" Ask `{about.path} missing` for no value." if value is None or value == "" else ""
     return WrongType(f"{named(about)} holds {_HOLDS[about.kind]}; {short(value)} is none.{hint}")
 
 
@@ -275,7 +279,7 @@ def checker(about: Attribute) -> Callable[[object], Value]:
         )
     if about.kind == "binary":
         raise UsageError(
-            f"{named(about)} holds bulk data. Ask only whether it exists or is missing."
+            f"{named(about)} holds bulk data. Only exists and missing can be asked of it."
         )
     read = _READ[about.kind]
 
