@@ -225,7 +225,7 @@ def test_offsets_are_kept_as_fixed_ones():
         (
             lambda: Between("(0019,1010)", "a", 3),
             WrongType,
-            "(0019,1010) (VR unknown) between a and 3: these have no order. Give two of one type,"
+            "(0019,1010) (VR unknown) between 'a' and 3: these have no order. Give two of one type,"
             " both with an offset from UTC or both without.",
         ),
         (

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dicomlake.dicom.dictionary import WORD, Attribute, attribute, segments
 from dicomlake.errors import UsageError, WrongType
-from dicomlake.query.values import Value, checker, named, number, plain, rank, short, text, wrong
+from dicomlake.query.values import Value, checker, named, number, rank, short, shown, text, wrong
 from dicomlake.terms import Code
 
 if TYPE_CHECKING:
@@ -211,12 +211,12 @@ class Between(Node):
             swapped = rank(low) > rank(high)  # type: ignore[operator]
         except TypeError:
             raise WrongType(
-                f"{named(about)} between {plain(low)} and {plain(high)}: these have no order."
+                f"{named(about)} between {shown(low)} and {shown(high)}: these have no order."
                 " Give two of one type, both with an offset from UTC or both without."
             ) from None
         if swapped:
             raise UsageError(
-                f"{about.path} between {plain(low)} and {plain(high)} holds nothing. Write the"
+                f"{about.path} between {shown(low)} and {shown(high)} holds nothing. Write the"
                 " lower value first."
             )
         _set(self, path=about.path, low=low, high=high)

@@ -275,8 +275,8 @@ class _Reader:
 
     # What went wrong, and where.
 
-    def wrong(self, message: str, at: int | None = None) -> QuerySyntax:
-        at = self.skip() if at is None else at
+    def wrong(self, message: str) -> QuerySyntax:
+        at = self.skip()
         first = self.text.rfind("\n", 0, at) + 1
         end = self.text.find("\n", at)
         left, right = max(first, at - 60), min(end if end >= 0 else len(self.text), at + 20)
@@ -374,12 +374,9 @@ class _Reader:
         below, above = Compare(about.path, "<", low), Compare(about.path, ">", high)
         if op == "!=":
             return Or((below, above))
-        return {
-            "<": below,
-            ">": above,
-            "<=": Compare(about.path, "<=", high),
-            ">=": Compare(about.path, ">=", low),
-        }[op]
+        if op in ("<", ">"):
+            return below if op == "<" else above
+        return Compare(about.path, op, high if op == "<=" else low)
 
     def exists(self, about: Attribute) -> Node:
         return Exists(about.path)
@@ -388,10 +385,10 @@ class _Reader:
         return Missing(about.path)
 
     def contains(self, about: Attribute) -> Node:
-        return Contains(about.path, self.string(about, "contains"))
+        return Contains(about.path, self.string(about))
 
     def like(self, about: Attribute) -> Node:
-        return Like(about.path, self.string(about, "like"))
+        return Like(about.path, self.string(about))
 
     def between(self, about: Attribute) -> Node:
         low, _ = self.span(about)
@@ -415,10 +412,8 @@ class _Reader:
         self.need("(", f"{about.path} in")
         whole: list[Value] = []
         parts: list[Node] = []
-        dated = about.kind in ("date", "datetime")
-        checker(about)
         while True:
-            low, high = self.span(about) if dated else (value := self.literal(about), value)
+            low, high = self.span(about)
             if low == high:
                 whole.append(low)
             else:
@@ -444,41 +439,36 @@ class _Reader:
     # Values.
 
     def span(self, about: Attribute) -> tuple[Value, Value]:
-        if about.kind in ("text", "unknown"):
-            value = self.literal(about)
-            return value, value
-        checker(about)
-        return span(about, self.written(about))
-
-    def literal(self, about: Attribute) -> Value:
+        """First and last value that what is written next stands for."""
+        check = checker(about)
         if about.kind not in ("text", "unknown"):
-            return checker(about)(self.written(about))
-        m = self.next(LITERAL)
-        if m and m[3] is None:
-            return checker(about)(_unquoted(m))
-        found = number(m[3]) if m and about.kind == "unknown" else None
-        if found is not None:
-            return found
-        raise self.unquoted(about, m.start() if m else self.at)
+            return span(about, self.written(about))
+        m = LITERAL.match(self.text, self.skip())
+        found = number(m[3]) if m and m[3] and about.kind == "unknown" else None
+        if m and found is not None:
+            self.at = m.end()
+            return found, found
+        value = check(self.string(about))
+        return value, value
 
     def written(self, about: Attribute) -> str:
         if m := self.next(LITERAL):
             return _unquoted(m)
         if m := self.next(WORD):
-            return str(checker(about)(m[0]))
-        raise self.unquoted(about, self.at)
+            return m[0]
+        raise self.unquoted(about)
 
-    def string(self, about: Attribute, word: str) -> str:
-        m = self.next(LITERAL)
-        if m and m[3] is None:
-            return _unquoted(m)
-        raise self.unquoted(about, m.start() if m else self.at)
+    def string(self, about: Attribute) -> str:
+        m = LITERAL.match(self.text, self.skip())
+        if not m or m[3] is not None:
+            raise self.unquoted(about)
+        self.at = m.end()
+        return _unquoted(m)
 
-    def unquoted(self, about: Attribute, at: int) -> QuerySyntax:
-        self.at = at
-        if self.text.startswith(("'", '"'), at):
-            return self.wrong(f"The text that begins here has no closing {self.text[at]}.")
-        if m := UNQUOTED.match(self.text, at):
+    def unquoted(self, about: Attribute) -> QuerySyntax:
+        if self.text.startswith(("'", '"'), self.at):
+            return self.wrong(f"The text that begins here has no closing {self.text[self.at]}.")
+        if m := UNQUOTED.match(self.text, self.at):
             return self.wrong(f"Put text in quotes: {_quoted(m[0])}.")
         return self.expected(f"a value for {about.path}")
 

@@ -251,6 +251,15 @@ def short(value: object) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
+def shown(value: Value) -> str:
+    """A checked value as a message shows it: as people write it, cut when it is long.
+
+    >>> shown(dt.date(2024, 1, 31)), shown("MR")
+    ('2024-01-31', "'MR'")
+    """
+    return short(value) if isinstance(value, str) else str(plain(value))
+
+
 def wrong(about: Attribute, value: object) -> WrongType:
     """The error for a value that the attribute cannot have.
 
