@@ -6,7 +6,7 @@ import pickle
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from dicomlake.errors import UsageError
 from dicomlake.query import (
@@ -29,6 +29,7 @@ from dicomlake.query import (
 
 from .strategies import nodes, queries
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MR, BOLUS = Compare("Modality", "=", "MR"), Exists("ContrastBolusAgent")
 
 
@@ -37,22 +38,26 @@ def same_types(first, second):
     return first == second and repr(first) == repr(second)
 
 
+@unhurried
 @given(nodes)
 def test_text_keeps_every_node(node):
     assert same_types(parse(render(node)), node)
 
 
+@unhurried
 @given(nodes)
 def test_json_keeps_every_node(node):
     assert same_types(from_json(json.loads(json.dumps(to_json(node)))), node)
 
 
+@unhurried
 @given(queries)
 def test_both_keep_every_query(query):
     assert same_types(parse_query(render(query)), query)
     assert same_types(from_json(json.loads(json.dumps(to_json(query)))), query)
 
 
+@unhurried
 @given(nodes)
 def test_trees_are_values(node):
     assert hash(pickle.loads(pickle.dumps(node))) == hash(node)
