@@ -43,7 +43,9 @@ class Object:
 class Source(Protocol):
     """Where objects come from; small enough to be sent to another process."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What `series.source` says of its objects."""
 
     def find(self) -> Iterator[Found]:
         """Everything that may hold objects, in any order."""

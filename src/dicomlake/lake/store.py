@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,12 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from dicomlake import tables
 from dicomlake.errors import LakeError
 
 MARK = "dicomlake.json"
+LARGEST_FILE = 512 * 1024 * 1024
+"""Bytes of Arrow memory that one file of a table is written from."""
 CHILDREN = ("instances", "elements")
 """Tables whose rows count only while `series` holds their series_id."""
 
@@ -189,7 +192,7 @@ class Store:
         return highest + 1
 
     def write(self, name: str, table: pa.Table) -> str | None:
-        """Write rows as a file of a table that is not part of it yet; its name, or None if empty."""
+        """Name of a new file of a table that is not part of it yet; None when there are no rows."""
         if not table.num_rows:
             return None
         file = f"part-{uuid.uuid4().hex}.parquet"
@@ -198,7 +201,7 @@ class Store:
 
     def add(self, name: str, files: Iterable[str], **metadata: str) -> None:
         """Make written files part of a table, in one commit."""
-        actions = [_add_action(self.path / name, file) for file in files]
+        actions: list[Any] = [_add_action(self.path / name, file) for file in files]
         if actions:
             self.table(name).create_write_transaction(
                 actions,
@@ -231,6 +234,71 @@ class Store:
     def overwrite(self, name: str, rows: pa.Table) -> None:
         """All rows of a table give way to `rows`."""
         self._write_delta(name, rows, mode="overwrite")
+
+    def compact(self, name: str, *, largest: int | None = None) -> int:
+        """Rewrite a table's files in the order that questions want, without rows nobody can see.
+
+        `largest`: leave files of more bytes alone. Returns how many files gave way. The rows that
+        can be seen stay the same; older versions can be read until `vacuum`.
+        """
+        actions = pa.table(self.table(name).get_add_actions(flatten=True))
+        sizes = dict(
+            zip(
+                actions.column("path").to_pylist(),
+                actions.column("size_bytes").to_pylist(),
+                strict=True,
+            )
+        )
+        picked = [p for p, size in sizes.items() if largest is None or size <= largest]
+        if not picked:
+            return 0
+        folder = self.path / name
+        written = self._rewritten(name, [str(folder / p) for p in picked])
+        adds: list[Any] = [_add_action(folder, file) for file in written]
+        removes = [_remove_action(p, sizes[p]) for p in picked]
+        self.table(name).create_write_transaction(
+            adds + removes,
+            "append",
+            self.table(name).schema(),
+            commit_properties=self._properties(name, {}),
+        )
+        self.table(name).update_incremental()
+        return len(picked)
+
+    def _rewritten(self, name: str, paths: list[str]) -> list[str]:
+        """New files with the visible rows of some files, sorted; their names."""
+        order = {
+            "elements": "path, text, number, series_id",
+            "instances": "series_id, InstanceNumber, SOPInstanceUID",
+            "series": "Modality, BodyPartExamined, StudyDate, series_id",
+        }.get(name, "run_id")
+        work = self.path / "_work"
+        work.mkdir(exist_ok=True)
+        with connect() as db:
+            db.execute(f"set temp_directory = '{str(work).replace(chr(39), chr(39) * 2)}'")
+            db.execute("set memory_limit = '2GB'")
+            view(db, "series", self.paths("series"))
+            view(db, "old", paths)
+            current = "where series_id in (select series_id from series)"
+            where = current if name in CHILDREN else ""
+            reader = db.sql(f"select * from old {where} order by {order}").to_arrow_reader(100_000)
+            return self._write_stream(name, reader)
+
+    def _write_stream(self, name: str, reader: pa.RecordBatchReader) -> list[str]:
+        """Files of at most a few million rows or some hundred megabytes from a stream of rows."""
+        files: list[str] = []
+        held: list[pa.Table] = []
+        size = 0
+        for batch in reader:
+            table = pa.Table.from_batches([batch]).cast(tables.ALL[name])
+            held.append(table)
+            size += table.nbytes
+            if size > LARGEST_FILE:
+                files += [f for f in [self.write(name, pa.concat_tables(held))] if f]
+                held, size = [], 0
+        if held:
+            files += [f for f in [self.write(name, pa.concat_tables(held))] if f]
+        return files
 
     def commit_series(self, rows: pa.Table, replaced: Iterable[str], run_id: str) -> None:
         """The commit point: new rows of `series`, those of replaced SeriesInstanceUIDs gone.
@@ -284,19 +352,18 @@ class Store:
         self.table(name).update_incremental()
 
 
-def connect() -> duckdb.DuckDBPyConnection:
+def connect(file: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection that never reaches outside and counts time in UTC."""
     db = duckdb.connect(
-        ":memory:",
+        str(file or ":memory:"),
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
             "preserve_insertion_order": "false",
-            "parquet_metadata_cache": "true",
         },
     )
-    db.execute("set timezone = 'UTC'")
+    db.execute("set timezone = 'UTC'; set parquet_metadata_cache = true")
     return db
 
 
@@ -321,6 +388,13 @@ def write_parquet(path: Path, name: str, table: pa.Table) -> None:
         use_dictionary=[c for c in table.column_names if c not in plain],
     )
     os.replace(part, path)
+
+
+def _remove_action(path: str, size: int) -> RemoveAction:
+    """A file that gave way to others with the same visible rows."""
+    return RemoveAction(
+        path, data_change=False, deletion_timestamp=int(time.time() * 1000), size=size
+    )
 
 
 def _add_action(folder: Path, file: str) -> AddAction:

@@ -159,7 +159,7 @@ def _tarred(uri: str, path: str) -> Iterator[Object]:
             if stream is not None:
                 offset = member.offset_data if plain else 0
                 yield Object(inside, offset, member.size, _forward(stream))
-            archive.members = []  # or a large archive fills the memory
+            archive.members.clear()  # type: ignore[attr-defined]  # or a large one fills the memory
 
 
 def _forward(stream: IO[bytes]) -> _Forward:
