@@ -134,14 +134,14 @@ class Store:
         """A DuckDB connection with the tables as views; `current` hides rows nobody can see."""
         with connect() as db:
             for name in tables.ALL:
-                view(db, name, self.paths(name))
-            if current:
-                for name in CHILDREN:
-                    db.execute(f"alter view {name} rename to all_{name}")
+                if name in CHILDREN and current:
+                    view(db, f"all_{name}", self.paths(name), tables.ALL[name])
                     db.execute(
-                        f"create view {name} as select * from all_{name} "
+                        f"create temp view {name} as select * from all_{name} "
                         "where series_id in (select series_id from series)"
                     )
+                else:
+                    view(db, name, self.paths(name))
             yield db
 
     def _versions_at(self, version: int) -> dict[str, int]:
@@ -278,7 +278,7 @@ class Store:
             db.execute(f"set temp_directory = '{str(work).replace(chr(39), chr(39) * 2)}'")
             db.execute("set memory_limit = '2GB'")
             view(db, "series", self.paths("series"))
-            view(db, "old", paths)
+            view(db, "old", paths, tables.ALL[name])
             current = "where series_id in (select series_id from series)"
             where = current if name in CHILDREN else ""
             reader = db.sql(f"select * from old {where} order by {order}").to_arrow_reader(100_000)
@@ -367,13 +367,15 @@ def connect(file: Path | None = None) -> duckdb.DuckDBPyConnection:
     return db
 
 
-def view(db: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
+def view(
+    db: duckdb.DuckDBPyConnection, name: str, paths: list[str], schema: pa.Schema | None = None
+) -> None:
     """Make a view over Parquet files; one without rows where there are none."""
     if paths:
         listed = ", ".join("'" + p.replace("'", "''") + "'" for p in paths)
         db.execute(f"create or replace view {name} as select * from read_parquet([{listed}])")
     else:
-        db.register(name, tables.ALL[name].empty_table())
+        db.register(name, (schema or tables.ALL[name]).empty_table())
 
 
 def write_parquet(path: Path, name: str, table: pa.Table) -> None:
