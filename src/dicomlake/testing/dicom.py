@@ -429,7 +429,7 @@ class Stencil:
             tag, vr, creator = _key(name)
             if creator:
                 tag |= encoder.block_of(common, tag >> 16, creator) << 8
-            plan.append((tag, "OW" if len(vr) > 2 else vr, at))
+            plan.append((tag, vr, at))
         plan.sort()
         varies = {tag for tag, _, _ in plan}
         head = {t: d for t, d in common.items() if t < 0x00030000}
@@ -457,6 +457,10 @@ class Stencil:
         for before, tag, vr, at in self._steps:
             parts.append(before)
             value = values[at]
+            if type(value) is tuple:
+                vr, value = value
+            if len(vr) > 2:
+                vr = _choose(vr, tag, value, False)
             if value is not ...:
                 parts.append(element(tag, vr, value))
         parts.append(self._rest)
@@ -551,7 +555,8 @@ def _key(key: str) -> tuple[int, str, str]:
 def _choose(vr: str, tag: int, value: Value, signed: bool) -> str:
     """The VR among those that PS3.6 allows."""
     if "OB" in vr:
-        return "OB" if isinstance(value, Fragments) else "OW"
+        small = isinstance(value, np.ndarray) and value.dtype.itemsize == 1
+        return "OB" if small or isinstance(value, Fragments) else "OW"
     if "US" in vr:
         return "SS" if signed and "SS" in vr else "US"
     return vr[:2]

@@ -1,0 +1,309 @@
+"""What the made-up hospital says of itself, counted again by pydicom."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import warnings
+import zipfile
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pydicom
+import pytest
+from pydicom.uid import ImplicitVRLittleEndian
+
+from dicomlake.testing.hospital import Summary, objects, summary, write
+from dicomlake.testing.hospital.archive import files_of
+from dicomlake.testing.hospital.study import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATIENTS = 25
+
+
+def unpacked(path: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """A file, or the files inside an archive."""
+    if path.endswith(".zip"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield f"{path}/{name}", archive.read(name)
+    elif path.endswith(".tar"):
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive.getmembers():
+                inside = archive.extractfile(member)
+                assert inside is not None
+                yield f"{path}/{member.name}", inside.read()
+    else:
+        yield path, data
+
+
+def looks_like_dicom(data: bytes) -> bool:
+    return data[128:132] == b"DICM" or data[:4] == b"\x02\x00\x00\x00"
+
+
+def dicom(data: bytes) -> pydicom.Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds = pydicom.dcmread(io.BytesIO(data), force=True)
+        ds.decode()
+    return ds
+
+
+def content_items(ds: pydicom.Dataset) -> int:
+    return 1 + sum(content_items(item) for item in ds.get("ContentSequence", ()))
+
+
+@pytest.fixture(scope="module")
+def files() -> list[tuple[str, bytes]]:
+    return [pair for path, data in objects(PATIENTS) for pair in unpacked(path, data)]
+
+
+@pytest.fixture(scope="module")
+def datasets(files) -> dict[str, pydicom.Dataset]:
+    """Every complete object by its SOP Instance UID, as pydicom reads it."""
+    found = {}
+    for _, data in files:
+        if looks_like_dicom(data):
+            ds = dicom(data)
+            if "StudyInstanceUID" in ds:
+                found[ds.SOPInstanceUID] = ds
+    return found
+
+
+@pytest.fixture(scope="module")
+def truth() -> Summary:
+    return summary(PATIENTS)
+
+
+def test_the_truth_is_what_pydicom_counts(files, datasets, truth):
+    all_of = list(datasets.values())
+    assert truth.objects == len(all_of)
+    assert truth.series == len({ds.SeriesInstanceUID for ds in all_of})
+    assert truth.studies == len({ds.StudyInstanceUID for ds in all_of})
+    people = {(ds.IssuerOfPatientID, ds.PatientID.strip()) for ds in all_of}
+    assert truth.patients == len(people) == PATIENTS
+    assert truth.patient_ids == len({identifier for _, identifier in people}) == PATIENTS - 1
+    assert truth.by_class == Counter(ds.SOPClassUID for ds in all_of)
+    levels = {
+        "objects": "SOPInstanceUID",
+        "series": "SeriesInstanceUID",
+        "studies": "StudyInstanceUID",
+    }
+    for level, keyword in levels.items():
+        pairs = {(ds.Modality, ds[keyword].value) for ds in all_of}
+        assert truth.by_modality[level] == Counter(modality for modality, _ in pairs)
+    pairs = {(ds.Modality, ds.IssuerOfPatientID, ds.PatientID.strip()) for ds in all_of}
+    assert truth.by_modality["patients"] == Counter(pair[0] for pair in pairs)
+    complete = [d for _, d in files if looks_like_dicom(d) and "StudyInstanceUID" in dicom(d)]
+    assert truth.duplicates == len(complete) - len(all_of)
+
+
+def test_rows_are_what_pydicom_counts(datasets, truth):
+    rows: Counter[str] = Counter()
+    for ds in datasets.values():
+        if ds.Modality in ("SR", "KO"):
+            rows["content items"] += content_items(ds)
+            codes = [str(e.value) for e in ds.iterall() if e.keyword == "CodeValue"]
+            rows["dose events"] += codes.count("113819") + codes.count("113706")
+            rows["measurement groups"] += codes.count("125007")
+        rows["segments"] += len(ds.get("SegmentSequence", ()))
+        rows["regions of interest"] += len(ds.get("StructureSetROISequence", ()))
+        for group in ds.get("WaveformSequence", ()):
+            rows["waveform channels"] += group.NumberOfWaveformChannels
+    assert +rows == truth.rows
+
+
+def test_untidiness_is_what_pydicom_sees(files, datasets, truth):
+    seen: Counter[str] = Counter()
+    for ds in datasets.values():
+        syntax = ds.file_meta.TransferSyntaxUID
+        seen["implicit VR"] += syntax == ImplicitVRLittleEndian
+        seen["big endian"] += syntax == "1.2.840.10008.1.2.2"
+        seen["deflated"] += syntax == "1.2.840.10008.1.2.1.99"
+        seen["no AccessionNumber"] += not ds.AccessionNumber
+        seen["charset: label misspelt"] += ds.get("SpecificCharacterSet") == "ISO-IR 100"
+        raw = ds.get_item("PatientID").value
+        spaces = raw != ds.PatientID.strip() and raw.strip(" ") != raw.rstrip(" ")
+        seen["PatientID with spaces"] += spaces or str(raw).endswith("   ")
+        seen["PatientBirthDate invalid"] += not ds.PatientBirthDate.startswith(("19", "20")) or (
+            "." in ds.PatientBirthDate
+        )
+        seen["invalid DA"] += "." in ds.SeriesDate
+        seen["invalid TM"] += ":" in ds.SeriesTime
+        seen["enhanced"] += "PerFrameFunctionalGroupsSequence" in ds and ds.Modality != "SEG"
+        if "FrameOfReferenceUID" in ds:
+            seen["BodyPartExamined missing"] += "BodyPartExamined" not in ds
+            seen["BodyPartExamined empty"] += ds.get("BodyPartExamined") == ""
+    names = {path for path, data in files if data[:4] == b"\x02\x00\x00\x00"}
+    seen["no preamble"] = len(names)
+    for kind in seen:
+        if kind != "PatientID with spaces":
+            assert seen[kind] == truth.traits[kind], kind
+
+
+def test_what_cannot_be_read(files, truth):
+    kinds: Counter[str] = Counter()
+    foreign: Counter[str] = Counter()
+    for path, data in files:
+        if path.endswith((".jpg", ".txt", ".db")):
+            foreign[path[path.rindex(".") :]] += 1
+        elif not data:
+            kinds["empty"] += 1
+        elif not looks_like_dicom(data):
+            kinds["garbage"] += 1
+        elif not path.endswith("DICOMDIR") and "StudyInstanceUID" not in dicom(data):
+            kinds["truncated"] += 1
+    assert kinds == truth.failures
+    assert foreign == truth.foreign
+
+
+def test_pixels_decode_and_only_the_damaged_do_not(datasets, truth):
+    failed = 0
+    for ds in datasets.values():
+        if "PixelData" in ds:
+            try:
+                assert ds.pixel_array.max() > 0
+            except ValueError:
+                failed += 1
+    assert failed == sum(truth.damaged.values()) == 1
+
+
+def test_references_point_into_the_same_study(datasets):
+    studies: dict[str, set[str]] = {}
+    for ds in datasets.values():
+        studies.setdefault(ds.StudyInstanceUID, {ds.StudyInstanceUID}).add(ds.SOPInstanceUID)
+    referring = 0
+    for ds in datasets.values():
+        wanted = {e.value for e in ds.iterall() if e.keyword == "ReferencedSOPInstanceUID"}
+        referring += bool(wanted)
+        assert wanted <= studies[ds.StudyInstanceUID]
+    assert referring > 50
+
+
+def test_dose_reports_name_the_events_of_their_images(datasets):
+    images: dict[str, set[str]] = {}
+    reports: dict[str, set[str]] = {}
+    for ds in datasets.values():
+        if "IrradiationEventUID" in ds:
+            images.setdefault(ds.StudyInstanceUID, set()).add(ds.IrradiationEventUID)
+        if ds.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.67":
+            events = [i for i in items(ds) if code(i) == "113769"]
+            reports.setdefault(ds.StudyInstanceUID, set()).update(i.UID for i in events)
+    assert reports
+    for study, events in reports.items():
+        assert events == images[study]
+
+
+def items(ds: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
+    for item in ds.get("ContentSequence", ()):
+        yield item
+        yield from items(item)
+
+
+def code(item: pydicom.Dataset) -> str:
+    concept = item.get("ConceptNameCodeSequence")
+    return str(concept[0].CodeValue) if concept else ""
+
+
+def test_b_values_stand_where_the_manufacturer_puts_them(datasets):
+    found: dict[str, set[int]] = {}
+    for ds in datasets.values():
+        if ds.Modality != "MR":
+            continue
+        for group, creator, element in (
+            (0x19, "SIEMENS MR HEADER", 0x0C),
+            (0x43, "GEMS_PARM_01", 0x39),
+            (0x2001, "Philips Imaging DD 001", 0x03),
+        ):
+            try:
+                value = ds.private_block(group, creator)[element].value
+            except KeyError:
+                continue
+            if isinstance(value, bytes):
+                value = value.decode().split("\\")
+            first = value[0] if isinstance(value, list | pydicom.multival.MultiValue) else value
+            found.setdefault(creator, set()).add(int(first) % 1000000000)
+    assert {50, 800, 1500} <= found["SIEMENS MR HEADER"]
+    assert {0, 1000} <= found["GEMS_PARM_01"] | found["Philips Imaging DD 001"]
+
+
+def test_the_first_patients_have_everything(datasets, truth):
+    assert truth.by_modality["objects"].keys() >= {
+        *("CT", "MR", "XA", "US", "MG", "PT", "DX", "CR", "NM", "ECG"),
+        *("SR", "SEG", "RTSTRUCT", "KO", "PR", "DOC"),
+    }
+    creators = {ds.Manufacturer for ds in datasets.values()}
+    assert len(creators) > 10
+
+
+def test_two_runs_give_the_same_bytes():
+    assert list(objects(6)) == list(objects(6))
+
+
+def test_another_seed_gives_another_hospital():
+    assert dict(objects(2)).keys() != dict(objects(2, seed=8)).keys()
+
+
+def test_a_patient_does_not_depend_on_how_many_there_are():
+    alone = [(f.path, f.data) for f in files_of(7, 12, Options())]
+    many = list(objects(13))
+    assert [pair for pair in many if pair in alone] == alone
+
+
+def test_paths_are_different_and_name_no_patient(files, datasets):
+    paths = [path for path, _ in files]
+    assert len(paths) == len(set(paths))
+    families = {str(ds.PatientName).split("^")[0].lower() for ds in datasets.values()}
+    for path in paths:
+        assert path.isascii()
+        assert not any(family in path.lower() for family in families)
+
+
+def test_images_stretch_and_headers_stand_alone():
+    small, large = summary(3, images=0.5), summary(3, images=3)
+    assert small.series == large.series
+    assert large.objects > 3 * small.objects
+    _, header = next(iter(objects(1, pixels=False)))
+    ds = dicom(header)
+    assert "PixelData" not in ds
+    assert ds.Rows == 512
+
+
+def test_written_files_are_the_objects(tmp_path: Path):
+    seen: list[tuple[int, int]] = []
+    total = write(tmp_path, 4, progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    on_disk = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert total.files == len(on_disk)
+    assert total.bytes == sum(p.stat().st_size for p in on_disk)
+    for path, data in objects(4):
+        assert (tmp_path / path).read_bytes() == data
+    assert total == summary(4)
+
+
+def test_several_processes_write_the_same(tmp_path: Path):
+    assert write(tmp_path, 3, processes=2) == summary(3)
+    written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert written == {path for path, _ in objects(3)}
+
+
+def test_the_dicomdir_leads_to_its_files(files):
+    path, data = next((p, d) for p, d in files if p.endswith("DICOMDIR"))
+    ds = dicom(data)
+    folder = path.removesuffix("DICOMDIR")
+    listed = [
+        folder + "/".join(record.ReferencedFileID)
+        for record in ds.DirectoryRecordSequence
+        if record.DirectoryRecordType == "IMAGE"
+    ]
+    assert listed
+    assert set(listed) <= {path for path, _ in files}
+    first = ds.DirectoryRecordSequence[0]
+    start = ds.OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity
+    assert data[start : start + 4] == b"\xfe\xff\x00\xe0"
+    below = first.OffsetOfReferencedLowerLevelDirectoryEntity
+    assert data[below : below + 4] == b"\xfe\xff\x00\xe0"
+    assert b"STUDY" in data[below : below + 60]
