@@ -15,6 +15,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomlake.testing.hospital import Summary, objects, summary, write
 from dicomlake.testing.hospital.archive import files_of
+from dicomlake.testing.hospital.patients import studies
 from dicomlake.testing.hospital.study import Options
 
 if TYPE_CHECKING:
@@ -48,8 +49,11 @@ def dicom(data: bytes) -> pydicom.Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ds = pydicom.dcmread(io.BytesIO(data), force=True)
-        if "PatientID" in ds:
-            ds.patient_id_as_sent = ds.get_item("PatientID").value
+        ds.as_sent = {
+            keyword: ds.get_item(keyword).value
+            for keyword in ("PatientID", "SliceThickness", "PixelSpacing", "BodyPartExamined")
+            if keyword in ds
+        }
         ds.decode()
     return ds
 
@@ -127,7 +131,7 @@ def test_untidiness_is_what_pydicom_sees(files, datasets, truth):
         seen["deflated"] += syntax == "1.2.840.10008.1.2.1.99"
         seen["no AccessionNumber"] += not ds.AccessionNumber
         seen["charset: label misspelt"] += ds.get("SpecificCharacterSet") == "ISO-IR 100"
-        identifier = ds.patient_id_as_sent
+        identifier = ds.as_sent["PatientID"]
         spaces = identifier.startswith(b" ") or len(identifier) > 8
         seen["PatientID with spaces"] += spaces
         seen["PatientBirthDate invalid"] += not ds.PatientBirthDate.startswith(("19", "20")) or (
@@ -135,6 +139,10 @@ def test_untidiness_is_what_pydicom_sees(files, datasets, truth):
         )
         seen["invalid DA"] += "." in ds.SeriesDate
         seen["invalid TM"] += ":" in ds.SeriesTime
+        seen["invalid DS"] += b"," in ds.as_sent.get("SliceThickness", b"")
+        seen["long DS"] += any(
+            len(v) > 16 for v in ds.as_sent.get("PixelSpacing", b"").split(b"\\")
+        )
         seen["enhanced"] += "PerFrameFunctionalGroupsSequence" in ds and ds.Modality != "SEG"
         if "FrameOfReferenceUID" in ds:
             seen["BodyPartExamined missing"] += "BodyPartExamined" not in ds
@@ -307,3 +315,69 @@ def test_the_dicomdir_leads_to_its_files(files):
     below = first.OffsetOfReferencedLowerLevelDirectoryEntity
     assert data[below : below + 4] == b"\xfe\xff\x00\xe0"
     assert b"STUDY" in data[below : below + 60]
+
+
+def test_names_come_back_where_the_character_set_is_right():
+    scripts: Counter[str] = Counter()
+    for number in range(1, 11):
+        for study in studies(7, number):
+            if any(trait.startswith("charset") for trait in study.habits.traits):
+                continue
+            ds = dicom(study.objects[0].data)
+            assert str(ds.PatientName) == study.person.name
+            assert ds.StudyDescription == study.description
+            scripts[study.person.charset] += 1
+    assert len(scripts) >= 6
+
+
+def test_wrong_character_sets_spoil_the_name():
+    spoilt = 0
+    for number in range(1, 30):
+        for study in studies(7, number):
+            if study.habits.wrong_charset == "UTF-8 called Latin-1":
+                ds = dicom(study.objects[0].data)
+                assert str(ds.PatientName) != study.person.name
+                assert study.person.name.encode() in study.objects[0].data
+                spoilt += 1
+    assert spoilt
+
+
+def test_well_formed_objects_give_pydicom_nothing_to_warn_of():
+    faulty = {"invalid DA", "invalid TM", "invalid DS", "long DS", "PatientBirthDate invalid"}
+    for number in range(1, 8):
+        for study in studies(7, number):
+            for thing in study.objects:
+                traits = set(thing.series.traits)
+                if not traits & faulty and not any(t.startswith("charset") for t in traits):
+                    ds = pydicom.dcmread(io.BytesIO(thing.data), force=True)
+                    for element in ds.iterall():
+                        assert element.value is not element
+
+
+def test_answers_are_what_pydicom_finds(datasets, truth):
+    modalities: dict[str, set[str]] = {}
+    drawn: dict[str, list[set[str]]] = {}
+    at_3_tesla = set()
+    for ds in datasets.values():
+        patient = f"{ds.IssuerOfPatientID} {ds.PatientID.strip()}"
+        modalities.setdefault(patient, set()).add(ds.Modality)
+        if ds.Modality == "SEG":
+            types = {s.SegmentedPropertyTypeCodeSequence[0].CodeValue for s in ds.SegmentSequence}
+            drawn.setdefault(patient, []).append(types)
+        if ds.Modality == "MR" and ds.MagneticFieldStrength == 3:
+            at_3_tesla.add(ds.SeriesInstanceUID)
+    both = {"87878005", "53085002"}
+    found = {
+        "patients with CT and ECG": sum({"CT", "ECG"} <= m for m in modalities.values()),
+        "patients with MR and SEG": sum({"MR", "SEG"} <= m for m in modalities.values()),
+        "patients with both ventricles": sum(both <= set().union(*d) for d in drawn.values()),
+        "patients with both ventricles in one SEG": sum(
+            any(both <= one for one in d) for d in drawn.values()
+        ),
+        "MR series at 3 T": len(at_3_tesla),
+    }
+    assert {question: truth.answers[question] for question in found} == found
+    assert (
+        found["patients with both ventricles"] > found["patients with both ventricles in one SEG"]
+    )
+    assert all(found.values())

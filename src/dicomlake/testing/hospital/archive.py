@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from dicomlake.testing.dicom import EXPLICIT_LE, Encoder, uid
+from dicomlake.testing.hospital import codes as c
 from dicomlake.testing.hospital.chance import chance
 from dicomlake.testing.hospital.patients import studies
 from dicomlake.testing.hospital.study import Object, Options
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dicomlake.testing.dicom import Value
-    from dicomlake.testing.hospital.study import Study
+    from dicomlake.testing.hospital.study import Series, Study
 
 JPEG = bytes.fromhex(
     "ffd8ffe000104a46494600010100000100010000ffdb004300"
@@ -268,7 +269,6 @@ def _counted(seed: int, number: int, files: list[File]) -> Summary:
     for thing in things:
         rows.update(thing.rows)
         traits.update(thing.series.traits)
-        traits.update(thing.traits)
     return Summary(
         files=len(files),
         bytes=sum(len(file.data) for file in files),
@@ -287,6 +287,25 @@ def _counted(seed: int, number: int, files: list[File]) -> Summary:
         dicomdirs=sum(file.kind == "dicomdir" for file in files),
         traits=traits,
         rows=rows,
+        answers=_answers(list(series.values())),
+    )
+
+
+def _answers(series: list[Series]) -> Counter[str]:
+    """What some questions must find among the series of one patient."""
+    modalities = {s.modality for s in series}
+    drawn = [frozenset(s.facts["segments"]) for s in series if "segments" in s.facts]
+    both = {c.LEFT_VENTRICLE.value, c.RIGHT_VENTRICLE.value}
+    mr = [s for s in series if s.modality == "MR"]
+    return Counter(
+        {
+            "patients with CT and ECG": int({"CT", "ECG"} <= modalities),
+            "patients with MR and SEG": int({"MR", "SEG"} <= modalities),
+            "patients with both ventricles": int(both <= frozenset().union(*drawn)),
+            "patients with both ventricles in one SEG": int(any(both <= one for one in drawn)),
+            "MR series at 3 T": sum(s.device.tesla == 3 for s in mr),
+            "MR series with b 800 or more": sum((s.facts.get("bmax") or 0) >= 800 for s in mr),
+        }
     )
 
 

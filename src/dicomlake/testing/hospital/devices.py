@@ -106,6 +106,7 @@ _SIEMENS_MR = {
     '(0029,"SIEMENS CSA HEADER",10)': ("OB", _CSA),
     '(0029,"SIEMENS MEDCOM HEADER2",60)': ("LO", "com. MR"),
     '(0051,"SIEMENS MR HEADER",0F)': ("LO", "HEA;HEP"),
+    '(7FE1,"SIEMENS CSA NON-IMAGE",10)': ("OB", bytes(16)),
 }
 _GE = {
     '(0009,"GEMS_IDEN_01",01)': ("LO", "GE_GENESIS_FF"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dicomlake.terms import Code
 from dicomlake.testing.hospital import codes as c
 from dicomlake.testing.hospital import derived, images, reports, waveforms
 from dicomlake.testing.hospital.derived import Drawn
@@ -14,6 +13,7 @@ from dicomlake.testing.hospital.images import Scan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dicomlake.terms import Code
     from dicomlake.testing.hospital.study import Study, Words
 
 
@@ -34,7 +34,6 @@ def _mm(study: Study, low: float, high: float) -> float:
 
 # --- CT -----------------------------------------------------------------------------------------
 
-_SCOUTLESS = {"SliceThickness": 5}
 _HEAD_SCANS = (
     Scan(("Schädel nativ 4mm", "CRANE SANS IV", "HEAD W/O"), 6, {"SliceThickness": 4}),
     Scan(("Knochen 1mm", "OS", "BONE"), 5, {"SliceThickness": 1, "kernel": "bone"}),
@@ -295,17 +294,13 @@ def _bone_scan(study: Study) -> None:
     images.scintigram(study, Scan(("Knochenszintigraphie", "SCINTI OS", "Bone scan"), 1))
 
 
-def _sct(value: str, meaning: str) -> Code:
-    return Code(value, "SCT", meaning)
-
-
 EXAMS: dict[str, Exam] = {
     "CT head": Exam(("CT Schädel nativ", "TDM crâne", "CT head"), "HEAD", c.HEAD, _ct_head,
-                    _sct("303653007", "CT of head")),
+                    c.sct("303653007", "CT of head")),
     "CT thorax": Exam(("CT Thorax mit KM", "TDM thorax injecté", "CT chest with contrast"),
-                      "CHEST", c.CHEST, _ct_thorax, _sct("169069000", "CT of chest")),
+                      "CHEST", c.CHEST, _ct_thorax, c.sct("169069000", "CT of chest")),
     "CT abdomen": Exam(("CT Leber zweiphasig", "TDM foie 2 phases", "CT liver two phases"),
-                       "ABDOMEN", c.ABDOMEN, _ct_abdomen, _sct("169070004", "CT of abdomen")),
+                       "ABDOMEN", c.ABDOMEN, _ct_abdomen, c.sct("169070004", "CT of abdomen")),
     "CT spine": Exam(("CT LWS", "TDM rachis lombaire", "CT lumbar spine"), "SPINE", c.SPINE,
                      _ct_spine),
     "CT heart": Exam(("CT Herz", "TDM coeur", "CT cardiac"), "HEART", c.HEART, _ct_volume),
@@ -313,19 +308,19 @@ EXAMS: dict[str, Exam] = {
                         "PELVIS", c.PELVIS, _planning),
     "MR prostate": Exam(("MRT Prostata multiparametrisch", "IRM prostate", "MRI prostate"),
                         "PROSTATE", c.PROSTATE, _mr_prostate,
-                        _sct("719178004", "MRI of prostate")),
+                        c.sct("719178004", "MRI of prostate")),
     "MR brain": Exam(("MRT Schädel", "IRM cérébrale", "MRI brain"), "BRAIN", c.BRAIN, _mr_brain,
-                     _sct("816077007", "MRI of brain")),
+                     c.sct("816077007", "MRI of brain")),
     "MR liver": Exam(("MRT Leber", "IRM hépatique", "MRI liver"), "ABDOMEN", c.LIVER, _mr_liver),
     "MR heart": Exam(("MRT Herz", "IRM cardiaque", "Cardiac MRI"), "HEART", c.HEART, _mr_heart),
     "MR knee": Exam(("MRT Knie", "IRM genou", "MRI knee"), "KNEE", c.KNEE, _mr_knee),
     "chest": Exam(("Röntgen Thorax", "Radio thorax", "Chest X-ray"), "CHEST", c.CHEST, _chest,
-                  _sct("399208008", "Plain chest X-ray")),
+                  c.sct("399208008", "Plain chest X-ray")),
     "hand": Exam(("Röntgen Hand", "Radio main", "Hand X-ray"), "HAND", c.HAND, _bone),
     "knee": Exam(("Röntgen Knie", "Radio genou", "Knee X-ray"), "KNEE", c.KNEE, _bone),
     "mammography": Exam(("Mammographie-Screening", "Mammographie dépistage",
                          "Screening mammogram"), "BREAST", c.BREAST, _mammography,
-                        _sct("24623002", "Screening mammography")),
+                        c.sct("24623002", "Screening mammography")),
     "coronary": Exam(("Koronarangiographie", "Coronarographie", "Coronary angiography"),
                      "HEART", c.CORONARY, _coronary),
     "echo": Exam(("Echokardiographie", "Échographie cardiaque", "Echocardiogram"), "HEART",

@@ -270,7 +270,13 @@ _B_VALUE: dict[str, Callable[[int], tuple[str, Value]]] = {
 def enhanced(study: Study, scan: Scan, modality: str, sop_class: str) -> Series:
     """One multi-frame object with shared and per-frame functional groups (PS3.3 C.7.6.16)."""
     device = study.device(modality)
-    series = study.open(modality, sop_class, study.say(scan.words), traits=("enhanced",))
+    series = study.open(
+        modality,
+        sop_class,
+        study.say(scan.words),
+        traits=("enhanced",),
+        bmax=max(scan.bvalues, default=None),
+    )
     thickness, wide = scan.values.get("SliceThickness", 4), 240
     slices = study.images(scan.images)
     bvalues = scan.bvalues or (0,)
@@ -399,6 +405,17 @@ def radiograph(study: Study, scan: Scan) -> Series:
         "WindowCenter": 2000,
         "WindowWidth": 4000,
         "LossyImageCompression": "00",
+        "IconImageSequence": [
+            {
+                **_pixels(study, 8),
+                "Rows": 8,
+                "Columns": 8,
+                "BitsAllocated": 8,
+                "BitsStored": 8,
+                "HighBit": 7,
+                "PixelData": phantom.bytes_of("DX", 0, 8),
+            }
+        ],
     }
     rows: list[list[Value]] = [[view, study.when] for view in views]
     _write(study, series, common, ["ViewPosition", "AcquisitionTime"], rows, "DX")
@@ -439,6 +456,7 @@ def mammogram(study: Study, scan: Scan) -> list[Series]:
             "AnatomicRegionSequence": [study.region],
             "ImagerPixelSpacing": [0.07, 0.07],
             "AcquisitionTime": study.when,
+            "DataSetTrailingPadding": bytes(32),
             **_pixels(study, 3328),
             "WindowCenter": 2000,
             "WindowWidth": 3000,
@@ -574,6 +592,13 @@ def screenshot(study: Study, words: str, device: Device) -> Series:
     grey = phantom.bytes_of("US")
     common: dict[str, Value] = {
         "ConversionType": "WSD",
+        "OverlayRows": 8,
+        "OverlayColumns": 8,
+        "OverlayType": "G",
+        "OverlayOrigin": [1, 1],
+        "OverlayBitsAllocated": 1,
+        "OverlayBitPosition": 0,
+        "OverlayData": bytes(range(8)),
         **_pixels(study, 512),
         "BitsAllocated": 8,
         "BitsStored": 8,

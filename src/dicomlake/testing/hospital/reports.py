@@ -202,8 +202,8 @@ def ct_dose(study: Study) -> Series | None:
     root = container(
         dcm("113701", "X-Ray Radiation Dose Report"),
         code(dcm("121058", "Procedure reported"),
-             Code("77477000", "SCT", "Computed Tomography X-Ray"),
-             code(dcm("G-C0E8", "Has Intent"), Code("261004008", "SCT", "Diagnostic Intent"),
+             c.sct("77477000", "Computed Tomography X-Ray"),
+             code(c.HAS_INTENT, c.DIAGNOSTIC,
                   relation="HAS CONCEPT MOD"),
              relation="HAS CONCEPT MOD"),
         *_device_context(series),
@@ -236,7 +236,7 @@ def _ct_event(study: Study, image: Series, event: str, dlp: float, head: bool) -
         text(dcm("125203", "Acquisition Protocol"), image.words),
         code(dcm("123014", "Target Region"), study.region),
         code(dcm("113820", "CT Acquisition Type"),
-             Code("116152004", "SCT", "Spiral Acquisition")),
+             c.sct("116152004", "Spiral Acquisition")),
         uidref(dcm("113769", "Irradiation Event UID"), event),
         container(
             dcm("113822", "CT Acquisition Parameters"),
@@ -286,7 +286,7 @@ def projection_dose(study: Study, runs: Sequence[Series]) -> Series:
                         relation="HAS CONCEPT MOD"))
             for side, dose in sides.items()
         ]  # fmt: skip
-        procedure = Code("71651007", "SCT", "Mammography")
+        procedure = c.sct("71651007", "Mammography")
     else:
         dap = sum(run.facts["dap"] for run in runs) * 1e-5  # dGy.cm2 to Gy.m2
         totals = [
@@ -300,7 +300,7 @@ def projection_dose(study: Study, runs: Sequence[Series]) -> Series:
     root = container(
         dcm("113701", "X-Ray Radiation Dose Report"),
         code(dcm("121058", "Procedure reported"), procedure,
-             code(dcm("G-C0E8", "Has Intent"), Code("261004008", "SCT", "Diagnostic Intent"),
+             code(c.HAS_INTENT, c.DIAGNOSTIC,
                   relation="HAS CONCEPT MOD"),
              relation="HAS CONCEPT MOD"),
         *_device_context(series),

@@ -64,7 +64,6 @@ class Object:
     data: bytes
     path: str = ""
     rows: Counter[str] = field(default_factory=Counter)
-    traits: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -227,7 +226,8 @@ class Study:
         stencil = Stencil(
             encoder, elements, ["SOPInstanceUID", "InstanceNumber", "ContentTime", *varying]
         )
-        clock = self.when.hour * 3600 + self.when.minute * 60 + 40 * series.number
+        clock = self.when.hour * 3600 + self.when.minute * 60
+        clock += 40 * self.series.index(series)
         for at, row in enumerate(rows):
             name = uid(series.uid, len(series.instances))
             second = clock + at

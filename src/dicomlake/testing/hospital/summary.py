@@ -23,9 +23,10 @@ class Summary:
     damaged          what is wrong with readable objects' files -> files: cut in the pixels
     foreign          suffix of files that are not DICOM -> files
     archives         suffix of archives -> objects inside that lie nowhere else
-    dicomdirs        DICOMDIR files
+    dicomdirs        DICOMDIR files, those inside archives not counted
     traits           what is untidy or remarkable -> objects that show it
     rows             what a lake should find inside: content items, segments, dose events, ...
+    answers          question in words -> patients or series that answer it
     """
 
     files: int = 0
@@ -45,6 +46,7 @@ class Summary:
     dicomdirs: int = 0
     traits: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: Summary) -> Summary:
         sums: dict[str, Any] = {}

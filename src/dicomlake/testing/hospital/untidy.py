@@ -53,6 +53,8 @@ class Habits:
         """(declared, actual) character set of a device's objects; None when nothing is declared."""
         if self.wrong_charset == "UTF-8 called Latin-1":
             return "ISO_IR 100", "ISO_IR 192"
+        if self.wrong_charset == "UTF-8 not declared":
+            return None, "ISO_IR 192"
         if self.wrong_charset == "Latin-1 not declared":
             return None, "ISO_IR 100"
         if self.wrong_charset == "label misspelt":
@@ -101,12 +103,10 @@ def habits(person: Person, number: int, rng: Random) -> Habits:
     dice = [rng.random() for _ in range(8)]
     if not case and dice[0] < 0.10:
         syntax = IMPLICIT_LE
-    latin = person.charset in ("", "ISO_IR 100") and not person.name.isascii()
     wrong = ""
-    if latin and number % 3 == 2:
-        wrong = ("UTF-8 called Latin-1", "Latin-1 not declared", "label misspelt")[
-            person.number % 3
-        ]
+    if not person.name.isascii() and number % 3 == 2:
+        mistakes = _LATIN_MISTAKES if person.charset == "ISO_IR 100" else _OTHER_MISTAKES
+        wrong = mistakes[person.number % len(mistakes)]
     preamble = not (case == 9 or (not case and dice[1] < 0.01))
     spaces = (" {}", "{}  ")[number % 2] if dice[2] < 0.06 or case == 3 else ""
     birth = ("19.04.1956", "00000000")[number % 2] if dice[3] < 0.03 or case == 5 else ""
@@ -129,6 +129,8 @@ def habits(person: Person, number: int, rng: Random) -> Habits:
     )  # fmt: skip
 
 
+_LATIN_MISTAKES = ("UTF-8 called Latin-1", "Latin-1 not declared", "label misspelt")
+_OTHER_MISTAKES = ("UTF-8 called Latin-1", "UTF-8 not declared")
 _SYNTAX_TRAITS = {
     IMPLICIT_LE: "implicit VR",
     EXPLICIT_BE: "big endian",
