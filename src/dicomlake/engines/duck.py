@@ -113,7 +113,8 @@ class _Compiler:
 
     def entities(self, query: Query) -> tuple[dict[str, int], pa.Table]:
         """Totals and rows at the level of patients, studies or series."""
-        where = self.condition(query.where, query.level, None) if query.where else Part("true")
+        everything = query.where is None
+        where = Part("true") if everything else self.condition(query.where, query.level, None)
         row = self._one(
             "select count(distinct patient_key), count(distinct study_key), count(*), "
             f"coalesce(sum(instances), 0)::bigint from series s where {where.sql}",
@@ -139,9 +140,7 @@ class _Compiler:
         return totals, shown.instances(matched)
 
     def _one(self, statement: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        row = self.db.execute(statement, list(values)).fetchone()
-        assert row is not None
-        return tuple(row)
+        return tuple(self.db.execute(statement, list(values)).fetchall()[0])
 
     # Conditions over series s
 

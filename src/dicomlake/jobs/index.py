@@ -171,9 +171,9 @@ def _forget(store: Store, uris: list[str]) -> None:
 def totals(store: Store) -> dict[str, int]:
     """Patients, studies, series, instances and failures of a lake."""
     with store.database() as db:
-        row: Any = db.execute(
+        rows: Any = db.execute(
             "select count(distinct patient_key), count(distinct study_key), count(*), "
             "coalesce(sum(instances), 0)::bigint, (select count(*) from failures) from series"
-        ).fetchone()
+        ).fetchall()
     names = ("patients", "studies", "series", "instances", "failures")
-    return dict(zip(names, row, strict=True))
+    return dict(zip(names, rows[0], strict=True))

@@ -145,8 +145,7 @@ class Ledger:
                 yield Found(uri, size, modified, archive)
 
     def _count(self, statement: str) -> int:
-        row = self._db.execute(statement).fetchone()
-        return int(row[0]) if row else 0
+        return int(self._db.execute(statement).fetchall()[0][0])
 
     def close(self) -> None:
         """Let go of the files."""
