@@ -138,8 +138,13 @@ class Shown:
             f"order by {order}, key {limit})",
             list(where.values),
         )
-        columns = {path: self._column(path, key) for path in self.show}
-        return pa.table(columns)
+        read = self._wide([p for p in self.show if p in tables.SERIES_KEYWORDS], key)
+        for path in self.show:
+            if path in COMPUTED:
+                read[path] = self._computed(COMPUTED[path], key)
+            elif path not in read:
+                read[path] = self._long(path, key)
+        return pa.table({path: read[path] for path in self.show})
 
     def _sort(self, path: str) -> tuple[str, str]:
         down = path.startswith("-")
@@ -165,41 +170,46 @@ class Shown:
             f"and e.path in ({listed or 'null'}))"
         )
 
-    def _column(self, path: str, key: str) -> pa.ChunkedArray | pa.Array:
-        """One column, in the order of the page."""
-        if path in COMPUTED:
-            return self._computed(COMPUTED[path], key)
-        if path in tables.SERIES_KEYWORDS:
-            return self._wide(path, key)
-        return self._long(path, key)
-
     def _computed(self, made: Computed, key: str) -> pa.Array:
+        value, group = made.value, f"group by s.{made.key}"
+        if made.kind == "string":
+            value, group = "s.Modality", ""
         table = self.db.sql(
             f"with e as (select distinct p.place, s.{made.key} as k from page p "
             f"join series s on s.{key} = p.key), "
-            f"v as (select s.{made.key} as k, {made.value} as v from series s "
-            f"where s.{made.key} in (select k from e) group by all) "
-            "select place, list(distinct v order by v) as v from e join v using (k) "
-            "group by place order by place"
+            f"v as (select s.{made.key} as k, {value} as v from series s "
+            f"where s.{made.key} in (select k from e) {group}) "
+            "select place, list(distinct v order by v) filter (v is not null) as v "
+            "from e join v using (k) group by place order by place"
         ).to_arrow_table()
         column = table.column("v")
         if made.kind == "string":
-            return pc.binary_join(_flat_lists(column), "\\")
+            return pc.binary_join(column, "\\")
         return _reduced(column.cast(pa.list_(pa.int64())))
 
-    def _wide(self, path: str, key: str) -> pa.Array:
-        several = str(tables.type_of(path)).startswith("list")
-        value = f's."{path}"'
-        if several:
-            value = f"array_to_string({value}, '\\')"
+    def _wide(self, paths: list[str], key: str) -> dict[str, pa.Array]:
+        """Columns of `series`, read together."""
+        if not paths:
+            return {}
+        values = {}
+        for path in paths:
+            several = str(tables.type_of(path)).startswith("list")
+            values[path] = f"array_to_string(s.\"{path}\", '\\')" if several else f's."{path}"'
         if key == "series_id":
-            sql = f"select {value} as v from page p join series s on s.series_id = p.key"
-            return self.db.sql(f"{sql} order by p.place").to_arrow_table().column("v")
-        table = self.db.sql(
-            f"select list(distinct {value} order by {value}) filter ({value} is not null) as v "
-            f"from page p join series s on s.{key} = p.key group by p.place order by p.place"
+            picked = ", ".join(f'{value} as "{path}"' for path, value in values.items())
+            found = self.db.sql(
+                f"select {picked} from page p join series s on s.series_id = p.key order by p.place"
+            ).to_arrow_table()
+            return {path: found.column(path) for path in paths}
+        picked = ", ".join(
+            f'list(distinct {value} order by {value}) filter ({value} is not null) as "{path}"'
+            for path, value in values.items()
+        )
+        found = self.db.sql(
+            f"select {picked} from page p join series s on s.{key} = p.key "
+            "group by p.place order by p.place"
         ).to_arrow_table()
-        return _reduced(table.column("v"))
+        return {path: _reduced(found.column(path)) for path in paths}
 
     def _long(self, path: str, key: str) -> pa.Array:
         listed = ", ".join("'" + p.replace("'", "''") + "'" for p in self.any_depth(path))
@@ -256,12 +266,6 @@ class Shown:
 
 
 _INSTANCE = frozenset(tables.INSTANCES.names) - {"header", "problems", "uri", "offset", "size"}
-
-
-def _flat_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Lists of text without nulls in them."""
-    cells = [[v for v in cell or [] if v is not None] for cell in column.to_pylist()]
-    return pa.chunked_array([pa.array(cells, pa.list_(pa.string()))])
 
 
 def _reduced(column: pa.ChunkedArray) -> pa.Array:

@@ -113,8 +113,9 @@ class _Compiler:
 
     def entities(self, query: Query) -> tuple[dict[str, int], pa.Table]:
         """Totals and rows at the level of patients, studies or series."""
-        everything = query.where is None
-        where = Part("true") if everything else self.condition(query.where, query.level, None)
+        where = Part("true")
+        if query.where is not None:
+            where = self.condition(query.where, query.level, None)
         row = self._one(
             "select count(distinct patient_key), count(distinct study_key), count(*), "
             f"coalesce(sum(instances), 0)::bigint from series s where {where.sql}",
@@ -133,7 +134,8 @@ class _Compiler:
             matched = self.matching(query.where, None)
         row = self._one(
             "select count(distinct s.patient_key), count(distinct s.study_key), "
-            f"count(distinct s.series_id), count(*) from {matched} m join series s using (series_id)"
+            f"count(distinct s.series_id), count(*) from {matched} m "
+            "join series s using (series_id)"
         )
         totals = dict(zip(("patients", "studies", "series", "instances"), row, strict=True))
         shown = Shown(self.db, query, self.any_depth)
@@ -225,7 +227,7 @@ class _Compiler:
         return Part(f"s.{key} in (select entity from {name})")
 
     def _lift(self, part: Part, level: str) -> Part:
-        """A condition on single series as one on the patients or studies that have such a series."""
+        """A condition on single series as one on the patients or studies that have such ones."""
         if level == "series":
             return part
         key = KEY[level]

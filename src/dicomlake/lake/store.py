@@ -375,7 +375,9 @@ def view(
         listed = ", ".join("'" + p.replace("'", "''") + "'" for p in paths)
         db.execute(f"create or replace view {name} as select * from read_parquet([{listed}])")
     else:
-        db.register(name, (schema or tables.ALL[name]).empty_table())
+        db.register("nothing", (schema or tables.ALL[name]).empty_table())
+        db.execute(f"create or replace table {name} as select * from nothing")
+        db.unregister("nothing")
 
 
 def write_parquet(path: Path, name: str, table: pa.Table) -> None:
