@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Silent:
         """Show nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What a query found: true totals, and the rows that were asked for.
 
@@ -124,9 +125,27 @@ class Answer:
     def __len__(self) -> int:
         return int(self.rows.num_rows)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {what}" for what, count in self.totals.items())
+        return f"<Answer: {counts}; {len(self):,} rows here>"
+
+    def _repr_html_(self) -> str:
+        counts = ", ".join(f"<b>{count:,}</b> {what}" for what, count in self.totals.items())
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.rows.column_names)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>"
+            for row in self.rows.slice(0, 20).to_pylist()
+        )
+        more = "<p>the first 20 rows</p>" if len(self) > 20 else ""
+        return f"<p>{counts}</p><table><tr>{head}</tr>{body}</table>{more}"
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for batch in self.rows.to_batches(max_chunksize=1024):
             yield from batch.to_pylist()
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else escape(str(value)[:200])
 
 
 class Engine(Protocol):
