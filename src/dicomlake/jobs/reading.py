@@ -22,6 +22,7 @@ from dicomlake.contracts import Found, Progress, Source
 from dicomlake.errors import ServiceError
 from dicomlake.lake.store import Store, write_parquet
 from dicomlake.readers.batch import Batch, rows_of
+from dicomlake.readers.fold import Folder
 from dicomlake.readers.header import HeaderReader
 
 CHUNK_FILES = 768
@@ -102,7 +103,7 @@ class _Worker:
 
     def __init__(self, source: Source, lake: Path, work: Path) -> None:
         self.source, self.lake, self.work = source, Store(lake), work
-        self.reader = HeaderReader()
+        self.reader, self.folder = HeaderReader(), Folder()
 
     def read(self, chunk: Chunk) -> Done:
         done = Done(chunk)
@@ -122,7 +123,7 @@ class _Worker:
         done.files += batch.files
         done.objects += batch.objects
         if batch.series:
-            rows = rows_of(batch, self.reader, first_id)
+            rows = rows_of(batch, self.reader, self.folder, first_id)
             instances = self.lake.write("instances", rows.instances)
             elements = self.lake.write("elements", rows.elements)
             series = f"series-{first_id}.parquet"

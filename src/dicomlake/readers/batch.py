@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.contracts import Found, Object
-from dicomlake.dicom.walk import sniff
+from dicomlake.dicom.values import Row
+from dicomlake.dicom.walk import FIRST_READ, sniff
 from dicomlake.errors import DataError
-from dicomlake.readers.fold import Folded, columns, fold
+from dicomlake.readers.fold import Folded, Folder, columns, fold
 from dicomlake.readers.header import Header, HeaderReader
 
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -80,12 +82,19 @@ class Batch:
                 raise DataError("the file is empty")
             self.skip(found, thing.uri, "not DICOM")
             return
-        if not sniff(thing.fetch(0, min(thing.size, 256))):
+        head = thing.fetch(0, min(thing.size, FIRST_READ))
+        if not sniff(head):
             if named:
                 raise DataError("named like a DICOM file, but it is none")
             self.skip(found, thing.uri, "not DICOM")
             return
-        header = reader.read(thing.fetch, thing.size)
+
+        def fetch(offset: int, length: int) -> bytes:
+            if offset == 0 and length <= len(head):
+                return head[:length]
+            return thing.fetch(offset, length)
+
+        header = reader.read(fetch, thing.size)
         first = header.first
         if "DirectoryRecordSequence" in first or first.get("MediaStorageSOPClassUID") == DICOMDIR:
             self.skip(found, thing.uri, "DICOMDIR")
@@ -176,21 +185,49 @@ class Rows:
     elements: pa.Table
 
 
-def rows_of(batch: Batch, reader: HeaderReader, first_id: int) -> Rows:
+def rows_of(batch: Batch, reader: HeaderReader, folder: Folder, first_id: int) -> Rows:
     """The rows of a batch; its series are numbered from `first_id` in order of their UIDs."""
     series: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []
-    elements: list[tuple[int, list[Folded]]] = []
+    folded: list[tuple[int, list[Folded]]] = []
+    kept: list[tuple[int, list[int], list[int]]] = []
+    folder.follow(reader.rows)
     for number, (uid, part) in enumerate(sorted(batch.series.items()), first_id):
-        rows = fold((reader.rows[i], count) for i, count in part.counts.items())
-        series.append({"series_id": number, **series_row(uid, rows, len(part.instances))})
+        numbers, some, shown = folder.fold(part.counts)
+        series.append({"series_id": number, **series_row(uid, shown, len(part.instances))})
         instances += ({"series_id": number, **row} for row in part.instances)
-        elements.append((number, rows))
+        folded.append((number, some))
+        kept.append((number, numbers, [part.counts[n] for n in numbers]))
+    elements = pa.concat_tables([_kept_table(kept, reader.rows), _folded_table(folded)])
     return Rows(
         pa.Table.from_pylist(series, tables.SERIES),
         pa.Table.from_pylist(instances, tables.INSTANCES),
-        elements_table(elements),
+        _sorted(elements),
     )
+
+
+def _kept_table(kept: list[tuple[int, list[int], list[int]]], rows: list[Row]) -> pa.Table:
+    """Rows that many series share, converted once and then taken by number."""
+    numbers = np.array([n for _, some, _ in kept for n in some], np.int64)
+    ids = np.repeat(np.array([i for i, _, _ in kept], np.int64), [len(some) for _, some, _ in kept])
+    used, places = np.unique(numbers, return_inverse=True)
+    path, vr, position, text, number, moment_, value, scheme, meaning, unread = (
+        zip(*(rows[n] for n in used.tolist()), strict=True) if len(used) else ((),) * 10
+    )
+    nothing = (None,) * len(used)
+    columns = (path, vr, position, text, number, nothing, moment_, nothing, value, scheme, meaning)
+    arrays = [
+        pa.array(column, field.type)
+        for column, field in zip(columns, list(tables.ELEMENTS)[1:12], strict=True)
+    ]
+    unique = pa.Table.from_arrays(
+        [*arrays, pa.array(unread, pa.bool_())],
+        schema=pa.schema([f for f in tables.ELEMENTS if f.name not in ("series_id", "instances")]),
+    )
+    taken = unique.take(pa.array(places.reshape(-1)))
+    counts = pa.array([c for _, _, some in kept for c in some], pa.int64())
+    taken = taken.add_column(0, tables.ELEMENTS.field("series_id"), pa.array(ids))
+    return taken.add_column(12, tables.ELEMENTS.field("instances"), counts)
 
 
 def refold(headers: Iterable[str], reader: HeaderReader) -> list[Folded]:
@@ -203,6 +240,10 @@ def refold(headers: Iterable[str], reader: HeaderReader) -> list[Folded]:
 
 def elements_table(series: Iterable[tuple[int, list[Folded]]]) -> pa.Table:
     """Rows of `elements` for numbered series, ordered by path, value and series."""
+    return _sorted(_folded_table(series))
+
+
+def _folded_table(series: Iterable[tuple[int, list[Folded]]]) -> pa.Table:
     lists: list[list[Any]] = [[] for _ in tables.ELEMENTS.names]
     for number, rows in series:
         if rows:
@@ -210,9 +251,11 @@ def elements_table(series: Iterable[tuple[int, list[Folded]]]) -> pa.Table:
             for column, values in zip(lists[1:], zip(*rows, strict=True), strict=True):
                 column.extend(values)
     arrays = [pa.array(v, f.type) for v, f in zip(lists, tables.ELEMENTS, strict=True)]
-    table = pa.Table.from_arrays(arrays, schema=tables.ELEMENTS)
-    order = [(c, "ascending") for c in ("path", "text", "number", "series_id")]
-    return table.sort_by(order)
+    return pa.Table.from_arrays(arrays, schema=tables.ELEMENTS)
+
+
+def _sorted(elements: pa.Table) -> pa.Table:
+    return elements.sort_by([(c, "ascending") for c in ("path", "text", "number", "series_id")])
 
 
 def folded_of(table: pa.Table) -> Iterator[Folded]:
