@@ -30,7 +30,7 @@ class Lake:
     def __init__(
         self, path: str | Path, version: int | None = None, engine: str = "duckdb"
     ) -> None:
-        self._store = Store(path, version)
+        self._store = Store(path, version).pin()
         self._engine_name = engine
 
     @property

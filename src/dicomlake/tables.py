@@ -257,3 +257,23 @@ def comment_of(field: pa.Field | pa.Schema) -> str:
     """The comment of a column or a table."""
     found = (field.metadata or {}).get(b"comment", b"")
     return str(found.decode())
+
+
+def markdown() -> str:
+    """The page `docs/tables.md`: every table and column with type and comment."""
+    lines = [
+        "# Tables",
+        "",
+        "Delta tables below the folder of the lake. `dicomlake describe` shows those of a lake.",
+        "Columns that are DICOM attributes carry the standard keyword; our own are snake_case.",
+        "",
+    ]
+    for name, schema in ALL.items():
+        lines += [f"## {name}", "", comment_of(schema).capitalize() + ".", ""]
+        lines += ["| column | type | comment |", "|---|---|---|"]
+        lines += [
+            f"| {field.name} | {str(field.type).replace('|', ' ')} | {comment_of(field)} |"
+            for field in schema
+        ]
+        lines.append("")
+    return "\n".join(lines)
