@@ -239,27 +239,25 @@ class Shown:
         ).to_arrow_table()
         return pc.binary_join(table.column("v"), "\\")
 
-    def _wide(self, paths: list[str]) -> dict[str, pa.Array]:
-        """Columns of `series`, read together."""
+    def _wide(self, paths: list[str]) -> dict[str, Any]:
+        """Columns of `series`."""
         if not paths:
             return {}
-        values = {}
-        for path in paths:
-            several = str(tables.type_of(path)).startswith("list")
-            values[path] = f"array_to_string(s.\"{path}\", '\\')" if several else f's."{path}"'
+        in_order = np.argsort(self._places, kind="stable")
+        taken = {
+            path: self.universe.column(self.db, path).take(pa.array(self._series[in_order]))
+            for path in paths
+        }
+        plain = {p: c.cast(c.type.value_type) if _encoded(c) else c for p, c in taken.items()}
         if self.query.level == "series":
-            picked = ", ".join(f'{value} as "{path}"' for path, value in values.items())
-            found = self.db.sql(
-                f"select {picked} from page p join series s using (series_id) order by p.place"
-            ).to_arrow_table()
-            return {path: found.column(path) for path in paths}
+            return plain
+        self.db.register("taken", pa.table({"place": self._places[in_order], **plain}))
         picked = ", ".join(
-            f'list(distinct {value} order by {value}) filter ({value} is not null) as "{path}"'
-            for path, value in values.items()
+            f'list(distinct "{p}" order by "{p}") filter ("{p}" is not null) as "{p}"'
+            for p in paths
         )
         found = self.db.sql(
-            f"select {picked} from page p join series s using (series_id) "
-            "group by p.place order by p.place"
+            f"select {picked} from taken group by place order by place"
         ).to_arrow_table()
         return {path: _reduced(found.column(path)) for path in paths}
 
@@ -317,6 +315,10 @@ class Shown:
 
 
 _INSTANCE = frozenset(tables.INSTANCES.names) - {"header", "problems", "uri", "offset", "size"}
+
+
+def _encoded(column: pa.ChunkedArray) -> bool:
+    return bool(pa.types.is_dictionary(column.type))
 
 
 def _reduced(column: pa.ChunkedArray) -> pa.Array:

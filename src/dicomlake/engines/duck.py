@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.contracts import Answer
+from dicomlake.dicom import dictionary
 from dicomlake.engines import conditions
 from dicomlake.engines.columns import COMPUTED, Shown
 from dicomlake.engines.conditions import NEVER, Part
@@ -28,9 +29,11 @@ from dicomlake.engines.universe import Mask, Universe, numbers
 from dicomlake.errors import Unsupported, UsageError
 from dicomlake.lake import Store
 from dicomlake.lake.store import connect, view
-from dicomlake.query import And, Exists, Missing, Node, Not, Or, Query, Related, Same
-from dicomlake.query.headers import decider
+from dicomlake.query import And, Exists, Missing, Node, Not, OneOf, Or, Query, Related, Same
+from dicomlake.query.headers import comparable, decider
 
+LONG_LIST = 200
+"""Longer lists of values become a table that is joined."""
 HEADERS_AT_ONCE = 512
 """Series whose headers are looked at in one statement."""
 
@@ -219,24 +222,42 @@ class _Question:
         computed = COMPUTED.get(node.path)
         if computed is not None and computed.of:
             return computed.met(node, self.universe), nothing
-        wide = conditions.wide(node)
         if computed is not None:  # ModalitiesInStudy: some series of the study has it
             inner = conditions.wide_column(node, "s.Modality", "string")
             assert inner is not None
-            found = self._numbers(f"select series_id from series s where {inner.sql}", inner)
-            return self.universe.lift(self.universe.mask(found), "study"), nothing
-        if wide is not None and node.path not in self.varying:
-            found = self._numbers(f"select series_id from series s where {wide.sql}", wide)
-            return self.universe.mask(found), nothing
+            return self.universe.lift(self._found("series s", inner), "study"), nothing
+        long_list = isinstance(node, OneOf) and len(node.values) > LONG_LIST
+        wide = self._joined(node, f's."{node.path}"') if long_list else conditions.wide(node)
+        if conditions.is_wide(node.path) and node.path not in self.varying and wide is not None:
+            return self._found("series s", wide), nothing
         rows, path = conditions.rows(node), self._paths(node.path)
-        select = "select series_id from elements where"
-        sure = path & rows.sure
-        met = self.universe.mask(self._numbers(f"{select} {sure.sql}", sure))
-        if rows.doubt is NEVER:
+        sure = self._joined(node, conditions.column_of(node.values[0])) if long_list else rows.sure
+        met = self._found("elements", path & sure)
+        folds = any(self.universe.folds(self.db, p) for p in self.any_depth(node.path))
+        if rows.doubt is NEVER or not folds:
             return met, nothing
-        doubt = path & rows.doubt
-        doubtful = self.universe.mask(self._numbers(f"{select} {doubt.sql}", doubt))
-        return met, doubtful & ~met
+        return met, self._found("elements", path & rows.doubt) & ~met
+
+    def _joined(self, node: OneOf, column: str) -> Part:
+        """A test whether a column is one of many values, which become a table."""
+        name = f"listed_{self._tables}"
+        self._tables += 1
+        self.db.register(name, pa.table({"v": [comparable(value) for value in node.values]}))
+        test = f"{column} in (select v from {name})"
+        if column in ("number", "moment"):
+            test += f" or {column}_max in (select v from {name})"
+        elif dictionary.attribute(node.path).vr == "PN":
+            test += (
+                f" or (contains({column}, '=') and exists (select 1 from {name} where "
+                f"list_contains(string_split({column}, '='), v)))"
+            )
+        return Part(f"({test})")
+
+    def _found(self, table: str, part: Part) -> Mask:
+        """The set of series for which a test holds on a row of a table."""
+        return self.universe.mask(
+            self._numbers(f"select series_id from {table} where {part.sql}", part)
+        )
 
     def _numbers(self, statement: str, part: Part) -> Any:
         return numbers(self.db, statement, part.values)
@@ -249,16 +270,7 @@ class _Question:
 
     def any_depth(self, path: str) -> list[str]:
         """The paths of the lake that a path with `*.` in front stands for."""
-        if not path.startswith("*."):
-            return [path]
-        last = path[2:]
-        prepared = numbers(self.db, "select count(*) from vocabulary")[0]
-        source = "vocabulary" if prepared else "elements"
-        found = self.db.execute(
-            f"select distinct path from {source} where path = ? or ends_with(path, ?)",
-            [last, "." + last],
-        ).fetchall()
-        return [row[0] for row in found]
+        return self.universe.any_depth(self.db, path)
 
     # Conditions on single instances
 
@@ -325,10 +337,7 @@ class _Question:
             what = f"same({node.level}, ...)" if isinstance(node, Same) else type(node).__name__
             raise Unsupported(f"The DuckDB engine cannot run {what} on single instances.")
         rows, path = conditions.rows(node), self._paths(node.path)
-        may = path & (rows.sure | rows.doubt)
-        some = self.universe.mask(
-            self._numbers(f"select series_id from elements where {may.sql}", may)
-        )
+        some = self._found("elements", path & (rows.sure | rows.doubt))
         sure = path & rows.sure
         found = self.db.execute(
             f"select series_id, instances from elements where {sure.sql} and not folded",

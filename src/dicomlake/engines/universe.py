@@ -13,12 +13,17 @@ from typing import Any
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+from dicomlake import tables
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
 
 DAY = "coalesce(StudyDate, SeriesDate, AcquisitionDate, ContentDate)"
 """The day of a series, for relations in time."""
+MOST_KEPT = 3_000_000
+"""Columns of larger lakes are read again for every answer."""
 _FAR = 10_000_000
 """More days than any two dates are apart."""
 
@@ -40,6 +45,10 @@ class Universe:
             self.keys[level], self.group[level] = keys, group.reshape(-1)
         self._ranks: dict[tuple[str, tuple[str, ...]], Numbers] = {}
         self._days: Numbers | None = None
+        self._columns: dict[str, pa.ChunkedArray] = {}
+        self._folded: dict[str, bool] = {}
+        self._counts: dict[tuple[str, str], Numbers] = {}
+        self._deep: dict[str, list[str]] = {}
         self._place = self._table()
 
     def __len__(self) -> int:
@@ -97,6 +106,11 @@ class Universe:
 
     def counts(self, level: str, of: str) -> Numbers:
         """For each patient, study or series: how many studies, series or instances it has."""
+        if (level, of) not in self._counts:
+            self._counts[level, of] = self._count(level, of)
+        return self._counts[level, of]
+
+    def _count(self, level: str, of: str) -> Numbers:
         group, size = self.group[level], len(self.keys[level])
         if of == "instances":
             return np.bincount(group, self.instances, size).astype(np.int64)
@@ -114,6 +128,44 @@ class Universe:
             rank[places] = np.arange(len(places))
             self._ranks[level, order] = rank
         return rank
+
+    def column(self, db: duckdb.DuckDBPyConnection, path: str) -> pa.ChunkedArray:
+        """A column of `series` in the order of `ids`, kept once read; lists joined by `\\`."""
+        if path not in self._columns:
+            listed = str(tables.type_of(path)).startswith("list")
+            value = f"array_to_string(\"{path}\", '\\')" if listed else f'"{path}"'
+            found = db.sql(f"select {value} as v from series order by series_id").to_arrow_table()
+            column = found.column("v")
+            if pa.types.is_string(column.type):
+                column = column.dictionary_encode()
+            if len(self) > MOST_KEPT:
+                return column
+            self._columns[path] = column
+        return self._columns[path]
+
+    def any_depth(self, db: duckdb.DuckDBPyConnection, path: str) -> list[str]:
+        """The paths of the lake that a path with `*.` in front stands for."""
+        if not path.startswith("*."):
+            return [path]
+        if path not in self._deep:
+            last = path[2:]
+            prepared = numbers(db, "select count(*) from vocabulary")[0]
+            found = db.execute(
+                f"select distinct path from {'vocabulary' if prepared else 'elements'} "
+                "where path = ? or ends_with(path, ?)",
+                [last, "." + last],
+            ).fetchall()
+            self._deep[path] = [row[0] for row in found]
+        return self._deep[path]
+
+    def folds(self, db: duckdb.DuckDBPyConnection, path: str) -> bool:
+        """Whether any series has a folded row of an attribute."""
+        if path not in self._folded:
+            rows = db.execute(
+                "select 1 from elements where path = ? and folded limit 1", [path]
+            ).fetchall()
+            self._folded[path] = bool(rows)
+        return self._folded[path]
 
     def days(self, db: duckdb.DuckDBPyConnection) -> Numbers:
         """Day of each series since 1970, -_FAR where it has none."""
