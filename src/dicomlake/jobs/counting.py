@@ -21,7 +21,7 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.dicom.dictionary import BINARY
 from dicomlake.jobs.axis import Axis, Moments, Numbers
-from dicomlake.lake.store import connect, view
+from dicomlake.lake.store import connect
 
 MOST_TOP = 20
 LONGEST_VALUE = 100
@@ -108,20 +108,25 @@ def snapshot(
     db: duckdb.DuckDBPyConnection, name: str, series: list[str], elements: list[str]
 ) -> None:
     """Make a snapshot known under a name: the views NAME_series and NAME_elements."""
-    view(db, "_files", series)
+    rows_view(db, "files", series, tables.SERIES)
     db.execute(
         f"create or replace temp table {name}_series as "
-        "select series_id, patient_key, study_key from _files"
+        "select series_id, patient_key, study_key from files"
     )
-    _elements(db, f"{name}_elements", elements)
+    rows_view(db, f"{name}_elements", elements, tables.ELEMENTS)
 
 
-def _elements(db: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
+def rows_view(
+    db: duckdb.DuckDBPyConnection, name: str, paths: list[str], schema: pa.Schema
+) -> None:
+    """Make a view over Parquet files; one without rows where there are none."""
     if paths:
         listed = ", ".join("'" + p.replace("'", "''") + "'" for p in paths)
-        db.execute(f"create or replace temp view {name} as select * from read_parquet([{listed}])")
+        source = f"read_parquet([{listed}])"
     else:
-        db.register(name, tables.ELEMENTS.empty_table())
+        source = f"no_{name}"
+        db.register(source, schema.empty_table())
+    db.execute(f"create or replace temp view {name} as select * from {source}")
 
 
 def only_row(db: duckdb.DuckDBPyConnection, statement: str) -> tuple[Any, ...]:

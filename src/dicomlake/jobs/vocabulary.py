@@ -40,6 +40,7 @@ from dicomlake.jobs.counting import (
     measure,
     naive,
     only_row,
+    rows_view,
     snapshot,
     workspace,
 )
@@ -406,14 +407,11 @@ def _changes(db: duckdb.DuckDBPyConnection, store: Store) -> None:
 
 def _values_view(db: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
     """The view `kept`: the counts of values as they are stored."""
-    if paths:
-        listed = ", ".join("'" + p.replace("'", "''") + "'" for p in paths)
-        db.execute(
-            "create or replace temp view kept as select * replace (moment::timestamp as moment) "
-            f"from read_parquet([{listed}])"
-        )
-    else:
-        db.execute("create or replace temp view kept as select * from new_values where false")
+    rows_view(db, "stored", paths, tables.VOCABULARY_VALUES)
+    db.execute(
+        "create or replace temp view kept as "
+        "select * replace (moment::timestamp as moment) from stored"
+    )
 
 
 def _apply(
