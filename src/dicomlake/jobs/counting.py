@@ -21,7 +21,7 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.dicom.dictionary import BINARY
 from dicomlake.jobs.axis import Axis, Moments, Numbers
-from dicomlake.lake.store import connect
+from dicomlake.lake.store import connect, view
 
 MOST_TOP = 20
 LONGEST_VALUE = 100
@@ -108,25 +108,12 @@ def snapshot(
     db: duckdb.DuckDBPyConnection, name: str, series: list[str], elements: list[str]
 ) -> None:
     """Make a snapshot known under a name: the views NAME_series and NAME_elements."""
-    rows_view(db, "files", series, tables.SERIES)
+    view(db, f"{name}_files", series, tables.SERIES)
     db.execute(
-        f"create or replace temp table {name}_series as "
-        "select series_id, patient_key, study_key from files"
+        f"create temp table {name}_series as "
+        f"select series_id, patient_key, study_key from {name}_files"
     )
-    rows_view(db, f"{name}_elements", elements, tables.ELEMENTS)
-
-
-def rows_view(
-    db: duckdb.DuckDBPyConnection, name: str, paths: list[str], schema: pa.Schema
-) -> None:
-    """Make a view over Parquet files; one without rows where there are none."""
-    if paths:
-        listed = ", ".join("'" + p.replace("'", "''") + "'" for p in paths)
-        source = f"read_parquet([{listed}])"
-    else:
-        source = f"no_{name}"
-        db.register(source, schema.empty_table())
-    db.execute(f"create or replace temp view {name} as select * from {source}")
+    view(db, f"{name}_elements", elements, tables.ELEMENTS)
 
 
 def only_row(db: duckdb.DuckDBPyConnection, statement: str) -> tuple[Any, ...]:

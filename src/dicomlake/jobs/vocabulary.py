@@ -40,11 +40,11 @@ from dicomlake.jobs.counting import (
     measure,
     naive,
     only_row,
-    rows_view,
     snapshot,
     workspace,
 )
 from dicomlake.lake import Store
+from dicomlake.lake.store import view
 
 log = logging.getLogger(__name__)
 
@@ -382,8 +382,7 @@ def _changes(db: duckdb.DuckDBPyConnection, store: Store) -> None:
 
     _Unknown when less than nothing would be left.
     """
-    paths = store.paths("vocabulary_values")
-    _values_view(db, paths)
+    _keep(db, "stored", store.paths("vocabulary_values"))
     same = " and ".join(
         f"v.{name} is not distinct from c.{name}" for name in (*KEY.split(", "), "meaning")
     )
@@ -405,12 +404,12 @@ def _changes(db: duckdb.DuckDBPyConnection, store: Store) -> None:
         raise _Unknown("the counts of values do not fit the series")
 
 
-def _values_view(db: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
+def _keep(db: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
     """The view `kept`: the counts of values as they are stored."""
-    rows_view(db, "stored", paths, tables.VOCABULARY_VALUES)
+    view(db, name, paths, tables.VOCABULARY_VALUES)
     db.execute(
         "create or replace temp view kept as "
-        "select * replace (moment::timestamp as moment) from stored"
+        f"select * replace (moment::timestamp as moment) from {name}"
     )
 
 
@@ -558,7 +557,7 @@ def _note_changes(
     paths = store.paths("vocabulary_values")
     held = sum(pq.read_metadata(path).num_rows for path in paths)
     if held > 1.5 * rows + 100_000 or len(paths) > 100:
-        _values_view(db, paths)
+        _keep(db, "grown", paths)
         reader = db.sql(
             f"select {KEY}, meaning, sum(series)::bigint as series, "
             "sum(patients)::bigint as patients from kept group by all "

@@ -245,8 +245,8 @@ class Vocabulary:
     def search(self, text: str, limit: int = 50) -> list[Term]:
         """Terms in which every word of the text occurs, best first; case does not matter.
 
-        Keyword, name, tag (with or without parentheses and comma), private creator and the most
-        frequent values are searched. The keyword itself comes first, then what begins with the
+        Keyword, name, tag (with or without parentheses and comma), private creator, unit and the
+        most frequent values are searched. The keyword itself comes first, then what begins with the
         text, then words of the name, then values; among equals those that most patients have.
         """
         words = text.casefold().split()
@@ -415,7 +415,7 @@ class _Entry:
         split = [*_HUMPS.findall(keyword), *name.casefold().split()]
         return cls(
             _bare(keyword),
-            f"{path}\n{name}\n{tag}".casefold(),
+            f"{path}\n{name}\n{tag}\n{tables.UNITS.get(keyword, '')}".casefold(),
             _bare(tag),
             tuple(word.casefold() for word in split),
             said,
