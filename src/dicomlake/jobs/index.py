@@ -124,8 +124,7 @@ def _index(
         ledger.close()
     progress.stage("tidying")
     tidy(store)
-    progress.stage("counting what can be asked")
-    rebuild(store)
+    rebuild(store, progress=progress)
 
 
 def _read(

@@ -122,9 +122,15 @@ class Store:
             table.update_incremental()
         return self.version != before
 
-    def paths(self, name: str) -> list[str]:
-        """The Parquet files of a table."""
-        return [uri.removeprefix("file://") for uri in self.table(name).file_uris()]
+    def paths(self, name: str, version: int | None = None) -> list[str]:
+        """The Parquet files of a table, or of a version of it; LakeError when that is gone."""
+        table = self.table(name)
+        if version is not None and version != table.version():
+            try:
+                table = DeltaTable(str(self.path / name), version=version)
+            except DeltaError as error:
+                raise LakeError(f"Version {version} of {name} is gone.") from error
+        return [uri.removeprefix("file://") for uri in table.file_uris()]
 
     def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A whole table as Arrow; only current rows of `instances` and `elements`."""
@@ -222,6 +228,25 @@ class Store:
         if file := self.write(name, rows):
             self.add(name, [file], **metadata)
 
+    def exchange(self, name: str, files: Iterable[str], **metadata: str) -> None:
+        """All files of a table give way to written ones, in one commit."""
+        actions: list[Any] = [_add_action(self.path / name, file) for file in files]
+        self.table(name).create_write_transaction(
+            actions,
+            "overwrite",
+            self.table(name).schema(),
+            commit_properties=self._properties(name, metadata),
+        )
+        self.table(name).update_incremental()
+
+    def notes(self, name: str, key: str) -> Iterator[dict[str, Any]]:
+        """The commits of a table that carry this metadata, newest first."""
+        seen = 0
+        for limit in (1, None):
+            entries = self.table(name).history(limit)
+            yield from (dict(entry) for entry in entries[seen:] if key in entry)
+            seen = len(entries)
+
     def replace(self, name: str, key: str, values: Iterable[str], rows: pa.Table) -> None:
         """Rows of a table whose `key` is one of the values give way to `rows`, in one commit."""
         listed = ", ".join("'" + v.replace("'", "''") + "'" for v in values)
@@ -288,9 +313,9 @@ class Store:
             current = "where series_id in (select series_id from series)"
             where = current if name in CHILDREN else ""
             reader = db.sql(f"select * from old {where} order by {order}").to_arrow_reader(100_000)
-            return self._write_stream(name, reader)
+            return self.write_stream(name, reader)
 
-    def _write_stream(self, name: str, reader: pa.RecordBatchReader) -> list[str]:
+    def write_stream(self, name: str, reader: pa.RecordBatchReader) -> list[str]:
         """Files of at most a few million rows or some hundred megabytes from a stream of rows."""
         files: list[str] = []
         held: list[pa.Table] = []
