@@ -31,7 +31,8 @@ class Lake:
     def __init__(
         self, path: str | Path, version: int | None = None, engine: str = "duckdb"
     ) -> None:
-        self._store = Store(path, version).pin()
+        self._store = Store(path, version)
+        self._store.table("series")  # what is committed later stays unseen
         self._engine_name = engine
 
     @property

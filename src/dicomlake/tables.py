@@ -179,7 +179,9 @@ RUNS = pa.schema(
     [
         _field("run_id", pa.string(), "name of the run, sortable by time"),
         _field("kind", pa.string(), "index, compact, ..."),
-        _field("state", pa.string(), "running, finished, interrupted or failed"),
+        _field(
+            "state", pa.string(), "running, finished, interrupted (stopped or killed) or failed"
+        ),
         _field("started", STAMP, "when it began"),
         _field("ended", STAMP, "when it ended"),
         _field("version", pa.string(), "version of dicomlake"),
@@ -210,7 +212,9 @@ FILES = pa.schema(
         _field("uri", pa.string(), "the file"),
         _field("size", pa.int64(), "its bytes"),
         _field("modified", STAMP, "when the file was last changed"),
-        _field("state", pa.string(), "not DICOM, DICOMDIR, duplicate, archive or vanished"),
+        _field("state", pa.string(), "not DICOM, DICOMDIR, duplicate or archive"),
+        _field("SeriesInstanceUID", pa.string(), "of a duplicate: the series of its object"),
+        _field("SOPInstanceUID", pa.string(), "of a duplicate: the object that it repeats"),
     ],
     {"comment": "files without an object of their own, so that they are not read again"},
 )

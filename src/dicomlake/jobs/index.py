@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from dicomlake.contracts import Progress, Silent, Source
+from dicomlake.contracts import Progress, Source
+from dicomlake.errors import ServiceError
 from dicomlake.jobs.ledger import Ledger
 from dicomlake.jobs.reading import chunks, read_all
 from dicomlake.jobs.runs import Run, running
@@ -20,19 +19,25 @@ from dicomlake.jobs.tidy import tidy
 from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.jobs.writing import Writer
 from dicomlake.lake import Store
-from dicomlake.sources.folder import FolderSource, uri_of
+from dicomlake.lake.compaction import delete, leftovers
+from dicomlake.lake.store import WORK
+from dicomlake.sources.folder import FolderSource
 
 COMMIT_EVERY_S = 20.0
 COMMIT_AT = 20_000
-"""Instances read but not committed at which quiet series are committed."""
+"""Series that seem complete are committed after so many seconds or instances read."""
+
+Paths = str | Path | Sequence[str | Path]
 
 
 @dataclass(slots=True)
 class Report:
     """What a run of indexing did.
 
-    `counts`: files, unchanged, changed, vanished, objects, series, and files by state; `lake`:
-    patients, studies, series, instances of the whole lake; `failures`: reasons and how often.
+    `counts`: files found, of these unchanged and changed; vanished; objects that are new in the
+    lake or were read again; series new or changed; and files by state (not DICOM, DICOMDIR,
+    duplicate, archive), those inside archives too. `lake`: patients, studies, series, instances,
+    failures of the whole lake; `failures`: reasons and how often.
     """
 
     run_id: str = ""
@@ -42,8 +47,15 @@ class Report:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Options:
+    workers: int | None
+    prune: bool
+    retry_failures: bool
+
+
 def index(
-    paths: list[str | Path] | Source,
+    paths: Paths | Source,
     lake: str | Path,
     *,
     workers: int | None = None,
@@ -57,19 +69,19 @@ def index(
     held leaves the lake. Stopped at any moment and started again, the lake ends as if it had never
     been stopped. UsageError when a path does not exist or another process is writing.
     """
-    progress = progress or Silent()
-    source: Source = (
-        FolderSource(tuple(str(p) for p in paths)) if isinstance(paths, list) else paths
-    )
+    source = _source(paths)
+    options = _Options(workers, prune, retry_failures)
     began = time.monotonic()
     store = Store.create(lake)
     with store.lock():
         what = {"source": source.name, "prune": prune, "retry_failures": retry_failures}
-        with running(store, "index", what) as run:
+        with running(store, "index", what, progress) as run:
             report = Report(run.run_id)
-            work = _work(store)
+            delete(leftovers(store))
+            work = store.path / WORK / run.run_id
+            work.mkdir(parents=True)
             try:
-                _index(source, store, run, work, report, workers, prune, retry_failures, progress)
+                _index(source, store, run, work, report, options)
             finally:
                 run.counts = {**report.counts, "failures": sum(report.failures.values())}
                 shutil.rmtree(work, ignore_errors=True)
@@ -78,93 +90,61 @@ def index(
     return report
 
 
-def _work(store: Store) -> Path:
-    """An empty folder for what is only needed while a run lasts."""
-    work = store.path / "_work"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    return work
+def _source(paths: Paths | Source) -> Source:
+    if isinstance(paths, str | Path):
+        return FolderSource((str(paths),))
+    return FolderSource(tuple(map(str, paths))) if isinstance(paths, Sequence) else paths
 
 
 def _index(
-    source: Source,
-    store: Store,
-    run: Run,
-    work: Path,
-    report: Report,
-    workers: int | None,
-    prune: bool,
-    retry_failures: bool,
-    progress: Progress,
+    source: Source, store: Store, run: Run, work: Path, report: Report, options: _Options
 ) -> None:
-    workers = workers or len(os.sched_getaffinity(0))
     ledger = Ledger(store, work)
     try:
-        ledger.scan(source, progress)
-        report.counts.update(ledger.compare(again=retry_failures))
-        roots = [uri_of(os.path.realpath(p)) for p in getattr(source, "paths", ())]
-        report.counts["vanished"] = ledger.vanished(roots)
-        if prune:
-            ledger.prune()
-        _forget(store, ledger.stale_noted())
+        ledger.scan(source, run)
+        roots: list[str] = getattr(source, "roots", list)()
+        report.counts |= ledger.compare(roots, again=options.retry_failures, prune=options.prune)
+        store.remove("failures", "uri", ledger.noted("failure"))
+        store.remove("files", "uri", ledger.noted("file"))
         todo = report.counts["files"] - report.counts["unchanged"]
-        progress.stage("reading", todo, "files")
-        # A few files are read faster than processes start.
-        workers = 1 if todo < 200 else workers
+        run.progress.stage("reading", todo, "files")
+        workers = 1 if ledger.few() else options.workers or _processors()
         writer = Writer(store, ledger, run, work, source.name, quiet=2 * workers + 2)
         try:
-            _read(source, store, writer, ledger, report, work, workers, progress)
-        finally:
-            progress.stage("writing")
+            _read(source, writer, ledger, work, workers)
+            writer.finish()
+        except (KeyboardInterrupt, ServiceError):
             writer.commit(everything=True)
-            report.counts["series"] = writer.series
-        writer.finish()
-        report.counts["series"] = writer.series
+            raise
+        finally:
+            report.counts |= writer.counts
+            report.failures = dict(writer.reasons.most_common())
     finally:
         ledger.close()
-    progress.stage("tidying")
-    tidy(store)
-    rebuild(store, progress=progress)
+    tidy(store, run.progress)
+    rebuild(store, progress=run.progress)
 
 
-def _read(
-    source: Source,
-    store: Store,
-    writer: Writer,
-    ledger: Ledger,
-    report: Report,
-    work: Path,
-    workers: int,
-    progress: Progress,
-) -> None:
-    counts: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    last = time.monotonic()
+def _processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _read(source: Source, writer: Writer, ledger: Ledger, work: Path, workers: int) -> None:
+    """Read what is to be read, and commit now and then."""
+    run = writer.run
+    last, before = time.monotonic(), 0
     todo = chunks(ledger.todo(), writer.numbers)
-    for done in read_all(source, store.path, work, todo, workers, progress):
-        writer.take(done)
-        counts["objects"] += done.objects
-        counts.update(f"{row['state']}" for row in done.files)
-        reasons.update(row["reason"] for row in done.failures)
-        report.counts.update(counts)
-        report.failures = dict(reasons.most_common())
-        progress.advance(len(done.chunk.files))
-        if writer.pending > COMMIT_AT or time.monotonic() - last > COMMIT_EVERY_S:
+    for chunk, done in read_all(source, work, todo, workers, run.check):
+        writer.take(chunk, done)
+        if done.finished:
+            run.progress.advance(len(chunk.files))
+        if writer.pending - before > COMMIT_AT or time.monotonic() - last > COMMIT_EVERY_S:
             writer.commit()
-            last = time.monotonic()
-    report.counts.setdefault("objects", 0)
-
-
-def _forget(store: Store, uris: list[str]) -> None:
-    """Drop notes about files that are about to be read again."""
-    if not uris:
-        return
-    stale = set(uris)
-    for name in ("failures", "files"):
-        rows = store.read(name)
-        keep = [uri not in stale for uri in rows.column("uri").to_pylist()]
-        if not all(keep):
-            store.overwrite(name, rows.filter(pa.array(keep, pa.bool_())))
+            last, before = time.monotonic(), writer.pending
+    run.progress.stage("writing")
 
 
 def totals(store: Store) -> dict[str, int]:

@@ -12,9 +12,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from dicomlake.contracts import Found, Progress, Source
+from dicomlake import tables
+from dicomlake.contracts import Found, Source
+from dicomlake.jobs.runs import Run
 from dicomlake.lake import Store
-from dicomlake.lake.store import connect, view
+from dicomlake.lake.database import connect, view
 
 _FOUND = pa.schema(
     [
@@ -25,128 +27,188 @@ _FOUND = pa.schema(
     ]
 )
 _STEP = 20_000
+_MEMORY = "500MB"
 
 
 class Ledger:
-    """What a source holds now against what the lake knows; lives on disk while a run lasts."""
+    """What a source holds now against what the lake knows; lives on disk while a run lasts.
+
+    Its database has the tables `todo` (files to be read) and `stale` (rows of the lake about files
+    that are to be read again, hold something else now, or are pruned).
+    """
 
     def __init__(self, store: Store, folder: Path) -> None:
-        self._db: duckdb.DuckDBPyConnection = connect(folder / "ledger.db")
-        self._db.execute("set memory_limit = '400MB'")
-        self._db.execute(f"set temp_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
+        self.db: duckdb.DuckDBPyConnection = connect(
+            folder / "ledger.db", memory=_MEMORY, spill=folder
+        )
         for name in ("series", "instances", "failures", "files"):
-            view(self._db, name, store.paths(name))
-        self._db.execute(
+            view(self.db, f"then_{name}", store.paths(name), tables.ALL[name])
+        # The size of an archive's member says nothing about the archive.
+        self.db.execute(
             """create table known as
-            select split_part(uri, '::', -1) as file, uri, epoch_us(modified) as modified,
-                   case when uri like '%::%' then null else size end as size, 'instance' as what
-            from instances
-            where series_id in (select series_id from series)
+            select split_part(uri, '::', -1) as file, uri, epoch_us(modified) as modified, size,
+                   uri not like '%::%' as whole, 'instance' as what
+            from then_instances semi join then_series using (series_id)
             union all
-            select split_part(uri, '::', -1), uri, epoch_us(modified), size, 'failure'
-            from failures
+            select split_part(uri, '::', -1), uri, epoch_us(modified), size,
+                   uri not like '%::%', 'failure'
+            from then_failures
             union all
-            select split_part(uri, '::', -1), uri, epoch_us(modified), size, 'file'
-            from files"""
+            select split_part(uri, '::', -1), uri, epoch_us(modified), size,
+                   uri not like '%::%', 'file'
+            from then_files"""
         )
-        self._db.execute(
-            "create table found (uri text, size bigint, modified bigint, archive bool)"
-        )
+        self.db.execute("create table found (uri text, size bigint, modified bigint, archive bool)")
 
-    def scan(self, source: Source, progress: Progress) -> None:
+    def scan(self, source: Source, run: Run) -> None:
         """List everything the source holds."""
-        progress.stage("looking for files", None, "files")
+        run.progress.stage("looking for files", None, "files")
         rows: list[tuple[str, int, int, bool]] = []
         for found in source.find():
             rows.append((found.uri, found.size, found.modified, found.archive))
             if len(rows) >= _STEP:
                 self._store(rows)
-                progress.advance(len(rows))
+                run.progress.advance(len(rows))
+                run.check()
                 rows.clear()
         self._store(rows)
-        progress.advance(len(rows))
+        run.progress.advance(len(rows))
 
     def _store(self, rows: list[tuple[str, int, int, bool]]) -> None:
         if rows:
             columns = zip(*rows, strict=True)
             arrays = [pa.array(c, f.type) for c, f in zip(columns, _FOUND, strict=True)]
-            self._db.register("listed", pa.Table.from_arrays(arrays, schema=_FOUND))
-            self._db.execute("insert into found select * from listed")
-            self._db.unregister("listed")
+            self.db.register("listed", pa.Table.from_arrays(arrays, schema=_FOUND))
+            self.db.execute("insert into found select * from listed")
+            self.db.unregister("listed")
 
-    def compare(self, *, again: bool) -> dict[str, int]:
+    def compare(self, roots: list[str], *, again: bool, prune: bool) -> dict[str, int]:
         """Settle what is to be read; counts of files, unchanged, changed and vanished ones.
 
-        `again`: also read files whose last reading failed.
+        `roots`: what the source lists completely, folders with a slash at the end. `again`: also
+        read files whose last reading failed. `prune`: what vanished files held is stale.
         """
-        retry = "and what <> 'failure'" if again else ""
-        self._db.execute(
-            f"""create table todo as select f.* from found f anti join
-            (select uri, size, modified from known where size is not null {retry}) k
-            on f.uri = k.uri and f.size = k.size and f.modified = k.modified"""
+        retry = "or f.uri in (select file from known where what = 'failure')" if again else ""
+        self.db.execute(
+            f"""create table reading as select distinct on (f.uri) f.* from found f
+            where f.uri not in (
+                select f.uri from found f join known k
+                on k.whole and k.uri = f.uri and k.size = f.size and k.modified = f.modified)
+            {retry}"""
         )
-        self._db.execute(
-            """create table stale as select distinct k.uri, k.file from known k
-            semi join todo t on k.file = t.uri"""
+        self.db.execute(
+            """create table stale as select distinct k.* from known k join found f on k.file = f.uri
+            where k.file in (select uri from reading) or k.modified <> f.modified
+               or (k.whole and k.size <> f.size)"""
         )
+        self._vanished(roots)
+        if prune:
+            self.db.execute("insert into stale select * from gone")
+        self._take_over()
+        self.db.execute(
+            "create table todo as select *, row_number() over (order by uri) as place from reading"
+        )
+        self.db.execute("drop table reading")
         count = self._count
-        files, todo = count("select count(*) from found"), count("select count(*) from todo")
-        changed = count("select count(distinct file) from stale")
-        return {"files": files, "unchanged": files - todo, "changed": changed}
+        files, todo = (count(f"select count(distinct uri) from {t}") for t in ("found", "todo"))
+        return {
+            "files": files,
+            "unchanged": files - todo,
+            "changed": count("select count(*) from todo where uri in (select file from stale)"),
+            "vanished": count("select count(distinct file) from gone"),
+        }
 
-    def vanished(self, roots: list[str]) -> int:
-        """Files of the lake below the roots that are no longer there."""
-        self._db.execute("create table roots (root text)")
-        self._db.executemany("insert into roots values (?)", [[r] for r in roots])
-        self._db.execute(
-            """create table gone as select distinct k.uri, k.file from known k
-            semi join roots r on k.file = r.root or starts_with(k.file, r.root || '/')
-            anti join found f on k.file = f.uri"""
+    def _vanished(self, roots: list[str]) -> None:
+        """What the lake knows below the roots that is no longer there.
+
+        What lies below a folder that cannot be listed now has not vanished.
+        """
+        self.db.register("rooted", pa.table({"root": pa.array(roots, pa.string())}))
+        self.db.execute("create table roots as select distinct root from rooted")
+        self.db.unregister("rooted")
+        self.db.execute(
+            """create table gone as select k.* from known k
+            where (k.file in (select root from roots) or exists (
+                select 1 from roots r where r.root like '%/' and starts_with(k.file, r.root)))
+            and k.file not in (select uri from found)
+            and not exists (
+                select 1 from found f where f.size = 0 and f.modified = 0
+                and starts_with(k.file, f.uri || '/'))"""
         )
-        return self._count("select count(distinct file) from gone")
 
-    def prune(self) -> None:
-        """Treat vanished files like changed ones: what the lake knows of them is stale."""
-        self._db.execute("insert into stale select * from gone")
-
-    def stale_noted(self) -> list[str]:
-        """URIs in failures and files that are about to be read again, or are pruned."""
-        found = self._db.execute(
-            """select distinct k.uri from known k semi join stale s on k.file = s.file
-            where k.what in ('failure', 'file')"""
+    def _take_over(self) -> None:
+        """Read duplicates again whose object the lake would no longer hold otherwise."""
+        if not self._count("select count(*) from then_files where state = 'duplicate'"):
+            return
+        self.db.execute(
+            """create table repeated as
+            select "SeriesInstanceUID" as series, "SOPInstanceUID" as sop,
+                   split_part(uri, '::', -1) as file
+            from then_files where state = 'duplicate';
+            create table held as select s."SeriesInstanceUID" as series, i."SOPInstanceUID" as sop
+            from then_instances i
+            semi join repeated r on i."SOPInstanceUID" = r.sop
+            join then_series s using (series_id)
+            anti join stale x on x.uri = i.uri and x.size = i.size
+            and x.modified = epoch_us(i.modified) and x.what = 'instance';
+            create table orphans as select distinct file from repeated anti join held
+            using (series, sop)"""
         )
+        self.db.execute(
+            """insert into reading select distinct on (f.uri) f.* from found f
+            semi join orphans on f.uri = orphans.file anti join reading r on f.uri = r.uri"""
+        )
+        self.db.execute(
+            """insert into stale select distinct k.* from known k
+            semi join orphans o on k.file = o.file semi join reading r on k.file = r.uri
+            anti join stale s on k.file = s.file"""
+        )
+
+    def noted(self, what: str) -> list[str]:
+        """URIs in `failures` or `files` whose note is void ("failure" or "file").
+
+        A failure is also void when its file is no longer there.
+        """
+        also = "union select uri from gone where what = 'failure'" if what == "failure" else ""
+        found = self.db.execute(f"select uri from stale where what = ? {also}", [what])
         return [row[0] for row in found.fetchall()]
 
-    def is_stale(self, uris: pa.Array) -> list[bool]:
-        """Which of the URIs of current instances must not be used any more."""
-        self._db.register("asked", pa.table({"i": range(len(uris)), "uri": uris}))
-        found = self._db.execute(
-            "select a.i, s.uri is not null from asked a left join stale s on a.uri = s.uri "
-            "order by a.i"
+    def stale_archives(self) -> set[str]:
+        """Archives to be read of which the lake holds something already."""
+        found = self.db.execute(
+            "select uri from todo where archive and uri in (select file from stale)"
         )
-        answer = [bool(row[1]) for row in found.fetchall()]
-        self._db.unregister("asked")
-        return answer
+        return {row[0] for row in found.fetchall()}
 
     def has_stale(self) -> bool:
         """Whether any known file changed, or is to be pruned."""
-        return bool(self._count("select count(*) from stale"))
+        return bool(self._count("select count(*) from stale where what = 'instance'"))
 
-    def stale_uris(self) -> pa.Table:
-        """All stale URIs."""
-        return self._db.sql("select uri from stale").to_arrow_table()
+    def few(self) -> bool:
+        """Whether so little is to be read that processes would start more slowly than it is."""
+        size, count = self.db.execute(
+            "select coalesce(sum(size) filter (archive), 0), count(*) from todo"
+        ).fetchall()[0]
+        return bool(count < 200 and size < 64 * 1024**2)
 
     def todo(self) -> Iterator[Found]:
         """What is to be read, ordered by URI."""
-        cursor = self._db.cursor()
-        cursor.execute("select uri, size, modified, archive from todo order by uri")
-        while rows := cursor.fetchmany(_STEP):
+        last = 0
+        while True:
+            rows = self.db.execute(
+                "select uri, size, modified, archive from todo where place > ? and place <= ? "
+                "order by place",
+                [last, last + _STEP],
+            ).fetchall()
+            if not rows:
+                return
+            last += _STEP
             for uri, size, modified, archive in rows:
                 yield Found(uri, size, modified, archive)
 
     def _count(self, statement: str) -> int:
-        return int(self._db.execute(statement).fetchall()[0][0])
+        return int(self.db.execute(statement).fetchall()[0][0])
 
     def close(self) -> None:
         """Let go of the files."""
-        self._db.close()
+        self.db.close()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dicomlake import tables
+from dicomlake.contracts import Progress, Silent
 from dicomlake.lake import Store
+from dicomlake.lake.compaction import compact_table, small_files
 
-SMALL_BYTES = 64 * 1024 * 1024
 MANY_FILES = 24
 
 
-def tidy(store: Store) -> None:
-    """What every run ends with: merge small files where there are many of them."""
-    for name in ("elements", "instances", "series"):
-        if len(store.paths(name)) > MANY_FILES:
-            store.compact(name)
+def tidy(store: Store, progress: Progress | None = None) -> None:
+    """What every run ends with: merge small files of tables that have many of them.
+
+    Only while the writer's lock is held and everything is committed.
+    """
+    many = [name for name in tables.ALL if small_files(store, name) > MANY_FILES]
+    if many:
+        progress = progress or Silent()
+        progress.stage("tidying", len(many), "tables")
+        for name in many:
+            compact_table(store, name)
+            progress.advance()

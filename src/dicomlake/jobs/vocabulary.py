@@ -282,7 +282,7 @@ def _update(
 def _files(store: Store, name: str, version: int) -> list[str]:
     """The files of a table at an older version; _Unknown when one of them is gone."""
     try:
-        paths = store.paths(name, version)
+        paths = store.paths_at(name, version)
     except LakeError as error:
         raise _Unknown(f"version {version} of {name} is gone") from error
     if not all(Path(path).exists() for path in paths):

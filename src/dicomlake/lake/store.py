@@ -10,29 +10,41 @@ import contextlib
 import fcntl
 import json
 import os
-import time
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction, RemoveAction
 
 from dicomlake import tables
 from dicomlake.errors import LakeError
+from dicomlake.lake.database import connect, parquet, view
+from dicomlake.lake.files import (
+    File,
+    Stream,
+    add_action,
+    holds,
+    new_name,
+    order_by,
+    order_of,
+    remove_action,
+    write_parquet,
+)
+
+__all__ = ["CHILDREN", "MARK", "WORK", "Store", "connect", "is_lake", "view"]
 
 MARK = "dicomlake.json"
-LARGEST_FILE = 512 * 1024 * 1024
-"""Bytes of Arrow memory that one file of a table is written from."""
+WORK = "_work"
+"""Folder for what is only needed while a job runs."""
 CHILDREN = ("instances", "elements")
 """Tables whose rows count only while `series` holds their series_id."""
 
-_DERIVED = ("vocabulary",)
+_MEMORY = "1GB"
+_PIN, _HIGHEST = "children", "highest_id"
+"""Metadata of every commit of `series`: versions of the child tables, highest series_id so far."""
 
 
 def is_lake(path: str | Path) -> bool:
@@ -47,47 +59,48 @@ class Store:
     """
 
     def __init__(self, path: str | Path, version: int | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         try:
             mark = json.loads((self.path / MARK).read_text())
         except FileNotFoundError:
             raise LakeError(
-                f"{self.path} is no lake. Make one with: dicomlake index FOLDER --lake {self.path}"
+                f"{path} is no lake. Make one with: dicomlake index FOLDER --lake {path}"
             ) from None
         except (OSError, ValueError) as error:
             raise LakeError(f"{self.path / MARK} cannot be read.") from error
-        if mark.get("layout") != tables.VERSION:
+        if not isinstance(mark, dict) or mark.get("layout") != tables.VERSION:
+            layout = mark.get("layout") if isinstance(mark, dict) else None
             raise LakeError(
-                f"{self.path} has layout {mark.get('layout')}; this dicomlake reads layout "
+                f"{path} has layout {layout}; this dicomlake reads layout "
                 f"{tables.VERSION}. Index it again, or use the version that wrote it."
             )
         self._open: dict[str, DeltaTable] = {}
+        self._files: dict[str, tuple[int, list[File]]] = {}
         self._pins: dict[str, int] = {}
         if version is not None:
             self._pins = self._versions_at(version)
+            self._check_complete(version)
 
     @classmethod
     def create(cls, path: str | Path) -> Store:
         """The lake at a folder, made when there is none; LakeError when other files are in it."""
-        path = Path(path)
-        if not is_lake(path):
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        path = Path(path).absolute()
+        if is_lake(path):
+            return cls(path)
+        if any(c in "%\\" or not c.isprintable() for c in str(path)):
+            raise LakeError(f"{path} cannot be a lake: no %, \\ or line break in its path, please.")
+        ours = {*tables.ALL, WORK, ".lock", f".{MARK}.part"}
+        try:
+            if path.exists() and not {entry.name for entry in path.iterdir()} <= ours:
                 raise LakeError(
                     f"{path} exists and is no lake. Name an empty or a new folder as --lake."
                 )
             path.mkdir(parents=True, exist_ok=True)
-            for name, schema in tables.ALL.items():
-                DeltaTable.create(
-                    str(path / name),
-                    schema,
-                    mode="ignore",
-                    name=name,
-                    description=tables.comment_of(schema),
-                )
-            mark = {"layout": tables.VERSION, "what": "a lake of dicomlake"}
-            part = path / f".{MARK}.part"
-            part.write_text(json.dumps(mark) + "\n")
-            part.replace(path / MARK)
+            with _locked(path):
+                if not is_lake(path):
+                    _lay_out(path)
+        except OSError as error:
+            raise LakeError(f"{path} cannot become a lake: {error.strerror}.") from error
         return cls(path)
 
     # Reading
@@ -95,18 +108,26 @@ class Store:
     def table(self, name: str) -> DeltaTable:
         """The Delta table of that name at the version of this store."""
         if name not in self._open:
-            version = self._pins.get(name)
-            try:
-                self._open[name] = DeltaTable(str(self.path / name), version=version)
-            except DeltaError as error:
-                raise LakeError(f"The table {name} of {self.path} cannot be opened.") from error
+            if name in ("series", *CHILDREN):
+                self._open_snapshot()
+            else:
+                self._open[name] = self._opened(name)
         return self._open[name]
 
-    def pin(self) -> Store:
-        """This store, with every table opened: what is committed later stays unseen."""
-        for name in tables.ALL:  # series first: rows that children get later do not matter
-            self.table(name)
-        return self
+    def _open_snapshot(self) -> None:
+        """Open `series` and its child tables so that they fit together while somebody writes."""
+        while True:
+            series = self._opened("series")
+            children = {name: self._opened(name) for name in CHILDREN}
+            if self._pins or self._opened("series").version() == series.version():
+                self._open |= {"series": series, **children}
+                return
+
+    def _opened(self, name: str) -> DeltaTable:
+        try:
+            return DeltaTable(str(self.path / name), version=self._pins.get(name))
+        except DeltaError as error:
+            raise LakeError(f"The table {name} of {self.path} cannot be opened.") from error
 
     @property
     def version(self) -> int:
@@ -118,19 +139,34 @@ class Store:
         if self._pins:
             return False
         before = self.version
-        for table in self._open.values():
-            table.update_incremental()
+        self._open.clear()
         return self.version != before
 
-    def paths(self, name: str, version: int | None = None) -> list[str]:
-        """The Parquet files of a table, or of a version of it; LakeError when that is gone."""
-        table = self.table(name)
-        if version is not None and version != table.version():
-            try:
-                table = DeltaTable(str(self.path / name), version=version)
-            except DeltaError as error:
-                raise LakeError(f"Version {version} of {name} is gone.") from error
+    def paths_at(self, name: str, version: int) -> list[str]:
+        """The Parquet files of a version of a table; LakeError when that is gone."""
+        if version == self.table(name).version():
+            return self.paths(name)
+        try:
+            table = DeltaTable(str(self.path / name), version=version)
+        except DeltaError as error:
+            raise LakeError(f"Version {version} of {name} is gone.") from error
         return [uri.removeprefix("file://") for uri in table.file_uris()]
+
+    def files(self, name: str) -> list[File]:
+        """The files of a table."""
+        version = self.table(name).version()
+        if self._files.get(name, (-1,))[0] != version:
+            self._files[name] = (version, _files_of(self.table(name)))
+        return self._files[name][1]
+
+    def paths(self, name: str, ids: Iterable[int] | None = None) -> list[str]:
+        """The Parquet files of a table; with `ids`, those that may hold one of these series_id."""
+        folder = self.path / name
+        files = self.files(name)
+        if ids is not None:
+            wanted = sorted(ids)
+            files = [file for file in files if holds(wanted, file.lowest, file.highest)]
+        return [str(folder / file.name) for file in files]
 
     def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A whole table as Arrow; only current rows of `instances` and `elements`."""
@@ -158,17 +194,27 @@ class Store:
 
     def _versions_at(self, version: int) -> dict[str, int]:
         """The versions of all tables that belong to a version of `series`."""
-        history = DeltaTable(str(self.path / "series")).history()
-        for entry in history:
+        newest = self._opened("series")
+        if version == newest.version():
+            return {"series": version}  # the newest child tables hold all of it
+        for entry in newest.history():
             if entry.get("version") == version:
-                pins = json.loads(entry.get("children", "{}"))
-                return {"series": version, **pins}
-        newest = history[0].get("version") if history else 0
-        raise LakeError(f"The lake has no version {version}; the newest is {newest}.")
+                return {"series": version, **json.loads(entry.get(_PIN, "{}"))}
+        raise LakeError(f"The lake has no version {version}; the newest is {newest.version()}.")
+
+    def _check_complete(self, version: int) -> None:
+        """LakeError when files of this version are gone."""
+        gone = f"Version {version} of {self.path} cannot be read any more: compact removed it."
+        for name in ("series", *CHILDREN):
+            try:
+                paths = self.paths(name)
+            except LakeError as error:
+                raise LakeError(gone) from error
+            if not all(map(os.path.exists, paths)):
+                raise LakeError(gone)
 
     def versions(self) -> list[dict[str, Any]]:
         """Every version of the lake, newest first: version, when (microseconds), what."""
-        found = DeltaTable(str(self.path / "series")).history()
         return [
             {
                 "version": entry["version"],
@@ -176,68 +222,8 @@ class Store:
                 "what": entry.get("operation", ""),
                 "run_id": entry.get("run_id", ""),
             }
-            for entry in found
+            for entry in self._opened("series").history()
         ]
-
-    # Writing: one writer per lake
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the only writer; LakeError when somebody else is."""
-        with (self.path / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise LakeError(
-                    f"Another process is writing to {self.path}. Wait for it, or stop it."
-                ) from error
-            yield
-
-    def next_id(self) -> int:
-        """The first series_id that no row of any table has, current or not."""
-        highest = 0
-        for name in ("series", *CHILDREN):
-            stats = pa.table(self.table(name).get_add_actions(flatten=True))
-            if "max.series_id" in stats.column_names:
-                values = [v for v in stats.column("max.series_id").to_pylist() if v is not None]
-                highest = max([highest, *values])
-        return highest + 1
-
-    def write(self, name: str, table: pa.Table) -> str | None:
-        """Name of a new file of a table that is not part of it yet; None when there are no rows."""
-        if not table.num_rows:
-            return None
-        file = f"part-{uuid.uuid4().hex}.parquet"
-        write_parquet(self.path / name / file, name, table)
-        return file
-
-    def add(self, name: str, files: Iterable[str], **metadata: str) -> None:
-        """Make written files part of a table, in one commit."""
-        actions: list[Any] = [_add_action(self.path / name, file) for file in files]
-        if actions:
-            self.table(name).create_write_transaction(
-                actions,
-                "append",
-                self.table(name).schema(),
-                commit_properties=CommitProperties(custom_metadata=metadata),
-            )
-            self.table(name).update_incremental()
-
-    def append(self, name: str, rows: pa.Table, **metadata: str) -> None:
-        """Append rows to a table in one commit."""
-        if file := self.write(name, rows):
-            self.add(name, [file], **metadata)
-
-    def exchange(self, name: str, files: Iterable[str], **metadata: str) -> None:
-        """All files of a table give way to written ones, in one commit."""
-        actions: list[Any] = [_add_action(self.path / name, file) for file in files]
-        self.table(name).create_write_transaction(
-            actions,
-            "overwrite",
-            self.table(name).schema(),
-            commit_properties=self._properties(name, metadata),
-        )
-        self.table(name).update_incremental()
 
     def notes(self, name: str, key: str) -> Iterator[dict[str, Any]]:
         """The commits of a table that carry this metadata, newest first."""
@@ -247,200 +233,178 @@ class Store:
             yield from (dict(entry) for entry in entries[seen:] if key in entry)
             seen = len(entries)
 
-    def replace(self, name: str, key: str, values: Iterable[str], rows: pa.Table) -> None:
-        """Rows of a table whose `key` is one of the values give way to `rows`, in one commit."""
-        listed = ", ".join("'" + v.replace("'", "''") + "'" for v in values)
-        predicate = f"{key} in ({listed})"
-        self._write_delta(name, rows, mode="overwrite", predicate=predicate)
+    # Writing: one writer per lake
 
-    def remove(self, name: str, key: str, values: Iterable[str]) -> None:
-        """Drop the rows of a table whose `key` is one of the values."""
-        listed = ", ".join("'" + v.replace("'", "''") + "'" for v in values)
-        if listed:
-            self.table(name).delete(
-                f"{key} in ({listed})", commit_properties=self._properties(name, {})
-            )
-            self.table(name).update_incremental()
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only writer; LakeError when somebody else is."""
+        with _locked(self.path):
+            yield
 
-    def overwrite(self, name: str, rows: pa.Table) -> None:
-        """All rows of a table give way to `rows`."""
-        self._write_delta(name, rows, mode="overwrite")
+    @property
+    def locked(self) -> bool:
+        """Whether somebody is writing now."""
+        try:
+            with _locked(self.path):
+                return False
+        except LakeError:
+            return True
 
-    def compact(self, name: str, *, largest: int | None = None) -> int:
-        """Rewrite a table's files in the order that questions want, without rows nobody can see.
+    def next_id(self) -> int:
+        """The first series_id that no row of any table has or ever had."""
+        noted = next(self.notes("series", _HIGHEST), {})
+        highest = int(noted.get(_HIGHEST, 0))
+        for name in ("series", *CHILDREN):
+            highest = max([highest, *(f.highest for f in self.files(name) if f.highest)])
+        return highest + 1
 
-        `largest`: leave files of more bytes alone. Returns how many files gave way. The rows that
-        can be seen stay the same; older versions can be read until `vacuum`.
-        """
-        actions = pa.table(self.table(name).get_add_actions(flatten=True))
-        sizes = dict(
-            zip(
-                actions.column("path").to_pylist(),
-                actions.column("size_bytes").to_pylist(),
-                strict=True,
-            )
-        )
-        picked = [p for p, size in sizes.items() if largest is None or size <= largest]
-        if not picked:
-            return 0
-        folder = self.path / name
-        written = self._rewritten(name, [str(folder / p) for p in picked])
-        adds: list[Any] = [_add_action(folder, file) for file in written]
-        removes = [_remove_action(p, sizes[p]) for p in picked]
-        self.table(name).create_write_transaction(
-            adds + removes,
-            "append",
-            self.table(name).schema(),
-            commit_properties=self._properties(name, {}),
-        )
-        self.table(name).update_incremental()
-        return len(picked)
+    def write(self, name: str, table: pa.Table) -> str | None:
+        """Name of a new file of a table that is not part of it yet; None when there are no rows."""
+        if not table.num_rows:
+            return None
+        file = new_name()
+        write_parquet(self.path / name / file, name, table)
+        return file
 
-    def _rewritten(self, name: str, paths: list[str]) -> list[str]:
-        """New files with the visible rows of some files, sorted; their names."""
-        order = {
-            "elements": "path, text, number, series_id",
-            "instances": "series_id, InstanceNumber, SOPInstanceUID",
-            "series": "Modality, BodyPartExamined, StudyDate, series_id",
-        }.get(name, "run_id")
-        work = self.path / "_work"
-        work.mkdir(exist_ok=True)
-        with connect() as db:
-            db.execute(f"set temp_directory = '{str(work).replace(chr(39), chr(39) * 2)}'")
-            db.execute("set memory_limit = '2GB'")
-            view(db, "series", self.paths("series"))
-            view(db, "old", paths, tables.ALL[name])
-            current = "where series_id in (select series_id from series)"
-            where = current if name in CHILDREN else ""
-            reader = db.sql(f"select * from old {where} order by {order}").to_arrow_reader(100_000)
-            return self.write_stream(name, reader)
-
-    def write_stream(self, name: str, reader: pa.RecordBatchReader) -> list[str]:
-        """Files of at most a few million rows or some hundred megabytes from a stream of rows."""
-        files: list[str] = []
-        held: list[pa.Table] = []
-        size = 0
+    def write_stream(self, name: str, reader: Iterable[pa.RecordBatch]) -> list[str]:
+        """Names of new files of a table, not part of it yet, from a stream of rows in order."""
+        stream = Stream(self.path / name, name)
         for batch in reader:
-            table = pa.Table.from_batches([batch]).cast(tables.ALL[name])
-            held.append(table)
-            size += table.nbytes
-            if size > LARGEST_FILE:
-                files += [f for f in [self.write(name, pa.concat_tables(held))] if f]
-                held, size = [], 0
-        if held:
-            files += [f for f in [self.write(name, pa.concat_tables(held))] if f]
-        return files
+            stream.write(pa.Table.from_batches([batch]).cast(tables.ALL[name]))
+        return stream.close()
+
+    def commit(
+        self,
+        name: str,
+        add: Iterable[str] = (),
+        remove: Iterable[File] = (),
+        notes: dict[str, str] | None = None,
+        *,
+        same: bool = False,
+    ) -> None:
+        """Written files come into a table and others go, in one commit that carries `notes`.
+
+        `same`: the rows that can be seen stay the same.
+        """
+        folder = self.path / name
+        actions: list[Any] = [add_action(folder, file, change=not same) for file in add]
+        actions += [remove_action(file, change=not same) for file in remove]
+        if not actions:
+            return
+        said = dict(notes or {})
+        if name == "series":
+            said[_PIN] = json.dumps({n: int(self.table(n).version()) for n in CHILDREN})
+            said[_HIGHEST] = str(self.next_id() - 1)
+        table = self.table(name)
+        table.create_write_transaction(
+            actions,
+            "append",
+            table.schema(),
+            commit_properties=CommitProperties(custom_metadata=dict(said)),
+        )
+        table.update_incremental()
+
+    def add(self, name: str, files: Iterable[str], **notes: str) -> None:
+        """Make written files part of a table, in one commit."""
+        self.commit(name, files, notes=notes)
+
+    def append(self, name: str, rows: pa.Table, **notes: str) -> None:
+        """Append rows to a table in one commit."""
+        if file := self.write(name, rows):
+            self.commit(name, [file], notes=notes)
+
+    def exchange(self, name: str, files: Iterable[str], **notes: str) -> None:
+        """All files of a table give way to written ones, in one commit."""
+        self.commit(name, files, self.files(name), notes)
+
+    def overwrite(self, name: str, rows: pa.Table, **notes: str) -> None:
+        """All rows of a table give way to `rows`."""
+        file = self.write(name, rows)
+        self.exchange(name, [file] if file else [], **notes)
+
+    def replace(
+        self, name: str, key: str, values: Iterable[Any], rows: pa.Table, **notes: str
+    ) -> None:
+        """Rows of a table whose `key` is one of the values give way to `rows`, in one commit."""
+        file = self.write(name, rows)
+        kept, gone = self._without(name, key, values)
+        self.commit(name, [*kept, *([file] if file else [])], gone, notes)
+
+    def remove(self, name: str, key: str, values: Iterable[Any]) -> None:
+        """Drop the rows of a table whose `key` is one of the values."""
+        self.commit(name, *self._without(name, key, values))
+
+    def _without(self, name: str, key: str, values: Iterable[Any]) -> tuple[list[str], list[File]]:
+        """New files with the rows that stay of those files that hold some of the values."""
+        field = tables.ALL[name].field(key)
+        unwanted = pa.table({key: pa.array(values, field.type)})
+        if not unwanted.num_rows or not self.files(name):
+            return [], []
+        work = self.path / WORK
+        work.mkdir(exist_ok=True)
+        with connect(memory=_MEMORY, spill=work) as db:
+            db.register("unwanted", unwanted)
+            source = parquet(self.paths(name), ", filename = true")
+            found = db.execute(
+                f'select distinct filename from {source} where "{key}" in (from unwanted)'
+            ).fetchall()
+            names = {Path(row[0]).name for row in found}
+            gone = [file for file in self.files(name) if file.name in names]
+            if not gone:
+                return [], []
+            view(db, "old", [str(self.path / name / file.name) for file in gone])
+            reader = db.sql(
+                f'select * from old anti join unwanted using ("{key}") {order_by(name)}'
+            ).to_arrow_reader(100_000)
+            return self.write_stream(name, reader), gone
 
     def commit_series(self, rows: pa.Table, replaced: Iterable[str], run_id: str) -> None:
         """The commit point: new rows of `series`, those of replaced SeriesInstanceUIDs gone.
 
-        Written after the child rows. Remembers the versions of the child tables.
+        Written after the child rows, in one commit that remembers the versions of the child tables.
         """
-        replaced = sorted(replaced)
-        uids = rows.column("SeriesInstanceUID").to_pylist()
-        old = set(replaced)
-        for start in range(0, len(replaced), 500):
-            some = set(replaced[start : start + 500])
-            picked = rows.filter(pa.array([u in some for u in uids], pa.bool_()))
-            listed = ", ".join("'" + v.replace("'", "''") + "'" for v in sorted(some))
-            self._write_delta(
-                "series",
-                picked,
-                mode="overwrite",
-                predicate=f'"SeriesInstanceUID" in ({listed})',
-                run_id=run_id,
-            )
-        fresh = rows.filter(pa.array([u not in old for u in uids], pa.bool_()))
-        if fresh.num_rows:
-            order = [(k, "ascending") for k in ("Modality", "BodyPartExamined", "StudyDate")]
-            children = json.dumps(self._child_versions())
-            self.append("series", fresh.sort_by(order), run_id=run_id, children=children)
+        rows = rows.sort_by(order_of("series"))
+        self.replace("series", "SeriesInstanceUID", replaced, rows, run_id=run_id)
 
-    def _child_versions(self) -> dict[str, int]:
-        return {name: int(self.table(name).version()) for name in CHILDREN}
 
-    def _properties(self, name: str, metadata: dict[str, str]) -> CommitProperties:
-        if name == "series":
-            metadata = {**metadata, "children": json.dumps(self._child_versions())}
-        return CommitProperties(custom_metadata=dict(metadata))
-
-    def _write_delta(
-        self,
-        name: str,
-        rows: pa.Table,
-        *,
-        mode: Any,
-        predicate: str | None = None,
-        **metadata: str,
-    ) -> None:
-        write_deltalake(
-            self.table(name),
-            rows.cast(tables.ALL[name]),
-            mode=mode,
-            predicate=predicate,
-            commit_properties=self._properties(name, metadata),
+def _lay_out(path: Path) -> None:
+    """Make the tables of a new lake; the mark comes last."""
+    for name, schema in tables.ALL.items():
+        DeltaTable.create(
+            str(path / name),
+            schema,
+            mode="ignore",
+            name=name,
+            description=tables.comment_of(schema),
         )
-        self.table(name).update_incremental()
+    mark = {"layout": tables.VERSION, "what": "a lake of dicomlake"}
+    part = path / f".{MARK}.part"
+    part.write_text(json.dumps(mark) + "\n")
+    part.replace(path / MARK)
 
 
-def connect(file: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection that never reaches outside and counts time in UTC."""
-    db = duckdb.connect(
-        str(file or ":memory:"),
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "python_enable_replacements": "false",
-            "preserve_insertion_order": "false",
-        },
-    )
-    db.execute("set timezone = 'UTC'; set parquet_metadata_cache = true")
-    return db
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        file = (path / ".lock").open("a+")
+    except OSError as error:
+        raise LakeError(f"{path} cannot be written: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LakeError(
+                f"Another process is writing to {path}. Wait for it, or stop it."
+            ) from error
+        yield
 
 
-def view(
-    db: duckdb.DuckDBPyConnection, name: str, paths: list[str], schema: pa.Schema | None = None
-) -> None:
-    """Make a view over Parquet files; one without rows where there are none."""
-    if paths:
-        listed = ", ".join("'" + p.replace("'", "''") + "'" for p in paths)
-        db.execute(f"create or replace view {name} as select * from read_parquet([{listed}])")
-    else:
-        db.register("nothing", (schema or tables.ALL[name]).empty_table())
-        db.execute(f"create or replace table {name} as select * from nothing")
-        db.unregister("nothing")
+def _files_of(table: DeltaTable) -> list[File]:
+    found = pa.table(table.get_add_actions(flatten=True))
 
+    def column(name: str) -> list[Any]:
+        there = name in found.column_names
+        return list(found.column(name).to_pylist()) if there else [None] * found.num_rows
 
-def write_parquet(path: Path, name: str, table: pa.Table) -> None:
-    """Write rows as Parquet: zstd, and no dictionary for headers, which hardly repeat whole."""
-    plain = {"header", "uri", "SOPInstanceUID"}
-    part = path.with_name(f".{path.name}.part")
-    pq.write_table(
-        table.cast(tables.ALL[name]),
-        part,
-        compression="zstd",
-        row_group_size=120_000,
-        use_dictionary=[c for c in table.column_names if c not in plain],
-    )
-    os.replace(part, path)
-
-
-def _remove_action(path: str, size: int) -> RemoveAction:
-    """A file that gave way to others with the same visible rows."""
-    return RemoveAction(
-        path, data_change=False, deletion_timestamp=int(time.time() * 1000), size=size
-    )
-
-
-def _add_action(folder: Path, file: str) -> AddAction:
-    """What Delta wants to know of a file: its size, rows, and the range of its series_id."""
-    path = folder / file
-    meta = pq.read_metadata(path)
-    stats: dict[str, Any] = {"numRecords": meta.num_rows}
-    if meta.schema.to_arrow_schema().names[0] == "series_id":
-        groups = [meta.row_group(i).column(0).statistics for i in range(meta.num_row_groups)]
-        stats["minValues"] = {"series_id": min(g.min for g in groups)}
-        stats["maxValues"] = {"series_id": max(g.max for g in groups)}
-        stats["nullCount"] = {"series_id": 0}
-    info = path.stat()
-    return AddAction(file, info.st_size, {}, int(info.st_mtime * 1000), True, json.dumps(stats))
+    names = ("path", "size_bytes", "num_records", "min.series_id", "max.series_id")
+    return [File(*values) for values in zip(*map(column, names), strict=True)]

@@ -180,7 +180,7 @@ class Vocabulary:
         for entry in store.notes("vocabulary", "counted"):
             said = json.loads(entry["counted"])
             if said["series"] <= store.version:
-                paths = store.paths("vocabulary", version=entry["version"])
+                paths = store.paths_at("vocabulary", entry["version"])
                 # Not pq.read_table: it loads pandas first, which takes a quarter of a second.
                 found = [pq.ParquetFile(path).read().cast(tables.VOCABULARY) for path in paths]
                 return cls(pa.concat_tables(found), said["series"])

@@ -22,7 +22,7 @@ from dicomlake.contracts import Found, Object
 from dicomlake.dicom.values import Row
 from dicomlake.dicom.walk import FIRST_READ, sniff
 from dicomlake.errors import DataError
-from dicomlake.readers.fold import Folded, Folder, columns, fold
+from dicomlake.readers.fold import Folded, Folder, columns
 from dicomlake.readers.header import Header, HeaderReader
 
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -51,7 +51,8 @@ class SeriesPart:
 
     counts: Counter[int] = field(default_factory=Counter)
     instances: list[dict[str, Any]] = field(default_factory=list)
-    uids: set[str] = field(default_factory=set)
+    places: dict[str, int] = field(default_factory=dict)
+    """Where in `instances` the object of a SOPInstanceUID is."""
 
 
 @dataclass(slots=True)
@@ -62,6 +63,8 @@ class Batch:
     failures: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     objects: int = 0
+    bytes: int = 0
+    """Of headers."""
 
     def add(self, found: Found, thing: Object, reader: HeaderReader) -> None:
         """Read one object into the batch; what cannot be read becomes a failure."""
@@ -74,6 +77,8 @@ class Batch:
             self.fail(found, thing.uri, "read", str(error))
         except OSError as error:
             self.fail(found, thing.uri, "open", f"cannot be read: {error.strerror or 'I/O error'}")
+        except Exception as error:  # noqa: BLE001 - one object must never stop a run
+            self.fail(found, thing.uri, "read", f"not readable ({type(error).__name__})")
 
     def _add(self, found: Found, thing: Object, reader: HeaderReader) -> None:
         named = thing.uri.partition("::")[0].lower().endswith(_NAMED)
@@ -103,15 +108,43 @@ class Batch:
         series = first.get("SeriesInstanceUID")
         if not series or not uid:
             missing = "SOPInstanceUID" if series else "SeriesInstanceUID"
-            raise DataError(f"{missing} is missing")
+            why = next((f": {p}" for path, _, p in header.problems if not path), "")
+            raise DataError(f"{missing} is missing{why}")
         part = self.series.setdefault(series, SeriesPart())
-        if uid in part.uids:
-            self.skip(found, thing.uri, "duplicate")
+        place = part.places.get(uid)
+        if place is not None:
+            self._repeat(found, thing, header, part, place, reader)
             return
-        part.uids.add(uid)
+        part.places[uid] = len(part.instances)
         part.counts.update(header.rows)
         part.instances.append(_instance(found, thing, header, uid))
         self.objects += 1
+        self.bytes += len(header.json)
+
+    def _repeat(
+        self,
+        found: Found,
+        thing: Object,
+        header: Header,
+        part: SeriesPart,
+        place: int,
+        reader: HeaderReader,
+    ) -> None:
+        """Note an object that was met before; the copy with the first URI is the one that stays."""
+        held = part.instances[place]
+        uids = {
+            "SeriesInstanceUID": header.first["SeriesInstanceUID"],
+            "SOPInstanceUID": held["SOPInstanceUID"],
+        }
+        if thing.uri >= held["uri"]:
+            self.skip(found, thing.uri, "duplicate", **uids)
+            return
+        row = {name: held[name] for name in ("uri", "size", "modified")}
+        self.files.append({**row, "state": "duplicate", **uids})
+        part.counts.subtract(reader.read_json(orjson.loads(held["header"])).rows)
+        part.counts.update(header.rows)
+        part.counts = +part.counts
+        part.instances[place] = _instance(found, thing, header, held["SOPInstanceUID"])
 
     def fail(self, found: Found, uri: str, stage: str, reason: str) -> None:
         """Note an object that could not be read."""
@@ -125,11 +158,11 @@ class Batch:
             }
         )
 
-    def skip(self, found: Found, uri: str, state: str) -> None:
+    def skip(self, found: Found, uri: str, state: str, **uids: str) -> None:
         """Note a file without an object of its own."""
-        self.files.append(
-            {"uri": uri, "size": found.size, "modified": moment(found.modified), "state": state}
-        )
+        when = moment(found.modified)
+        row = {"uri": uri, "size": found.size, "modified": when, "state": state}
+        self.files.append({**row, **uids})
 
 
 def _instance(found: Found, thing: Object, header: Header, uid: str) -> dict[str, Any]:
@@ -228,14 +261,6 @@ def _kept_table(kept: list[tuple[int, list[int], list[int]]], rows: list[Row]) -
     counts = pa.array([c for _, _, some in kept for c in some], pa.int64())
     taken = taken.add_column(0, tables.ELEMENTS.field("series_id"), pa.array(ids))
     return taken.add_column(12, tables.ELEMENTS.field("instances"), counts)
-
-
-def refold(headers: Iterable[str], reader: HeaderReader) -> list[Folded]:
-    """Rows of a series from the stored headers of its instances."""
-    counts: Counter[int] = Counter()
-    for header in headers:
-        counts.update(reader.read_json(orjson.loads(header)).rows)
-    return fold((reader.rows[i], count) for i, count in counts.items())
 
 
 def elements_table(series: Iterable[tuple[int, list[Folded]]]) -> pa.Table:

@@ -52,18 +52,30 @@ class FolderSource:
             if not os.path.exists(path):
                 raise UsageError(f"{path} does not exist. Is a disk missing?")
 
+    def roots(self) -> list[str]:
+        """URIs of the paths; those of folders end with a slash. What is below others is left out.
+
+        >>> FolderSource(("/proc/self", "/proc/self/status")).roots()[0].endswith("/")
+        True
+        """
+        found = sorted(
+            {uri_of(p) + "/" * os.path.isdir(p) for p in map(os.path.realpath, self.paths)}
+        )
+        found = [uri.replace("///" + "/", "///") for uri in found]
+        return [
+            uri
+            for uri in found
+            if not any(r != uri and r.endswith("/") and uri.startswith(r) for r in found)
+        ]
+
     def find(self) -> Iterator[Found]:
-        """Every file below the paths; hidden folders of lakes themselves are left out."""
-        seen: set[str] = set()
-        for path in self.paths:
-            root = os.path.realpath(path)
-            if root in seen:
-                continue
-            seen.add(root)
-            if os.path.isdir(root):
-                yield from _below(root)
+        """Every file below the paths, each once; folders that are lakes are left out."""
+        for root in self.roots():
+            path = path_of(root)
+            if root.endswith("/"):
+                yield from _below(path.rstrip("/") or "/")
             else:
-                yield _found(root, os.stat(root))
+                yield _found(path, os.stat(path))
 
     def open(self, found: Found) -> Iterator[Object]:
         """The object in a file, or the objects in an archive."""
