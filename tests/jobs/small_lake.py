@@ -76,6 +76,6 @@ class SmallLake:
         self.held.update({uid: (patient, study) for uid, patient, study, _ in series})
 
     def drop(self, *uids: str) -> None:
-        self.store.remove("series", '"SeriesInstanceUID"', uids)
+        self.store.remove("series", "SeriesInstanceUID", uids)
         for uid in uids:
             del self.held[uid]

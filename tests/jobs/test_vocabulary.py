@@ -12,6 +12,7 @@ import pytest
 from dicomlake.errors import UnknownAttribute, UsageError
 from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
+from dicomlake.lake.compaction import compact_table
 from dicomlake.lake.vocabulary import Vocabulary
 
 from .small_lake import (
@@ -237,7 +238,7 @@ class TestUpdates:
     ) -> None:
         caplog.set_level(logging.INFO)
         lake.put(("2.2", 2, 21, cs("Modality", "PT")))
-        lake.store.compact("elements")
+        compact_table(lake.store, "elements", full=True)
         rebuild(lake.store, largest_share=9)
         assert "vocabulary updated" in caplog.messages
         assert_like_counted_anew(lake.store)
@@ -247,7 +248,7 @@ class TestUpdates:
     ) -> None:
         caplog.set_level(logging.INFO)
         lake.put(("2.2", 2, 21, cs("Modality", "PT")))
-        lake.store.compact("elements")
+        compact_table(lake.store, "elements", full=True)
         lake.store.table("elements").vacuum(
             retention_hours=0, enforce_retention_duration=False, dry_run=False
         )
@@ -283,7 +284,7 @@ class TestUpdates:
             for _ in range(dice.randint(1, 2)):
                 change(dice, lake)
             if dice.random() < 0.3:
-                lake.store.compact("elements")
+                compact_table(lake.store, "elements", full=True)
             rebuild(lake.store, largest_share=9)
             assert "vocabulary updated" in caplog.messages
             assert_like_counted_anew(lake.store)
