@@ -10,7 +10,10 @@ import pydicom.data
 import pytest
 from hypothesis import settings
 
-settings.register_profile("stable", derandomize=True, deadline=None, max_examples=50, database=None)
+settings.register_profile(
+    "stable", derandomize=True, deadline=None, max_examples=200, database=None
+)
+settings.register_profile("deep", deadline=None, max_examples=20_000)  # --hypothesis-profile deep
 settings.load_profile("stable")
 
 NOT_DICOM = {".py", ".pyc", ".csv", ".json", ".xml"}

@@ -61,6 +61,8 @@ _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _BULK = frozenset(b"OB OD OF OL OV OW UN ??".split())
 _UNKNOWN = frozenset([b"UN", b"??"])
+_BLANK = frozenset([b"  ", b"??", b"--"])
+"""What some writers put in the place of a VR that they do not know."""
 _SPECIAL = _BULK | {b"SQ"}
 _NUMBERS = frozenset(b"AT FD FL SL SS SV UL US UV ?S".split())
 _PIXEL_VRS = frozenset(b"OB OW OD OF OL OV".split())
@@ -603,6 +605,8 @@ class _Walker:
                     return self._end(tag, pos, depth)
                 elif vr.isalpha() and vr.isupper():
                     begin = pos + 8  # a VR of a later edition, or a misspelt one
+                elif vr in _BLANK:
+                    begin, vr = pos + 8, _VRS[tag]
                 else:
                     (length,) = self.long(data, pos + 4)
                     begin, vr = pos + 8, _VRS[tag]
