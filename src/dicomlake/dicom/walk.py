@@ -187,6 +187,8 @@ def walk(fetch: Fetch, size: int) -> Root:
     """
     window = fetch(0, min(size, FIRST_READ))
     start = 132 if window[128:132] == b"DICM" else 0
+    if not start and _guess(window) is None:
+        raise DataError("not a DICOM object: it begins with nothing that could be an element")
     root = Root([], "", preamble=start == 132)
     if not start:
         root.problems.append("no preamble and DICM prefix")
@@ -204,8 +206,6 @@ def walk(fetch: Fetch, size: int) -> Root:
     if isinstance(fetch, Inflated) and fetch.problem:
         root.problems.append(fetch.problem)
     root.problems = list(dict.fromkeys(root.problems))
-    if not root.preamble and all(isinstance(e[2], Bulk) for e in root.elements):
-        raise DataError("not a DICOM object: it begins with nothing that could be an element")
     if not root.elements:
         raise DataError("not a DICOM object: no element could be read")
     return root
@@ -369,9 +369,9 @@ class _Reader:
 
     def _hold(self, at: int, length: int, needed: int = 1) -> bool:
         """Whether the window holds the `needed` bytes at `at`, after it was moved there if not."""
-        if self._base <= at and at + needed <= self._base + len(self._data):
-            return True
         if at + needed <= self._size:
+            if self._base <= at and at + needed <= self._base + len(self._data):
+                return True
             self._base, self._data = at, self._fetch(at, min(length, self._size - at))
             if len(self._data) >= needed:
                 return True
@@ -420,30 +420,24 @@ class _Reader:
     def _enter(self, opened: _Opened, depth: int, out: list[Element]) -> int:
         """Read a large sequence item by item."""
         tag, vr, begin, length, implicit, inside = opened
-        start = self._base + begin
-        stop = self._size if length == UNDEFINED else start + length
-        lies = stop > self._size
-        if lies:
-            self._problem(ENDS_EARLY)
+        start, place = self._base + begin, len(out)
         items: list[list[Element]] = []
-        place = len(out)
         out.append((tag, b"SQ", Sequence(items, inside.order, b"", implicit)))
         try:
-            return self._items(start, min(stop, self._size), lies, inside, implicit, depth, items)
+            return self._items(start, length, inside, implicit, depth, items)
         except _Damage as damage:
-            if length == UNDEFINED or lies:
+            if length == UNDEFINED:
                 raise
             if vr == b"SQ":
                 self._problem(str(damage))
             else:
                 out[place] = (tag, vr, Bulk(start, length, self._root.deflated))
-            return stop
+            return start + length
 
     def _items(
         self,
         at: int,
-        stop: int,
-        lies: bool,
+        length: int,
         walker: _Walker,
         implicit: bool,
         depth: int,
@@ -451,28 +445,36 @@ class _Reader:
     ) -> int:
         """Append the items of a large sequence to `found`; return the offset where it ends.
 
-        `lies`: its length is more than there is, so it ends where no item follows.
+        One that says it is longer than the object ends where no item follows.
         """
-        while at < stop and self._hold(at, MOST_HELD // 4, 8):
-            tag, length = walker.item_head(self._data, at - self._base)
+        stop = self._size if length == UNDEFINED else at + length
+        lies = stop > self._size
+        while at < min(stop, self._size) and self._hold(at, MOST_HELD // 4, 8):
+            tag, size = walker.item_head(self._data, at - self._base)
             if tag == _END:
                 return at + 8
             if tag == _ITEM:
                 item: list[Element] = []
                 found.append(item)
-                at += 8
-                end = stop if length == UNDEFINED else min(at + length, stop)
-                if at < end and not self._hold(at, MOST_HELD // 4, 8):
-                    return at
-                kind = walker.kind(self._data, at - self._base, end - self._base, implicit)
-                at = self.level(at, end, walker, kind, depth + 1, item)
+                end = stop if size == UNDEFINED else min(at + 8 + size, stop)
+                at = self._item(at + 8, end, walker, implicit, depth + 1, item)
             elif tag == _ITEM_END:
                 at += 8
             elif lies:
-                return at
+                break
             else:
                 raise _Damage("a sequence holds something that is no item")
+        if lies or length == UNDEFINED:
+            self._problem(ENDS_EARLY)
         return at
+
+    def _item(
+        self, at: int, end: int, walker: _Walker, implicit: bool, depth: int, out: list[Element]
+    ) -> int:
+        if at >= end or not self._hold(at, MOST_HELD // 4, 8):
+            return at
+        kind = walker.kind(self._data, at - self._base, end - self._base, implicit)
+        return self.level(at, end, walker, kind, depth, out)
 
     def _fragments(self, start: int, element: Element) -> int:
         """Offset behind encapsulated pixel data that begin at `start` (PS3.5 A.4).
@@ -698,8 +700,11 @@ class _Walker:
                 raise _Short(begin + 4)
             items = data[begin : begin + 4] == _ITEM
             if items and length > SMALL:
+                known = len(self.problems)
                 with contextlib.suppress(_Damage):
                     return self._sequence(data, tag, vr, begin, length, base, depth, out, implicit)
+                items = False
+                del self.problems[known:]
         if not items and not self.whole and _left_out(tag, vr, length, depth):
             if stop > limit and depth != self.wide:
                 raise _Short(stop)
