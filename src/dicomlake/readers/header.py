@@ -376,8 +376,8 @@ class HeaderReader:
         items: list[bytes] = []
         coded = False
         for place, item in enumerate(value.items, 1):
-            json, code = self._item(plan.path, place, item, inside, numbers, problems)
-            items.append(json)
+            said, code = self._item(plan.path, place, item, inside, numbers, problems)
+            items.append(said)
             if code is not None:
                 coded = True
                 numbers.append(code)
@@ -607,22 +607,22 @@ def _tree(header: dict[str, Any]) -> Root:
 def _elements(item: dict[str, Any], depth: int, problems: list[str]) -> list[Element]:
     found: list[Element] = []
     for key, element in item.items():
-        tag = _tag(key)
-        if tag is None or not isinstance(element, dict):
-            problems.append("a part of the JSON is no DICOM element")
-        elif depth > DEEPEST:
+        if depth > DEEPEST:
             problems.append(f"sequences nested deeper than {DEEPEST}")
-        else:
-            found.append(_element(tag, element, depth, problems))
+            break
+        try:
+            found.append(_element(_tag(key), dict(element), depth, problems))
+        except (TypeError, ValueError):
+            problems.append("a part of the JSON is no DICOM element")
+    found.sort(key=lambda element: _RANKS[element[0]])
     return found
 
 
-def _tag(key: str) -> bytes | None:
-    try:
-        tag = bytes.fromhex(key)
-    except (TypeError, ValueError):
-        return None
-    return bytes((tag[1], tag[0], tag[3], tag[2])) if len(tag) == 4 else None
+def _tag(key: str) -> bytes:
+    tag = bytes.fromhex(key)
+    if len(tag) != 4:
+        raise ValueError(key)
+    return bytes((tag[1], tag[0], tag[3], tag[2]))
 
 
 def _element(tag: bytes, found: dict[str, Any], depth: int, problems: list[str]) -> Element:
@@ -636,7 +636,8 @@ def _element(tag: bytes, found: dict[str, Any], depth: int, problems: list[str])
         if "BulkDataURI" in found:
             return tag, code, _bulk_of(found["BulkDataURI"])
         if "InlineBinary" in found and not values:  # with both, the text was doubtful
-            return tag, code, base64.b64decode(found["InlineBinary"])
+            packed = found["InlineBinary"].translate(_LINE_ENDS)
+            return tag, code, base64.b64decode(packed, validate=True)
         if vr == "SQ":
             items = [_elements(item or {}, depth + 1, problems) for item in values]
             return tag, code, Sequence(items)
@@ -644,10 +645,11 @@ def _element(tag: bytes, found: dict[str, Any], depth: int, problems: list[str])
     except (AttributeError, TypeError, ValueError, struct.error):
         problems.append("values in the JSON that do not fit their VR")
         left = found.get("InlineBinary", values)
-        return tag, b"UN", orjson.dumps(left, default=str)
+        return tag, b"UN", str(left).encode("utf-8", "backslashreplace")
 
 
 _VR = re.compile("[A-Z]{2}")
+_LINE_ENDS = str.maketrans("", "", "\r\n")
 
 
 def _bulk_of(uri: str) -> Bulk:
@@ -666,7 +668,7 @@ def _raw(vr: str, values: list[Any]) -> bytes:
     if vr in _PACK:
         return b"".join(struct.pack("<" + _PACK[vr], _binary(v, vr)) for v in values)
     if vr == "AT":
-        return b"".join(_tag(v) or b"" for v in values)
+        return b"".join(map(_tag, values))
     if vr == "PN":
         return "\\".join(map(_name, values)).encode()
     return "\\".join("" if v is None else str(v) for v in values).encode()
