@@ -56,7 +56,7 @@ class _Options:
 
 def index(
     paths: Paths | Source,
-    lake: str | Path,
+    lake: str | Path | Store,
     *,
     workers: int | None = None,
     prune: bool = False,
@@ -72,7 +72,7 @@ def index(
     source = _source(paths)
     options = _Options(workers, prune, retry_failures)
     began = time.monotonic()
-    store = Store.create(lake)
+    store = lake if isinstance(lake, Store) else Store.create(lake)
     with store.lock():
         what = {"source": source.name, "prune": prune, "retry_failures": retry_failures}
         with running(store, "index", what, progress) as run:

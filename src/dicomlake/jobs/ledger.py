@@ -31,16 +31,15 @@ _MEMORY = "500MB"
 
 
 class Ledger:
-    """What a source holds now against what the lake knows; lives on disk while a run lasts.
+    """What a source holds now against what the lake knows.
 
-    Its database has the tables `todo` (files to be read) and `stale` (rows of the lake about files
-    that are to be read again, hold something else now, or are pruned).
+    What does not fit into memory goes to files in `folder`. `db` has the tables `todo` (files to be
+    read) and `stale` (rows of the lake about files that are to be read again, hold something else
+    now, or are pruned).
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
-        self.db: duckdb.DuckDBPyConnection = connect(
-            folder / "ledger.db", memory=_MEMORY, spill=folder
-        )
+        self.db: duckdb.DuckDBPyConnection = connect(memory=_MEMORY, spill=folder)
         for name in ("series", "instances", "failures", "files"):
             view(self.db, f"then_{name}", store.paths(name), tables.ALL[name])
         # The size of an archive's member says nothing about the archive.

@@ -11,15 +11,13 @@ import pyarrow as pa
 from dicomlake import tables
 
 
-def connect(
-    file: Path | None = None, *, memory: str = "", spill: Path | None = None
-) -> duckdb.DuckDBPyConnection:
+def connect(*, memory: str = "", spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection that never reaches outside and counts time in UTC.
 
     `memory`: most memory, as in "1GB"; `spill`: folder for what does not fit into it.
     """
     db = duckdb.connect(
-        str(file or ":memory:"),
+        ":memory:",
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",

@@ -87,8 +87,8 @@ class Store:
         path = Path(path).absolute()
         if is_lake(path):
             return cls(path)
-        if any(c in "%\\" or not c.isprintable() for c in str(path)):
-            raise LakeError(f"{path} cannot be a lake: no %, \\ or line break in its path, please.")
+        if any(c in "%?\\" or not c.isprintable() for c in str(path)):
+            raise LakeError(f"{path} cannot be a lake: no %, ?, \\ or line break in it, please.")
         ours = {*tables.ALL, WORK, ".lock", f".{MARK}.part"}
         try:
             if path.exists() and not {entry.name for entry in path.iterdir()} <= ours:

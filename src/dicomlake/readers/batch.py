@@ -104,7 +104,7 @@ class Batch:
         if "DirectoryRecordSequence" in first or first.get("MediaStorageSOPClassUID") == DICOMDIR:
             self.skip(found, thing.uri, "DICOMDIR")
             return
-        uid = first.get("SOPInstanceUID") or first.get("MediaStorageSOPInstanceUID")
+        uid = _uid(header)
         series = first.get("SeriesInstanceUID")
         if not series or not uid:
             missing = "SOPInstanceUID" if series else "SeriesInstanceUID"
@@ -118,7 +118,7 @@ class Batch:
             return
         part.places[uid] = len(part.instances)
         part.counts.update(header.rows)
-        part.instances.append(_instance(found, thing, header, uid))
+        part.instances.append(_instance(found, thing, header))
         self.objects += 1
         self.bytes += len(header.json)
 
@@ -132,20 +132,17 @@ class Batch:
         reader: HeaderReader,
     ) -> None:
         """Note an object that was met before; the copy with the first URI is the one that stays."""
-        held = part.instances[place]
-        uids = {
-            "SeriesInstanceUID": header.first["SeriesInstanceUID"],
-            "SOPInstanceUID": held["SOPInstanceUID"],
-        }
-        if thing.uri >= held["uri"]:
-            self.skip(found, thing.uri, "duplicate", **uids)
+        held, said = part.instances[place], _instance(found, thing, header)
+        later = max((said, held), key=lambda row: str(row["uri"]))
+        row = {name: later[name] for name in ("uri", "size", "modified", "SOPInstanceUID")}
+        series = header.first["SeriesInstanceUID"]
+        self.files.append({**row, "state": "duplicate", "SeriesInstanceUID": series})
+        if later is said:
             return
-        row = {name: held[name] for name in ("uri", "size", "modified")}
-        self.files.append({**row, "state": "duplicate", **uids})
         part.counts.subtract(reader.read_json(orjson.loads(held["header"])).rows)
         part.counts.update(header.rows)
         part.counts = +part.counts
-        part.instances[place] = _instance(found, thing, header, held["SOPInstanceUID"])
+        part.instances[place] = said
 
     def fail(self, found: Found, uri: str, stage: str, reason: str) -> None:
         """Note an object that could not be read."""
@@ -159,17 +156,22 @@ class Batch:
             }
         )
 
-    def skip(self, found: Found, uri: str, state: str, **uids: str) -> None:
+    def skip(self, found: Found, uri: str, state: str) -> None:
         """Note a file without an object of its own."""
-        when = moment(found.modified)
-        row = {"uri": uri, "size": found.size, "modified": when, "state": state}
-        self.files.append({**row, **uids})
+        self.files.append(
+            {"uri": uri, "size": found.size, "modified": moment(found.modified), "state": state}
+        )
 
 
-def _instance(found: Found, thing: Object, header: Header, uid: str) -> dict[str, Any]:
+def _uid(header: Header) -> str | None:
+    first = header.first
+    return first.get("SOPInstanceUID") or first.get("MediaStorageSOPInstanceUID")
+
+
+def _instance(found: Found, thing: Object, header: Header) -> dict[str, Any]:
     first = header.first
     return {
-        "SOPInstanceUID": uid,
+        "SOPInstanceUID": _uid(header),
         "SOPClassUID": first.get("SOPClassUID") or first.get("MediaStorageSOPClassUID"),
         "InstanceNumber": _whole(first.get("InstanceNumber")),
         "TransferSyntaxUID": header.syntax or None,

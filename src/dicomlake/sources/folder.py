@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import io
+import lzma
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from dicomlake.contracts import Found, Object
 from dicomlake.dicom.walk import LARGEST_WINDOW
 from dicomlake.errors import DataError, UsageError
+
+MOST_EXPANDED = 200
+"""A member of an archive that grows more than so many times when unpacked is not read,"""
+LEAST_SUSPECT = 256 * 1024**2
+"""unless it has fewer bytes than this."""
+_MODIFIED = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Times of change that a table can hold: microseconds of the years 1 to 9999."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -55,18 +65,13 @@ class FolderSource:
     def roots(self) -> list[str]:
         """URIs of the paths; those of folders end with a slash. What is below others is left out.
 
-        >>> FolderSource(("/proc/self", "/proc/self/status")).roots()[0].endswith("/")
-        True
+        >>> FolderSource(("/", "/.")).roots()
+        ['file:///']
         """
-        found = sorted(
-            {uri_of(p) + "/" * os.path.isdir(p) for p in map(os.path.realpath, self.paths)}
-        )
-        found = [uri.replace("///" + "/", "///") for uri in found]
-        return [
-            uri
-            for uri in found
-            if not any(r != uri and r.endswith("/") and uri.startswith(r) for r in found)
-        ]
+        real = {os.path.realpath(path) for path in self.paths}
+        folders = {path for path in real if os.path.isdir(path)}
+        outer = [p for p in real if not any(str(above) in folders for above in Path(p).parents)]
+        return sorted(uri_of(p.rstrip("/")) + "/" if p in folders else uri_of(p) for p in outer)
 
     def find(self) -> Iterator[Found]:
         """Every file below the paths, each once; folders that are lakes are left out."""
@@ -86,7 +91,7 @@ class FolderSource:
             handle = os.open(path_of(found.uri), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
             problem = f"cannot be opened: {error.strerror or 'I/O error'}"
-            yield Object(found.uri, 0, 0, _nothing, problem)
+            yield _unreadable(found.uri, problem)
             return
         try:
             yield Object(
@@ -102,7 +107,8 @@ def _nothing(offset: int, length: int) -> bytes:
 
 def _found(path: str, info: os.stat_result) -> Found:
     archive = path.lower().endswith(ARCHIVES)
-    return Found(uri_of(path), info.st_size, info.st_mtime_ns // 1000, archive)
+    modified = min(max(info.st_mtime_ns // 1000, _MODIFIED[0]), _MODIFIED[-1])
+    return Found(uri_of(path), info.st_size, modified, archive)
 
 
 def _below(folder: str) -> Iterator[Found]:
@@ -127,21 +133,35 @@ def _below(folder: str) -> Iterator[Found]:
                 yield Found(uri_of(entry.path), 0, 0)
 
 
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    # What damaged directories of zip files lead to:
+    struct.error,
+    ValueError,
+    NotImplementedError,
+    OverflowError,
+)
+
+
 def _members(found: Found) -> Iterator[Object]:
     path = path_of(found.uri)
+    zipped = path.lower().endswith(".zip")
     try:
-        if path.lower().endswith(".zip"):
-            yield from _zipped(found.uri, path)
-        else:
-            yield from _tarred(found.uri, path)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
-        kind = "zip" if path.lower().endswith(".zip") else "tar"
-        yield Object(
-            found.uri, 0, 0, _nothing, f"a damaged {kind} archive ({type(error).__name__})"
-        )
+        yield from _zipped(found.uri, path) if zipped else _tarred(found.uri, path)
+    except _DAMAGE as error:
+        kind = "zip" if zipped else "tar"
+        yield _unreadable(found.uri, f"a damaged {kind} archive ({type(error).__name__})")
     except OSError as error:
-        problem = f"cannot be opened: {error.strerror or 'a damaged archive'}"
-        yield Object(found.uri, 0, 0, _nothing, problem)
+        why = f"cannot be opened: {error.strerror or 'a damaged archive'}"
+        yield _unreadable(found.uri, why)
+
+
+def _unreadable(uri: str, why: str) -> Object:
+    return Object(uri, 0, 0, _nothing, why)
 
 
 def _zipped(uri: str, path: str) -> Iterator[Object]:
@@ -151,18 +171,26 @@ def _zipped(uri: str, path: str) -> Iterator[Object]:
                 continue
             inside = "zip://" + quote_from_bytes(os.fsencode(member.filename)) + "::" + uri
             if member.flag_bits & 1:
-                yield Object(inside, 0, 0, _nothing, "encrypted in its archive")
+                yield _unreadable(inside, "encrypted in its archive")
+                continue
+            expanded = member.file_size / max(1, member.compress_size)
+            if member.file_size > LEAST_SUSPECT and expanded > MOST_EXPANDED:
+                why = "grows suspiciously when unpacked; unpack its archive to read it"
+                yield _unreadable(inside, why)
                 continue
             try:
-                with archive.open(member) as stream:
-                    yield Object(inside, 0, member.file_size, _forward(stream))
-            except (NotImplementedError, zipfile.BadZipFile) as error:
-                yield Object(inside, 0, 0, _nothing, f"cannot be unpacked ({type(error).__name__})")
+                stream = archive.open(member)
+            except (*_DAMAGE, RuntimeError) as error:
+                yield _unreadable(inside, f"cannot be unpacked ({type(error).__name__})")
+                continue
+            with stream:
+                yield Object(inside, 0, member.file_size, _forward(stream))
 
 
 def _tarred(uri: str, path: str) -> Iterator[Object]:
     with tarfile.open(path, "r:*") as archive:
-        plain = isinstance(archive.fileobj, io.BufferedReader | io.FileIO)
+        file: Any = archive.fileobj
+        plain = isinstance(file, io.BufferedReader | io.FileIO)
         for member in archive:
             if not member.isfile():
                 continue
@@ -172,6 +200,10 @@ def _tarred(uri: str, path: str) -> Iterator[Object]:
                 offset = member.offset_data if plain else 0
                 yield Object(inside, offset, member.size, _forward(stream))
             archive.members.clear()  # type: ignore[attr-defined]  # or a large one fills the memory
+        # tarfile takes damage between two members for the end.
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            yield _unreadable(uri, "a damaged tar archive: not all members could be read")
 
 
 def _forward(stream: IO[bytes]) -> _Forward:
@@ -202,6 +234,6 @@ class _Forward:
             self._stream.seek(offset)
             found = self._stream.read(length)
             self._at = -1
-        except (zipfile.BadZipFile, zlib.error, EOFError, tarfile.TarError) as error:
+        except _DAMAGE as error:
             raise DataError("damaged inside its archive") from error
         return found
