@@ -80,13 +80,14 @@ def table(terms: Iterable[tuple[int, Term]], title: str = "", *, whole: bool = F
         header_style="bold",
         show_edge=False,
         pad_edge=False,
+        expand=True,
     )
-    drawn.add_column("attribute", overflow="fold", ratio=3)
+    drawn.add_column("attribute", overflow="fold", ratio=4)
     drawn.add_column("VR")
     drawn.add_column("patients", justify="right")
     drawn.add_column("series", justify="right")
     drawn.add_column("fill", justify="right")
-    drawn.add_column("values", overflow="ellipsis", no_wrap=True, ratio=4)
+    drawn.add_column("values", overflow="ellipsis", no_wrap=True, ratio=5)
     for level, term in terms:
         name = term.path if whole else term.segment
         inside = f"  ▸{term.children}" if term.children else ""
