@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import logging
 import random
 import shutil
@@ -8,7 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from rich.console import Console
 
+from dicomlake.cli.vocabulary import print_found, print_tree
 from dicomlake.errors import UnknownAttribute, UsageError
 from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
@@ -209,6 +212,65 @@ class TestCounts:
         assert [v.value for v in vocabulary["StationName"].values] == ["common"]
         assert vocabulary["StationName"].distinct == 26
         assert [v.value for v in vocabulary["Modality"].values] == ["CT"]
+
+    def test_all_numbers_are_those_of_counting_by_hand(self, tmp_path: Path) -> None:
+        dice = random.Random(7)
+        lake = SmallLake(tmp_path / "lake")
+        lake.put(*[random_series(dice, lake) for _ in range(200)])
+        rebuild(lake.store)
+        found = {term.path: term for term in Vocabulary.read(lake.store)}
+        by_hand = counted_by_hand(lake.store)
+        assert found.keys() == by_hand.keys()
+        for path, rows in by_hand.items():
+            term = found[path]
+            full = [row for row in rows if row["full"]]
+            assert counts(term) == (
+                len({row["patient_key"] for row in full}),
+                len({row["study_key"] for row in full}),
+                len({row["series_id"] for row in full}),
+                len({r["series_id"] for r in rows} - {r["series_id"] for r in full}),
+            )
+            ends = [e for r in rows for e in (r["number"], r["number_max"]) if e is not None]
+            assert (term.lowest, term.highest) == (min(ends, default=None), max(ends, default=None))
+            dates = [row["moment"] for row in rows if row["moment"]]
+            assert (term.first, term.last) == (min(dates, default=None), max(dates, default=None))
+            values: dict[Any, tuple[set[int], set[int]]] = {}
+            for row in full:
+                if not row["folded"]:
+                    series, patients = values.setdefault(row["value"], (set(), set()))
+                    series.add(row["series_id"])
+                    patients.add(row["patient_key"])
+            if term.distinct is not None:
+                assert term.distinct == len(values)
+            if path in ("Modality", "ImageType", "BodyPartExamined"):
+                assert {v.value: (v.series, v.patients) for v in term.values} == {
+                    value: (len(series), len(patients))
+                    for value, (series, patients) in values.items()
+                }
+            if path == "SliceLocation":
+                for part in term.histogram:
+                    assert part.series == len(
+                        {
+                            row["series_id"]
+                            for row in rows
+                            if row["number"] < part.high
+                            and row["number_max" if row["folded"] else "number"] >= part.low
+                        }
+                    )
+
+
+def counted_by_hand(store: Store) -> dict[str, list[dict[str, Any]]]:
+    """The rows of every path with what they count as."""
+    series = {row["series_id"]: row for row in store.read("series").to_pylist()}
+    by_path: dict[str, list[dict[str, Any]]] = {}
+    for row in store.read("elements").to_pylist():
+        row |= {key: series[row["series_id"]][key] for key in ("patient_key", "study_key")}
+        code_ = (row["code_scheme"], row["code_value"]) if row["code_value"] else None
+        typed = row["number"] if row["number"] is not None else row["moment"]
+        row["value"] = row["text"] if typed is None and not code_ else code_ or typed
+        row["full"] = row["folded"] or row["value"] is not None
+        by_path.setdefault(row["path"], []).append(row)
+    return by_path
 
 
 class TestUpdates:
@@ -493,3 +555,42 @@ class TestSearch:
         }
         assert found[4] == "ProtocolName"
         assert len(vocabulary.search("study", limit=2)) == 2
+
+
+class TestScreen:
+    @pytest.fixture
+    def console(self) -> Console:
+        return Console(file=io.StringIO(), width=120, record=True)
+
+    def test_a_tree(self, lake: SmallLake, console: Console) -> None:
+        print_tree(Vocabulary.read(lake.store), "", console, depth=2)
+        text = console.export_text()
+        assert text.startswith("14 attributes of 2 patients, 4 series")
+        assert "ProcedureCodeSequence  ▸1" in text
+        assert "\n  CodeValue" in text
+        assert "1.5 – 4 mm" in text
+        assert "100 %" in text
+
+    def test_so_many_lines_and_how_many_more(self, lake: SmallLake, console: Console) -> None:
+        print_tree(Vocabulary.read(lake.store), "", console, limit=2)
+        assert "... and 11 more" in console.export_text()
+
+    def test_one_term(self, lake: SmallLake, console: Console) -> None:
+        print_tree(Vocabulary.read(lake.store), "ProcedureCodeSequence", console)
+        text = console.export_text()
+        assert "2 patients, 2 studies, 3 series (75 %)" in text
+        assert "CT of chest (SCT:169069000)" in text
+        assert "CodeValue" in text
+
+    def test_what_a_search_finds(self, lake: SmallLake, console: Console) -> None:
+        print_found(Vocabulary.read(lake.store), "chest", console)
+        print_found(Vocabulary.read(lake.store), "[bold]nowhere", console)
+        text = console.export_text()
+        assert "ProcedureCodeSequence" in text
+        assert "Nothing in this lake fits '[bold]nowhere'." in text
+
+    def test_a_fresh_lake(self, tmp_path: Path, console: Console) -> None:
+        vocabulary = Vocabulary.read(Store.create(tmp_path / "lake"))
+        print_tree(vocabulary, "", console)
+        print_found(vocabulary, "CT", console)
+        assert "0 attributes of 0 patients" in console.export_text()

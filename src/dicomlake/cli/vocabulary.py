@@ -32,13 +32,7 @@ def print_tree(
         f"{len(vocabulary):,} attributes of {vocabulary.patients:,} patients, "
         f"{vocabulary.series:,} series"
     )
-    console.print(
-        table(
-            ((level, term) for level, term in lines[:limit]),
-            "" if path else title,
-            width=console.width,
-        )
-    )
+    console.print(table(((level, term) for level, term in lines[:limit]), "" if path else title))
     if len(lines) > limit:
         more = f"... and {len(lines) - limit:,} more: --limit N, a path, or: search TEXT"
         console.print(Text(more))
@@ -50,7 +44,7 @@ def print_found(vocabulary: Vocabulary, text: str, console: Console, *, limit: i
     if not found:
         console.print(Text(f"Nothing in this lake fits {text!r}."))
         return
-    console.print(table(((0, term) for term in found), whole=True, width=console.width))
+    console.print(table(((0, term) for term in found), whole=True))
 
 
 def print_term(term: Term, console: Console) -> None:
@@ -78,24 +72,22 @@ def print_term(term: Term, console: Console) -> None:
         console.print(Text(f"... of {term.distinct:,} different values"))
 
 
-def table(
-    terms: Iterable[tuple[int, Term]], title: str = "", *, whole: bool = False, width: int = 100
-) -> Table:
+def table(terms: Iterable[tuple[int, Term]], title: str = "", *, whole: bool = False) -> Table:
     """Terms as a table for the screen, each with its level; `whole`: with their whole paths."""
-    name = max(24, min(60, width * 2 // 5))
     drawn = Table(
         title=Text(title) if title else None,
         title_justify="left",
         header_style="bold",
         show_edge=False,
         pad_edge=False,
+        expand=True,
     )
-    drawn.add_column("attribute", overflow="fold", max_width=name)
-    drawn.add_column("VR", no_wrap=True)
-    drawn.add_column("patients", justify="right", no_wrap=True)
-    drawn.add_column("series", justify="right", no_wrap=True)
-    drawn.add_column("fill", justify="right", no_wrap=True)
-    drawn.add_column("values", overflow="ellipsis", no_wrap=True, max_width=width - name - 38)
+    drawn.add_column("attribute", overflow="fold", ratio=4)
+    drawn.add_column("VR")
+    drawn.add_column("patients", justify="right")
+    drawn.add_column("series", justify="right")
+    drawn.add_column("fill", justify="right")
+    drawn.add_column("values", overflow="ellipsis", no_wrap=True, ratio=5)
     for level, term in terms:
         name = term.path if whole else term.segment
         inside = f"  ▸{term.children}" if term.children else ""

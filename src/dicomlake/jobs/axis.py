@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -11,6 +12,7 @@ from dicomlake.dicom.dictionary import BINARY
 from dicomlake.dicom.values import DAYS
 
 MOST_BINS = 31
+_LARGEST = sys.float_info.max
 
 _WHOLE = BINARY | frozenset(["IS", "US", "SS", "UL", "SL", "UV", "SV", "SQ"])
 _WIDTHS = {
@@ -55,7 +57,10 @@ class Numbers:
 
     def edges(self) -> list[tuple[float, float]]:
         """Where every bin begins and ends, the end not included."""
-        places = [(self.base + i) * self.width / self.parts for i in range(self.count + 1)]
+        places = [
+            max(min((self.base + i) * self.width / self.parts, _LARGEST), -_LARGEST)
+            for i in range(self.count + 1)
+        ]
         return list(pairwise(places))
 
 
@@ -63,7 +68,7 @@ def _widths(vr: str, least: float) -> list[tuple[float, float]]:
     """Round widths as (width, parts), which stands for width / parts; ever wider ones."""
     found = [(width, 1.0) for width in _WIDTHS.get(vr, ())]
     power = max(math.floor(math.log10(least)) if least > 0 else -300, -300)
-    for exponent in range(min(power, 300), min(power, 300) + 4):
+    for exponent in range(power, min(power + 3, 308)):
         for digit in (1.0, 2.0, 5.0):
             if exponent >= 0:
                 found.append((digit * 10.0**exponent, 1.0))

@@ -28,6 +28,8 @@ LONGEST_VALUE = 100
 """Texts are the same value when so many first characters are."""
 MEMORY = "2GB"
 ROWS_AT_ONCE = 6_000_000
+ROWS_BETWEEN = 500_000
+"""Rows of other paths that are read in passing."""
 BITS_AT_ONCE = 1_000_000_000
 """Paths times series whose sets are held in memory together."""
 
@@ -140,8 +142,8 @@ def measure(
     share = _people(db, name, affected)
     if not share:
         return
-    for low, high in list(_ranges(db, name, share, paths)):
-        _facts(db, name, low, high, paths)
+    for part in list(_parts(db, name, share, paths)):
+        _facts(db, name, part)
         counts = _counted(db)
         if axes is None:
             _bin(db, counts, {path: count.axis for path, count in counts.items()})
@@ -166,46 +168,37 @@ def _people(db: duckdb.DuckDBPyConnection, name: str, affected: bool) -> float:
     return float(share) if share and share == share else 0.0
 
 
-def _ranges(
+def _parts(
     db: duckdb.DuckDBPyConnection, name: str, share: float, paths: list[str] | None
-) -> Iterator[tuple[str, str]]:
-    """First and last path of parts that fit into memory together."""
+) -> Iterator[list[str]]:
+    """Paths that lie near each other and fit into memory together."""
     most = max(BITS_AT_ONCE // max(only_row(db, "select count(*) from who")[0], 1), 1)
-    picked = "where path = any(?)" if paths is not None else ""
+    wanted = None if paths is None else frozenset(paths)
     found = db.execute(
-        f"select path, count(*) from {name}_elements {picked} group by path order by path",
-        [paths] if paths is not None else None,
+        f"select path, count(*) from {name}_elements group by path order by path"
     ).fetchall()
     part: list[str] = []
-    rows = 0.0
+    rows = between = 0.0
     for path, count in found:
-        if part and (rows + count * share > ROWS_AT_ONCE or len(part) >= most):
-            yield part[0], part[-1]
+        if wanted is not None and path not in wanted:
+            between += count
+            continue
+        full = rows + count * share > ROWS_AT_ONCE or len(part) >= most
+        if part and (full or between > ROWS_BETWEEN):
+            yield part
             part, rows = [], 0.0
         part.append(path)
-        rows += count * share
+        rows, between = rows + count * share, 0.0
     if part:
-        yield part[0], part[-1]
+        yield part
 
 
-def _facts(
-    db: duckdb.DuckDBPyConnection, name: str, low: str, high: str, paths: list[str] | None
-) -> None:
-    """The rows of a range of paths, with small numbers for everything, as the table `facts`.
+def _facts(db: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
+    """The rows of some paths, with small numbers for everything, as the table `facts`.
 
     `text`, where not null, is the value that the row counts as.
     """
-    within = "path between ? and ?"
-    asked: list[Any] = [low, high]
-    if paths is not None:
-        within += " and path = any(?)"
-        asked.append([path for path in paths if low <= path <= high])
-    db.execute(
-        f"""create or replace temp table names as
-        select path, (row_number() over (order by path))::integer as k
-        from (select distinct path from {name}_elements where {within})""",
-        asked,
-    )
+    fill(db, "names", ("path text", "k integer"), [(path, k) for k, path in enumerate(paths)])
     clipped = (
         f"case when length(text) > {LONGEST_VALUE} then left(text, {LONGEST_VALUE}) || '…' "
         "else text end"
@@ -225,8 +218,8 @@ def _facts(
                not folded and text is null and number is null and moment is null
                  and code_value is null and code_scheme is null and code_meaning is null as bare
         from {name}_elements join names using (path) join who using (series_id)
-        where {within}""",
-        asked,
+        where path between ? and ?""",
+        [paths[0], paths[-1]],
     )
 
 

@@ -6,7 +6,7 @@ that (the smallest number when its owner left) is counted anew for the attribute
 
 Values that point at persons are not listed: names (PN), UIDs other than those of the Standard,
 attributes named in `IDENTIFYING`; and where 20 patients or more have more than half as many values
-as they are, only those that at least three of them and one in a hundred share.
+as they are, only those that at least three of them and about one in a hundred share.
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ def _least(path: str, count: Count) -> int:
         return 1 << 62
     several = count.distinct is not None and count.distinct > count.patients / 2
     if several and count.patients >= FEW_PATIENTS:
-        return max(LEAST_SHARED, count.patients // 100)
+        # A power of two, so that it seldom changes when patients come and go.
+        return max(LEAST_SHARED, 1 << (count.patients // 100).bit_length() >> 1)
     return 1
 
 
@@ -266,7 +267,7 @@ def _update(
     _changes(db, store)
     anew = _apply(db, counts, axes, before, after)
     touched = {path for path in {*before, *after} if path in counts}
-    anew |= _apply_values(db, counts, touched - anew, least)
+    _apply_values(db, counts, touched - anew, least)
 
     def take(some: Counts) -> None:
         _finish(db, some)
@@ -487,13 +488,14 @@ def _lost(
 
 def _apply_values(
     db: duckdb.DuckDBPyConnection, counts: Counts, paths: set[str], least: dict[str, int]
-) -> set[str]:
-    """Bring what follows from values up to date; the paths that must be counted anew.
+) -> None:
+    """Bring what follows from values up to date.
 
     `least`: how many patients had to share a value before. Values that were not among the most
-    frequent ones, and did not change, still come after the last of those.
+    frequent ones, and did not change, still come after the last of those. Where that is not enough
+    to know the most frequent ones, all values of the path are summed up.
     """
-    anew: set[str] = set()
+    summed: set[str] = set()
     found = db.execute(
         """select path,
                count(*) filter (was = 0 and series > 0) - count(*) filter (was > 0 and series = 0),
@@ -507,7 +509,7 @@ def _apply_values(
         if unlisted or (count.distinct is None and not listed):
             count.distinct = None
         elif count.distinct is None:
-            anew.add(path)
+            summed.add(path)
         else:
             count.distinct += more
     old = {path: counts[path].top for path in paths}
@@ -526,16 +528,17 @@ def _apply_values(
         union all by name
         select {_COLUMNS} from now where meaning is null and series > 0"""
     )
-    now = {path: _least(path, counts[path]) for path in paths - anew}
+    now = {path: _least(path, counts[path]) for path in paths}
     add_top(db, "candidates", counts, now)
     for path, needed in now.items():
         top = counts[path].top
         full = len(old[path]) == MOST_TOP
         overtaken = full and (len(top) < MOST_TOP or top[-1].rank > old[path][-1].rank)
         if needed < least.get(path, 1) or overtaken:
-            anew.add(path)
+            summed.add(path)
         counts[path].meanings = {}
-    coded = {path: counts[path] for path in paths - anew if "SQ" in counts[path].vrs}
+    _sum_up(db, {path: counts[path] for path in summed})
+    coded = {path: counts[path] for path in paths if "SQ" in counts[path].vrs}
     db.execute(
         f"""create or replace temp table meant as
         select path, text, meaning, sum(series) as series
@@ -545,7 +548,21 @@ def _apply_values(
         [list(coded)],
     )
     add_meanings(db, "meant", coded)
-    return anew
+
+
+def _sum_up(db: duckdb.DuckDBPyConnection, counts: Counts) -> None:
+    """Set what follows from values by all values of some paths, as they are after the changes."""
+    fill(db, "summed", ("path text",), [(path,) for path in counts])
+    db.execute(
+        f"""create or replace temp table again as
+        select {KEY}, null::text as meaning, sum(series)::bigint as series,
+               sum(patients)::bigint as patients
+        from (select {_COLUMNS} from kept union all select {_COLUMNS} from changes)
+        where meaning is null and path in (from summed)
+        group by {KEY} having sum(series) > 0"""
+    )
+    add_distinct(db, "again", counts)
+    add_top(db, "again", counts, {path: _least(path, count) for path, count in counts.items()})
 
 
 def _note_changes(

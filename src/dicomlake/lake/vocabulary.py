@@ -107,14 +107,17 @@ class Term:
         return known.creator if known else ""
 
     @property
-    def range(self) -> str:
-        """From the lowest to the highest, or from the first to the last, as people read it."""
+    def ends(self) -> tuple[str, ...]:
+        """The lowest and the highest, or the first and the last, as people read them."""
         ends: list[float | datetime | None] = [self.lowest, self.highest]
         if self.vr in _MOMENTS or self.lowest is None:
             ends = [self.first, self.last]
-        texts = [shown(self.vr, end) for end in ends if end is not None]
-        unit = f" {self.unit}" if self.unit and texts else ""
-        return " – ".join(dict.fromkeys(texts)) + unit
+        return tuple(dict.fromkeys(shown(self.vr, end) for end in ends if end is not None))
+
+    @property
+    def range(self) -> str:
+        """From one end to the other, with the unit; one value where they are the same."""
+        return " – ".join(self.ends) + (f" {self.unit}" if self.unit and self.ends else "")
 
     @property
     def definition(self) -> str:
@@ -338,15 +341,15 @@ _COUNTS = ["path", "patients", "studies", "series"]
 def summary(term: Term, most: int = 5) -> str:
     """What a term says, in a line: its most frequent values, else its range, else how many.
 
-    Numbers with more values than fit show their range.
+    Numbers and moments show their range where there are more values than fit, or folded ones.
     """
-    ranged = term.range
+    labels = [value.label for value in term.values]
     many = term.distinct is None or term.distinct > most
-    if term.values and not (ranged and many and term.kind != "sequence"):
-        texts = [value.label for value in term.values[:most]]
-        return ", ".join(texts) + (", …" if many or len(term.values) > most else "")
-    if ranged:
-        return ranged
+    measured = term.ends and term.kind != "sequence"
+    if labels and not (measured and (many or not set(term.ends) <= set(labels))):
+        return ", ".join(labels[:most]) + (", …" if many or len(labels) > most else "")
+    if term.ends:
+        return term.range
     return f"{term.distinct:,} values" if term.distinct else ""
 
 
