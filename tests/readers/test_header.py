@@ -487,6 +487,7 @@ class TestJson:
                 sequence(0x00081199, item()),
                 explicit(0x00091001, "ZZ", b"a\0"),
             ],
+            [explicit(0x00080054, "AE", b"\x08\0\t"), explicit(0x00100010, "PN", b"a=\0=")],
             [explicit(0x00080060, "UN", b"CT"), explicit(0x7FE00010, "OW", bytes(5000))],
         ],
     )
@@ -496,6 +497,14 @@ class TestJson:
         assert not differ
         assert again.first == header.first
         assert again.syntax == header.syntax
+
+    def test_what_could_not_be_read_is_not_read_later(self) -> None:
+        """Bytes of a sequence that make no sense in big endian may make some in little."""
+        items = item(explicit(0x00081155, "UI", b"1.2\0"))
+        data = file(explicit(0x00081140, "SQ", items, order=">"), syntax=BIG_ENDIAN)
+        header, again, _ = back(data)
+        assert header.rows == again.rows
+        assert orjson.loads(again.json) == orjson.loads(header.json)
 
     def test_big_endian(self) -> None:
         data = file(

@@ -205,6 +205,8 @@ def _json(vr: str, values: list[Any], raw: bytes, problems: list[str]) -> dict[s
     return json
 
 
+_BLANKS = " \0\t\n\v\f\r"
+"""What no text of a row begins or ends with."""
 _DEFAULT = Repertoire("", "ascii", False)
 
 
@@ -213,14 +215,14 @@ def _text(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Va
     text, problems = _decode(raw, vr, charset)
     texts = [part.rstrip(" \0") for part in text.split("\\")]
     if vr == "AE":
-        texts = [part.strip() for part in texts]
+        texts = [part.strip(" \0") for part in texts]
     json = _json(vr, [t or None for t in texts], raw, problems)
     if vr == "CS":
         if not all(_CS.fullmatch(t) for t in texts):
             problems.append("not a code string")
     elif vr == "UI" and not all(_UID.fullmatch(t) or not t for t in texts):
         problems.append("not a UID")
-    return Value(json, _rows(path, vr, [t.strip() for t in texts], _nothing), problems)
+    return Value(json, _rows(path, vr, [t.strip(_BLANKS) for t in texts], _nothing), problems)
 
 
 def _long_text(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Value:
@@ -245,7 +247,7 @@ def _name(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Va
         named = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), groups, strict=False))
         values.append({k: v for k, v in named.items() if v} or None)
     json = _json(vr, values, raw, doubts)
-    texts = [t.strip().rstrip("=") for t in texts]
+    texts = [t.lstrip(_BLANKS).rstrip(_BLANKS + "=") for t in texts]
     return Value(json, _rows(path, vr, texts, _nothing), problems)
 
 

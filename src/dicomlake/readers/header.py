@@ -78,7 +78,11 @@ class _Context(NamedTuple):
 
     def repertoire(self, vr: bytes) -> Repertoire:
         """The characters of values of this VR; nobody recodes what has none."""
-        return _UTF8 if self.recoded and vr not in _UNKNOWN else repertoire(self.charset)
+        if vr in _UNKNOWN:
+            return repertoire(self.charset)
+        if vr not in _ENCODED:
+            return _ASCII
+        return _UTF8 if self.recoded else repertoire(self.charset)
 
 
 class _Plan(NamedTuple):
@@ -112,7 +116,8 @@ class _Memory:
     codes: dict[_Code, int] = field(default_factory=dict)
 
 
-_UTF8 = repertoire("ISO_IR 192")
+_ASCII, _UTF8 = repertoire(""), repertoire("ISO_IR 192")
+_ENCODED = frozenset(vr.encode() for vr in dictionary.ENCODED)
 _UNKNOWN = frozenset([b"UN", b"??"])
 _UNEXPECTED = (
     ArithmeticError,
@@ -364,6 +369,8 @@ class HeaderReader:
             implicit, order = context.implicit or vr in _UNKNOWN, context.order
             if vr == b"UN":
                 order = "<"
+            if context.recoded and vr not in _UNKNOWN:  # found unreadable by whoever wrote the JSON
+                return self._closed(plan, raw, "a sequence that cannot be read")
             try:
                 value = walk_items(raw, implicit=implicit, order=order, depth=context.depth + 1)
             except DataError as error:
@@ -539,8 +546,8 @@ def _first(keyword: str, element: Element, context: _Context) -> str | None:
         return "1"
     if not isinstance(raw, bytes):
         return None
-    if keyword in ("Rows", "Columns"):
-        code = "<H" if context.order == "<" else ">H"
+    if keyword in ("Rows", "Columns") and vr in (b"US", b"UN", b"??"):
+        code = "<H" if context.order == "<" or vr == b"UN" else ">H"
         return str(struct.unpack_from(code, raw)[0]) if len(raw) >= 2 else None
     return context.repertoire(vr).decode(raw)[0].split("\\")[0].strip(" \0") or None
 
