@@ -16,6 +16,7 @@ from dicomlake.contracts import Answer, Progress
 from dicomlake.errors import UsageError
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.lake import Store
+from dicomlake.lake.vocabulary import Vocabulary
 from dicomlake.query import Node, Query, parse
 
 Condition = str | Node | None
@@ -31,6 +32,7 @@ class Lake:
         self, path: str | Path, version: int | None = None, engine: str = "duckdb"
     ) -> None:
         self._store = Store(path, version)
+        self._store.table("series")  # what is committed later stays unseen
         self._engine_name = engine
 
     @property
@@ -64,10 +66,8 @@ class Lake:
         return self.table("series")
 
     @cached_property
-    def vocabulary(self) -> Any:
+    def vocabulary(self) -> Vocabulary:
         """What can be asked: attribute paths with counts, values and ranges."""
-        from dicomlake.jobs.terms import Vocabulary
-
         return Vocabulary.read(self._store)
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:

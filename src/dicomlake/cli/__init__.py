@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dicomlake import __version__
 from dicomlake.errors import DicomlakeError, QuerySyntax
+from dicomlake.version import __version__
 
 app = typer.Typer(
     name="dicomlake",

@@ -273,8 +273,8 @@ def failures(
     output: OutputOption = None,
 ) -> None:
     """List what could not be read, and why."""
-    _list(lake, "select stage, reason, uri, size from failures order by reason, uri",
-          limit, form, output)  # fmt: skip
+    statement = "select stage, reason, uri, size from failures order by reason, uri"
+    _list(lake, statement, limit, form, output)
 
 
 @app.command()
@@ -285,8 +285,18 @@ def runs(
     output: OutputOption = None,
 ) -> None:
     """List what was done to the lake, newest first."""
-    columns = "run_id, kind, state, started, ended, counts"
-    _list(lake, f"select {columns} from runs order by started desc", limit, form, output)
+    counts = ", ".join(
+        f"(counts->>'$.{name}')::bigint as {name}"
+        for name in ("files", "objects", "series", "failures")
+    )
+    seconds = "round(epoch(ended) - epoch(started), 1) as seconds"
+    _list(
+        lake,
+        f"select run_id, kind, state, started, {seconds}, {counts} from runs order by started desc",
+        limit,
+        form,
+        output,
+    )
 
 
 def _list(lake: Path, statement: str, limit: int, form: Format, output: Path | None) -> None:

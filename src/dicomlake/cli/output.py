@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -41,7 +42,7 @@ def write(rows: pa.Table, form: Format, output: Path | None, console: Console) -
 
 def drawn(rows: pa.Table) -> Table:
     """Rows as a table for the screen."""
-    table = Table(header_style="bold", show_edge=False, pad_edge=False)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name, kind in zip(rows.column_names, rows.schema.types, strict=True):
         number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         table.add_column(Text(name), justify="right" if number else "left", overflow="fold")

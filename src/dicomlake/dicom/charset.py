@@ -33,12 +33,27 @@ _BY_NUMBER = {
     "192": "utf_8",
     "203": "iso8859_15",
 }
+# Part of ISO 8859 -> number of its registration, for those who name it so.
+_BY_PART = {
+    "1": "100",
+    "2": "101",
+    "3": "109",
+    "4": "110",
+    "5": "144",
+    "6": "127",
+    "7": "126",
+    "8": "138",
+    "9": "148",
+    "11": "166",
+    "15": "203",
+}
+_TERM = re.compile(r"ISO[ _-]?(?:(2022)?[ _-]?(?:IR)?[ _-]?([0-9]{1,3})|8859[ _-]([0-9]{1,2}))")
 _WHOLE = {"GB18030": "gb18030", "GBK": "gbk", "UTF-8": "utf_8", "UTF8": "utf_8"}
 
-# Escape sequence -> (codec, whether the codec itself wants to see the escape).
+# Escape sequence -> (codec, whether it holds for G0, the bytes below 0x80, instead of G1).
 _ESCAPES = {
-    b"\x1b(B": ("ascii", False),
-    b"\x1b(J": ("shift_jis", False),
+    b"\x1b(B": ("ascii", True),
+    b"\x1b(J": ("shift_jis", True),
     b"\x1b)I": ("shift_jis", False),
     b"\x1b-A": ("latin_1", False),
     b"\x1b-B": ("iso8859_2", False),
@@ -56,9 +71,12 @@ _ESCAPES = {
     b"\x1b$)C": ("euc_kr", False),
     b"\x1b$)A": ("gb2312", False),
 }
+_TWO_BYTES = frozenset(["iso2022_jp", "iso2022_jp_2"])
+"""Codecs of G0 that want to see the escape sequence themselves."""
 _RUNS = re.compile(rb"(\x1b(?:\$[()][ -~]|[$(),\-.][ -~]))")
 _LINES = re.compile(rb"[\\\r\n\f\t]")
 _NAME = re.compile(rb"[\\^=]")
+_HIGH = re.compile(rb"([\x80-\xff]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +116,13 @@ def repertoire(label: str) -> Repertoire:
     problems: list[str] = []
     codecs = [_codec(term.strip(), problems) for term in label.split("\\")]
     first = codecs[0]
-    many = len(codecs) > 1 or label.upper().replace("_", " ").startswith("ISO 2022")
+    many = len(codecs) > 1 or "2022" in label or first in _TWO_BYTES
     if first in ("utf_8", "gb18030", "gbk") and len(codecs) > 1:
-        problems.append(f"Specific Character Set {label!r}: only the first value counts")
+        problems.append("of several Specific Character Sets only the first counts")
         many = False
-    if first in ("iso2022_jp", "iso2022_jp_2"):
+    if first in _TWO_BYTES:
         first = "ascii"  # a two-byte set is only reached by an escape
-    return Repertoire(label, first, many, "; ".join(problems))
+    return Repertoire(label, first, many, "; ".join(dict.fromkeys(problems)))
 
 
 def _codec(term: str, problems: list[str]) -> str:
@@ -115,12 +133,13 @@ def _codec(term: str, problems: list[str]) -> str:
         if upper.startswith("UTF"):
             problems.append(f"Specific Character Set {term!r} read as 'ISO_IR 192'")
         return _WHOLE[upper]
-    match = re.fullmatch(r"ISO[ _-]?(2022)?[ _-]?(?:IR)?[ _-]?(\d+)", upper)
-    if match and match[2] in _BY_NUMBER:
-        right = f"ISO 2022 IR {match[2]}" if match[1] else f"ISO_IR {match[2]}"
+    match = _TERM.fullmatch(upper)
+    number = match and (_BY_PART.get(match[3]) if match[3] else match[2])
+    if match and number in _BY_NUMBER:
+        right = f"ISO 2022 IR {number}" if match[1] else f"ISO_IR {number}"
         if right != term:
             problems.append(f"Specific Character Set {term!r} read as {right!r}")
-        return _BY_NUMBER[match[2]]
+        return _BY_NUMBER[number]
     problems.append("Specific Character Set is none that DICOM defines")
     return "ascii"
 
@@ -142,23 +161,34 @@ def _decode(raw: bytes, codec: str) -> tuple[str, str]:
 def _decode_runs(raw: bytes, initial: str, resets: re.Pattern[bytes]) -> tuple[str, str]:
     """Decode ISO 2022 text; delimiters lead back to the initial set (PS3.5 6.1.2.5.3)."""
     texts: list[str] = []
-    problem = ""
-    codec, escape = initial, b""
-    for run in _RUNS.split(raw):
-        if run.startswith(ESC):
-            codec, kept = _ESCAPES.get(run, ("", False))
+    problems: list[str] = []
+    low, escape, high = "", b"", initial
+    for place, run in enumerate(_RUNS.split(raw)):
+        if place % 2:
+            codec, for_low = _ESCAPES.get(run, ("", True))
             if not codec:
-                codec, problem = initial, "an escape sequence that DICOM does not define"
-            escape = run if kept else b""
+                problems.append("an escape sequence that DICOM does not define")
+            low, escape = (codec, run) if codec in _TWO_BYTES else ("", b"")
+            if not for_low or (codec == "shift_jis" and high == "ascii"):
+                high = codec
             continue
-        rest = b""
-        if not escape and codec != initial and (stop := resets.search(run)):
-            run, rest = run[: stop.start()], run[stop.start() :]
-        for part, by in ((escape + run, codec), (rest, initial)):
-            if part and part != escape:
-                text, wrong = _decode(part, by)
-                texts.append(text)
-                problem = problem or wrong
-        if rest:
-            codec = initial
-    return "".join(texts), problem
+        stop = resets.search(run) if not low else None
+        parts = (run[: stop.start()], run[stop.start() :]) if stop else (run, b"")
+        for part, by in ((parts[0], high), (parts[1], initial)):
+            text, wrong = _decode_low(part, low, escape, by) if low else _decode(part, by)
+            texts.append(text)
+            problems += [wrong] if wrong else []
+        if stop:
+            high = initial
+    return "".join(texts), problems[0] if problems else ""
+
+
+def _decode_low(raw: bytes, low: str, escape: bytes, high: str) -> tuple[str, str]:
+    """Decode a run in which the bytes below 0x80 are half characters."""
+    found = [
+        _decode(part, high) if place % 2 else _decode(escape + part, low)
+        for place, part in enumerate(_HIGH.split(raw))
+        if part
+    ]
+    wrong = [problem for _, problem in found if problem]
+    return "".join(text for text, _ in found), wrong[0] if wrong else ""

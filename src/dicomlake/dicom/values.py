@@ -6,12 +6,13 @@ where they are some; what a value may not be (PS3.5 6.2) is said in words and ne
 
 from __future__ import annotations
 
-import base64
 import re
 import struct
+from binascii import b2a_base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from functools import lru_cache
+from functools import cache, partial
+from math import isfinite, isinf
 from typing import Any, NamedTuple
 
 from dicomlake.dicom.charset import Repertoire
@@ -56,12 +57,15 @@ class Value(NamedTuple):
     problems: list[str]
 
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_INTEGER = re.compile(r"[+-]?\d+")
-_AGE = re.compile(r"(\d{1,3})([DWMY])")
-_DATE = re.compile(r"(\d{4})[.\-]?(\d\d)[.\-]?(\d\d)")
-_TIME = re.compile(r"(\d\d):?(?:(\d\d):?(?:(\d\d)(?:\.(\d{1,6})\d*)?)?)?")
-_STAMP = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,6})\d*)?([+-]\d{4})?")
+_DECIMAL = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = re.compile(_DECIMAL, re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_AGE = re.compile(r"(\d{1,3})([DWMY])", re.ASCII)
+_DATE = re.compile(r"(\d{4})[.\-]?(\d\d)[.\-]?(\d\d)", re.ASCII)
+_TIME = re.compile(r"(\d\d):?(?:(\d\d):?(?:(\d\d)(?:\.(\d{1,6})\d*)?)?)?", re.ASCII)
+_STAMP = re.compile(
+    r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,6})\d*)?([+-]\d{4})?", re.ASCII
+)
 _UID = re.compile(r"[0-9.]{1,64}")
 _CS = re.compile(r"[A-Z0-9 _]{0,16}")
 
@@ -79,59 +83,7 @@ def interpret(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -
     """
     if not raw:
         return Value({"vr": vr}, [Row(path, vr, None)], [])
-    reader = _READERS.get(vr, _binary if vr in BINARY else _text)
-    return reader(path, vr, raw, order, charset)
-
-
-def plain(path: str, vr: str, raw: bytes) -> tuple[bytes, tuple[Row, ...]] | None:
-    """What `interpret` says of one plain value, as JSON bytes and rows; None when it is not plain.
-
-    Most elements of most objects are one short ASCII value or one binary number, so this is what
-    reading an archive mostly does.
-    """
-    code = _FORMAT.get(vr)
-    if code is not None:
-        if len(raw) != _SIZE[code] or code not in "HhIi":
-            return None
-        number = int.from_bytes(raw, "little", signed=code in "hi")
-        row = Row(path, vr, 1, None, float(number))
-        return b'{"vr":"%b","Value":[%d]}' % (vr.encode(), number), (row,)
-    if not _PLAIN.fullmatch(raw):
-        return None
-    text = raw.rstrip(b" \0").decode("ascii")
-    token: object = text
-    moment = measure = None
-    if vr in ("DS", "IS"):
-        text = text.strip()
-        measure = number_of(text) if len(text) <= (16 if vr == "DS" else 12) else None
-        token = _as_number(text)
-        if measure is None or (vr == "IS" and not _INTEGER.fullmatch(text)):
-            return None
-        if not isinstance(token, str):
-            return b'{"vr":"%b","Value":[%b]}' % (vr.encode(), text.encode()), (
-                Row(path, vr, 1, text, measure),
-            )
-    elif vr == "DA":
-        moment = moment_of(text)
-        if moment is None:
-            return None
-    elif vr == "TM":
-        measure = seconds_of(text)
-        if measure is None:
-            return None
-    elif vr == "CS":
-        if not _CS.fullmatch(text):
-            return None
-    elif vr == "UI":
-        if not _UID.fullmatch(text):
-            return None
-    elif vr not in ("LO", "SH") or text[:1] == " " or not text:
-        return None
-    json = b'{"vr":"%b","Value":["%b"]}' % (vr.encode(), text.encode())
-    return json, (Row(path, vr, 1, text, measure, moment),)
-
-
-_PLAIN = re.compile(rb"[ !#-\[\]-~]{1,64}\0*")  # printable ASCII without quote and backslash
+    return _READERS.get(vr, _binary)(path, vr, raw, order, charset)
 
 
 def moment_of(text: str, vr: str = "DA") -> datetime | None:
@@ -157,18 +109,9 @@ def moment_of(text: str, vr: str = "DA") -> datetime | None:
         if offset := match[8]:
             shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
             zone = timezone(-shift if offset[0] == "-" else shift)
-        second = min(second or 0, 59)  # 60 is a leap second
-        found = datetime(
-            year or 0,
-            month or 1,
-            day or 1,
-            hour or 0,
-            minute or 0,
-            min(second or 0, 59),
-            micro,
-            zone,
-        )
-        return found.astimezone(UTC)
+        second = 59 if second == 60 else second or 0  # a leap second
+        date = (year or 0, month or 1, day or 1)
+        return datetime(*date, hour or 0, minute or 0, second, micro, zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -182,10 +125,9 @@ def seconds_of(text: str) -> float | None:
     match = _TIME.fullmatch(text)
     if not match:
         return None
-    hour, minute, second = (int(p or 0) for p in match.groups()[:3])
-    if hour > 23 or minute > 59 or second > 60:
-        return None
-    return hour * 3600 + minute * 60 + second + float("0." + (match[4] or "0"))
+    hours, minutes, seconds, fraction = match.groups("0")
+    hour, minute, second = int(hours), int(minutes), float(f"{seconds}.{fraction}")
+    return hour * 3600 + minute * 60 + second if hour < 24 and minute < 60 and second < 61 else None
 
 
 def days_of(text: str) -> float | None:
@@ -199,17 +141,18 @@ def days_of(text: str) -> float | None:
 
 
 def number_of(text: str) -> float | None:
-    """The number that a DS or IS says, or None.
+    """The number that a DS or IS says, or None when it says none or one beyond all measure.
 
-    >>> number_of("+1.5e3"), number_of("1,5"), number_of("nan")
-    (1500.0, None, None)
+    >>> number_of("+1.5e3"), number_of("1,5"), number_of("nan"), number_of("1e999")
+    (1500.0, None, None, None)
     """
-    return float(text) if _NUMBER.fullmatch(text) else None
+    number = float(text) if _NUMBER.fullmatch(text) else None
+    return None if number is not None and isinf(number) else number
 
 
 def inline(raw: bytes) -> str:
     """Bytes as InlineBinary has them (PS3.18 F.2.7)."""
-    return base64.b64encode(raw).decode("ascii")
+    return b2a_base64(raw, newline=False).decode("ascii")
 
 
 def _no_place(_: int) -> None:
@@ -249,18 +192,29 @@ def _decode(raw: bytes, vr: str, charset: Repertoire) -> tuple[str, list[str]]:
     return text, [problem] if problem else []
 
 
+def _json(vr: str, values: list[Any], raw: bytes, problems: list[str]) -> dict[str, Any]:
+    """DICOM JSON of values; with the raw bytes too where they could not be decoded without doubt.
+
+    `problems` are those of the decoding.
+    """
+    json: dict[str, Any] = {"vr": vr}
+    if values != [None]:
+        json["Value"] = values
+    if problems:
+        json["InlineBinary"] = inline(raw)
+    return json
+
+
 _DEFAULT = Repertoire("", "ascii", False)
 
 
 def _text(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Value:
-    """AE CS LO SH UC UI, multi-valued; unknown VRs are read like them."""
+    """AE CS LO SH UC UI, multi-valued."""
     text, problems = _decode(raw, vr, charset)
     texts = [part.rstrip(" \0") for part in text.split("\\")]
     if vr == "AE":
         texts = [part.strip() for part in texts]
-    json: dict[str, Any] = {"vr": vr, "Value": [t or None for t in texts]}
-    if problems:
-        json["InlineBinary"] = inline(raw)
+    json = _json(vr, [t or None for t in texts], raw, problems)
     if vr == "CS":
         if not all(_CS.fullmatch(t) for t in texts):
             problems.append("not a code string")
@@ -273,15 +227,14 @@ def _long_text(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) 
     """LT ST UT UR: one value, backslashes are text, leading spaces count (PS3.5 6.2)."""
     text, problems = _decode(raw, vr, charset)
     text = text.rstrip(" \0")
-    json: dict[str, Any] = {"vr": vr, "Value": [text]} if text else {"vr": vr}
-    if problems:
-        json["InlineBinary"] = inline(raw)
+    json = _json(vr, [text or None], raw, problems)
     return Value(json, _rows(path, vr, [text], _nothing), problems)
 
 
 def _name(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Value:
     """PN: up to three groups, alphabetic=ideographic=phonetic (PS3.5 6.2.1)."""
     text, problems = _decode(raw, vr, charset)
+    doubts = list(problems)
     texts = [part.rstrip(" \0") for part in text.split("\\")]
     values: list[dict[str, str] | None] = []
     for part in texts:
@@ -291,9 +244,7 @@ def _name(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Va
             groups = [groups[0], groups[1], "=".join(groups[2:])]
         named = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), groups, strict=False))
         values.append({k: v for k, v in named.items() if v} or None)
-    json: dict[str, Any] = {"vr": vr, "Value": values}
-    if problems:
-        json["InlineBinary"] = inline(raw)
+    json = _json(vr, values, raw, doubts)
     texts = [t.strip().rstrip("=") for t in texts]
     return Value(json, _rows(path, vr, texts, _nothing), problems)
 
@@ -302,6 +253,7 @@ def _decimal(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) ->
     """DS and IS: as sent, and as numbers; JSON numbers only where they print as they were sent."""
     text, problems = _decode(raw, vr, charset)
     texts = [part.strip(" \0") for part in text.split("\\")]
+    json = _json(vr, [_as_number(part) for part in texts], raw, problems)
     pattern = _INTEGER if vr == "IS" else _NUMBER
     longest = 12 if vr == "IS" else 16
     for part in texts:
@@ -311,8 +263,6 @@ def _decimal(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) ->
         if len(part) > longest:
             problems.append(f"longer than {longest} characters")
             break
-    values = [_as_number(part) for part in texts]
-    json: dict[str, Any] = {"vr": vr, "Value": values}
     return Value(json, _rows(path, vr, texts, _numeric), problems)
 
 
@@ -320,7 +270,6 @@ def _numeric(text: str) -> dict[str, Any]:
     return {"number": number_of(text)}
 
 
-@lru_cache(maxsize=16384)
 def _as_number(text: str) -> int | float | str | None:
     """A JSON number when it prints exactly as sent, else the text itself; None when empty."""
     if not text:
@@ -328,31 +277,31 @@ def _as_number(text: str) -> int | float | str | None:
     if _INTEGER.fullmatch(text):
         whole = int(text) if len(text) < 16 else None
         return whole if str(whole) == text else text
-    if _NUMBER.fullmatch(text):
-        number = float(text)
-        return number if repr(number) == text else text
-    return text
+    number = number_of(text)
+    return number if repr(number) == text else text
 
 
 def _dated(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Value:
     """DA and DT."""
     text, problems = _decode(raw, vr, charset)
     texts = [part.strip(" \0") for part in text.split("\\")]
+    json = _json(vr, [t or None for t in texts], raw, problems)
     rows = _rows(path, vr, texts, lambda t: {"moment": moment_of(t, vr)})
     if any(row.text and row.moment is None for row in rows):
         problems.append("not a date" if vr == "DA" else "not a date and time")
-    return Value({"vr": vr, "Value": [t or None for t in texts]}, rows, problems)
+    return Value(json, rows, problems)
 
 
 def _measured(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Value:
     """TM and AS: text and a number of seconds or days."""
     text, problems = _decode(raw, vr, charset)
     texts = [part.strip(" \0") for part in text.split("\\")]
+    json = _json(vr, [t or None for t in texts], raw, problems)
     convert = seconds_of if vr == "TM" else days_of
     rows = _rows(path, vr, texts, lambda t: {"number": convert(t)})
     if any(row.text and row.number is None for row in rows):
         problems.append("not a time" if vr == "TM" else "not an age")
-    return Value({"vr": vr, "Value": [t or None for t in texts]}, rows, problems)
+    return Value(json, rows, problems)
 
 
 def _packed(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Value:
@@ -372,7 +321,7 @@ def _packed(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> 
     exact = code in "Qq"
     rows = [
         Row(path, vr, place(i), str(n) if exact else None, float(n))
-        if n == n and abs(n) != float("inf")
+        if isfinite(n)
         else Row(path, vr, place(i), str(n))
         for i, n in enumerate(numbers[:LONGEST_LIST])
     ]
@@ -384,21 +333,21 @@ def _packed(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> 
 
 def _shortest(single: float) -> float:
     """The shortest decimal that is the same number in single precision: 3.1, not 3.0999999."""
-    if single != single or abs(single) == float("inf"):
+    if not isfinite(single):
         return single
-    packed = struct.pack("<f", single)
     for digits in (6, 7, 8):
         short = float(f"{single:.{digits}g}")
-        if struct.pack("<f", short) == packed:
+        if _single(_pack_single(short))[0] == single:
             return short
     return float(f"{single:.9g}")
 
 
+_single, _pack_single = struct.Struct("<f").unpack, struct.Struct("<f").pack
+
+
 def _json_number(number: float, vr: str) -> int | float | str:
-    if number != number:
-        return "NaN"
-    if number in (float("inf"), float("-inf")):
-        return "Infinity" if number > 0 else "-Infinity"
+    if not isfinite(number):
+        return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
     return str(number) if vr in ("SV", "UV") and abs(number) > 1 << 53 else number
 
 
@@ -415,22 +364,37 @@ def _tags(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Va
     return Value({"vr": vr, "Value": tags}, _rows(path, vr, tags, _nothing), [])
 
 
+_WIDTH = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+
+
 def _binary(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Value:
-    """OB OD OF OL OV OW UN: base64, and their length in rows; a readable UN also as text."""
+    """OB OD OF OL OV OW UN and VRs that nobody knows: base64, and their length in rows.
+
+    Where no VR is known, short readable bytes are text in rows as well.
+    """
     readable = None
-    if vr == "UN" and len(raw) <= 256:
-        bare = raw.rstrip(b"\0 ")
-        if bare and bare.isascii() and bare.decode("ascii").isprintable():
-            readable = bare.decode("ascii").strip()
-    if order == ">" and vr not in ("OB", "UN"):
-        width = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}[vr]
-        if len(raw) % width == 0:  # JSON holds little endian (PS3.18 F.2.7)
-            raw = b"".join(raw[i : i + width][::-1] for i in range(0, len(raw), width))
+    if (vr == "UN" or vr not in BINARY) and len(raw) <= 256:
+        readable = _readable(raw)
+    problems: list[str] = []
+    width = _WIDTH.get(vr, 1)
+    if len(raw) % width:
+        problems.append(f"{len(raw)} bytes are no whole number of {vr} values")
+    elif order == ">" and width > 1:  # JSON holds little endian (PS3.18 F.2.7)
+        raw = b"".join(raw[i : i + width][::-1] for i in range(0, len(raw), width))
     row = Row(path, vr, 1, readable, float(len(raw)))
-    return Value({"vr": vr, "InlineBinary": inline(raw)}, [row], [])
+    return Value({"vr": vr, "InlineBinary": inline(raw)}, [row], problems)
 
 
-_READERS: dict[str, Callable[[str, str, bytes, str, Repertoire], Value]] = {
+def _readable(raw: bytes) -> str | None:
+    bare = raw.rstrip(b"\0 ")
+    text = bare.decode("ascii") if bare.isascii() else ""
+    return text.strip() if text.isprintable() and text else None
+
+
+_Reader = Callable[[str, str, bytes, str, Repertoire], Value]
+
+_READERS: dict[str, _Reader] = {
+    **dict.fromkeys(("AE", "CS", "LO", "SH", "UC", "UI"), _text),
     **dict.fromkeys(("LT", "ST", "UT", "UR"), _long_text),
     **dict.fromkeys(("DS", "IS"), _decimal),
     **dict.fromkeys(("DA", "DT"), _dated),
@@ -439,3 +403,130 @@ _READERS: dict[str, Callable[[str, str, bytes, str, Repertoire], Value]] = {
     "PN": _name,
     "AT": _tags,
 }
+
+# What follows says the same as `interpret`, faster, of the values that most elements of most
+# objects have: a short ASCII text, or one number.
+
+Said = tuple[bytes, tuple[Row, ...]]
+Plain = Callable[[str, bytes], Said | None]
+
+_row = partial(tuple.__new__, Row)
+_PLAIN = re.compile(rb"[!#-\[\]-~][ !#-\[\]-~]{0,63}\0*")  # ASCII, no quote, no backslash
+_PLAIN_CS = re.compile(rb"[A-Z0-9_](?:[A-Z0-9 _]{0,14}[A-Z0-9_])? *\0*")
+_PLAIN_UI = re.compile(rb"[0-9.]{1,64}\0*")
+_NUMERALS = re.compile(rf" *{_DECIMAL} *(?:\\ *{_DECIMAL} *){{0,31}}\0*".encode(), re.ASCII)
+_NUMERAL = re.compile(rb" *[+-]?\d{1,11} *\0*", re.ASCII)
+
+
+@cache
+def plain_reader(vr: str) -> Plain | None:
+    """A function of path and raw value that does what `interpret` does for plain values of a VR.
+
+    It gives the JSON bytes and the rows, or None when the value is not plain. Little endian only.
+
+    >>> plain_reader("CS")("Modality", b"CT")[0]
+    b'{"vr":"CS","Value":["CT"]}'
+    """
+    start = b'{"vr":"%b",' % vr.encode()
+    if vr in ("US", "SS", "UL", "SL"):
+        return _plain_whole(vr, start)
+    if vr in ("FL", "FD"):
+        return _plain_real(vr, start)
+    if vr in ("DS", "IS"):
+        return _plain_numerals(vr, start)
+    if vr in ("OB", "OW", "OD", "OF", "OL", "OV", "UN"):
+        return _plain_binary(vr, start)
+    if vr in _READERS and vr not in _FORMAT and vr not in ("AT", "PN"):
+        return _plain_text(vr, start)
+    return None
+
+
+def _plain_whole(vr: str, start: bytes) -> Plain:
+    size, signed = _SIZE[_FORMAT[vr]], vr in ("SS", "SL")
+
+    def read(path: str, raw: bytes) -> Said | None:
+        if len(raw) != size:
+            return None
+        number = int.from_bytes(raw, "little", signed=signed)
+        row = _row((path, vr, 1, None, float(number), None, None, None, None, False))
+        return b'%b"Value":[%d]}' % (start, number), (row,)
+
+    return read
+
+
+def _plain_real(vr: str, start: bytes) -> Plain:
+    size, unpack = _SIZE[_FORMAT[vr]], struct.Struct("<" + _FORMAT[vr]).unpack
+
+    def read(path: str, raw: bytes) -> Said | None:
+        if len(raw) != size:
+            return None
+        (number,) = unpack(raw)
+        if not isfinite(number):
+            return None
+        if vr == "FL":
+            number = _shortest(number)
+        row = _row((path, vr, 1, None, number, None, None, None, None, False))
+        return b'%b"Value":[%b]}' % (start, repr(number).encode()), (row,)
+
+    return read
+
+
+def _plain_numerals(vr: str, start: bytes) -> Plain:
+    pattern = (_NUMERAL if vr == "IS" else _NUMERALS).fullmatch
+    start += b'"Value":['
+
+    def read(path: str, raw: bytes) -> Said | None:
+        if not pattern(raw):
+            return None
+        tokens: list[str] = []
+        rows: list[Row] = []
+        for place, part in enumerate(raw.decode("ascii").split("\\"), 1):
+            text = part.strip(" \0")
+            number = float(text)
+            if len(text) > 16 or isinf(number):
+                return None
+            same = str(int(text)) if text.lstrip("+-").isdigit() else repr(number)
+            tokens.append(text if same == text else f'"{text}"')
+            rows.append(_row((path, vr, place, text, number, None, None, None, None, False)))
+        return start + ",".join(tokens).encode() + b"]}", tuple(rows)
+
+    return read
+
+
+def _plain_text(vr: str, start: bytes) -> Plain:
+    pattern = {"CS": _PLAIN_CS, "UI": _PLAIN_UI}.get(vr, _PLAIN).fullmatch
+    measured = {"TM": seconds_of, "AS": days_of}.get(vr)
+    dated = vr in ("DA", "DT")
+    start += b'"Value":["'
+
+    def read(path: str, raw: bytes) -> Said | None:
+        if not pattern(raw):
+            return None
+        bare = raw.rstrip(b" \0")
+        text = bare.decode("ascii")
+        measure = moment = None
+        if measured:
+            measure = measured(text)
+            if measure is None:
+                return None
+        elif dated:
+            moment = moment_of(text, vr)
+            if moment is None:
+                return None
+        row = _row((path, vr, 1, text, measure, moment, None, None, None, False))
+        return start + bare + b'"]}', (row,)
+
+    return read
+
+
+def _plain_binary(vr: str, start: bytes) -> Plain:
+    width, unknown = _WIDTH.get(vr, 1), vr == "UN"
+
+    def read(path: str, raw: bytes) -> Said | None:
+        if not raw or len(raw) % width or (unknown and raw[:4] == b"\xfe\xff\x00\xe0"):
+            return None
+        text = _readable(raw) if unknown and len(raw) <= 256 else None
+        row = _row((path, vr, 1, text, float(len(raw)), None, None, None, None, False))
+        return b'%b"InlineBinary":"%b"}' % (start, b2a_base64(raw, newline=False)), (row,)
+
+    return read

@@ -171,12 +171,15 @@ def wide(node: Node) -> Part | None:
     Right for attributes that have one value in every series (see `varying`).
     """
     path = getattr(node, "path", "")
+    return _wide(node, f's."{path}"', str(_SERIES[path])) if is_wide(path) else None
+
+
+def is_wide(path: str) -> bool:
+    """Whether a column of `series` has the values of an attribute as they are compared."""
     kind = str(_SERIES.get(path, ""))
     if path not in tables.SERIES_KEYWORDS or kind.startswith("list"):
-        return None
-    if dictionary.attribute(path).vr in ("PN", "TM", "AS", "DT"):
-        return None
-    return _wide(node, f's."{path}"', kind)
+        return False
+    return dictionary.attribute(path).vr not in ("PN", "TM", "AS", "DT")
 
 
 def wide_column(node: Node, column: str, kind: str) -> Part | None:

@@ -1,8 +1,8 @@
-"""The embedded engine: DuckDB over the Parquet files of a snapshot.
+"""The embedded engine: DuckDB scans the tables of a snapshot, masks join what it finds.
 
-A condition becomes a boolean over the rows of `series` (alias s). Without `same`, each condition
-may be met by a different series of the entity asked for, so a condition at the level of patients
-reads `s.patient_key in (select patient_key from series s where ...)`.
+Without `same`, each condition may be met by a different series of the entity asked for: so a
+condition finds the series that meet it, and these stand for their whole patient or study before
+they are joined with those of other conditions.
 """
 
 from __future__ import annotations
@@ -15,38 +15,33 @@ from functools import singledispatchmethod
 from typing import Any
 
 import duckdb
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.contracts import Answer
+from dicomlake.dicom import dictionary
 from dicomlake.engines import conditions
 from dicomlake.engines.columns import COMPUTED, Shown
 from dicomlake.engines.conditions import NEVER, Part
+from dicomlake.engines.universe import Mask, Universe, numbers
 from dicomlake.errors import Unsupported, UsageError
 from dicomlake.lake import Store
 from dicomlake.lake.store import connect, view
-from dicomlake.query import (
-    And,
-    Exists,
-    Missing,
-    Node,
-    Not,
-    Or,
-    Query,
-    Related,
-    Same,
-)
-from dicomlake.query.headers import decider
+from dicomlake.query import And, Exists, Missing, Node, Not, OneOf, Or, Query, Related, Same
+from dicomlake.query.headers import comparable, decider
 
-KEY = {"patient": "patient_key", "study": "study_key", "series": "series_id"}
+LONG_LIST = 200
+"""Longer lists of values become a table that is joined."""
 HEADERS_AT_ONCE = 512
+"""Series whose headers are looked at in one statement."""
 
 
 class DuckEngine:
     """Answers queries on one snapshot of a lake; safe to use from several threads.
 
-    `memory_limit`: what DuckDB may use, such as "4GB"; it spills to the lake's folder beyond.
+    `memory_limit`: what DuckDB may use, such as "4GB".
     """
 
     def __init__(self, store: Store, *, memory_limit: str | None = None) -> None:
@@ -59,16 +54,16 @@ class DuckEngine:
         _confine(self._db, store)
         found = self._db.execute("select distinct unnest(varying) from series").fetchall()
         self._varying = frozenset(row[0] for row in found)
+        self._universe = Universe(self._db)
 
     def answer(self, query: Query) -> Answer:
         """The answer; Unsupported names a node that this engine cannot run."""
         began = time.perf_counter()
-        with self._compiler() as compiler:
+        with self._question() as question:
             if query.level == "instance":
-                found = compiler.instances(query)
+                totals, rows = question.instances(query)
             else:
-                found = compiler.entities(query)
-            totals, rows = found
+                totals, rows = question.entities(query)
         return Answer(query, totals, rows, time.perf_counter() - began)
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
@@ -91,320 +86,12 @@ class DuckEngine:
         return table
 
     @contextmanager
-    def _compiler(self) -> Iterator[_Compiler]:
+    def _question(self) -> Iterator[_Question]:
         db = self._db.cursor()
         try:
-            yield _Compiler(db, self._store, self._varying)
+            yield _Question(db, self._universe, self._varying)
         finally:
             db.close()
-
-
-@dataclass(slots=True)
-class _Compiler:
-    """Compiles one query; temporary tables live as long as its cursor."""
-
-    db: duckdb.DuckDBPyConnection
-    store: Store
-    varying: frozenset[str]
-    _tables: int = 0
-    _known: dict[tuple[Node, str], Part] = field(default_factory=dict)
-
-    # Answers
-
-    def entities(self, query: Query) -> tuple[dict[str, int], pa.Table]:
-        """Totals and rows at the level of patients, studies or series."""
-        where = Part("true")
-        if query.where is not None:
-            where = self.condition(query.where, query.level, None)
-        row = self._one(
-            "select count(distinct patient_key), count(distinct study_key), count(*), "
-            f"coalesce(sum(instances), 0)::bigint from series s where {where.sql}",
-            where.values,
-        )
-        names = ("patients", "studies", "series", "instances")
-        totals = dict(zip(names, row, strict=True))
-        shown = Shown(self.db, query, self.any_depth)
-        return totals, shown.entities(where)
-
-    def instances(self, query: Query) -> tuple[dict[str, int], pa.Table]:
-        """Totals and rows at the level of instances."""
-        if query.where is None:
-            matched = "(select series_id, SOPInstanceUID from instances)"
-        else:
-            matched = self.matching(query.where, None)
-        row = self._one(
-            "select count(distinct s.patient_key), count(distinct s.study_key), "
-            f"count(distinct s.series_id), count(*) from {matched} m "
-            "join series s using (series_id)"
-        )
-        totals = dict(zip(("patients", "studies", "series", "instances"), row, strict=True))
-        shown = Shown(self.db, query, self.any_depth)
-        return totals, shown.instances(matched)
-
-    def _one(self, statement: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        return tuple(self.db.execute(statement, list(values)).fetchall()[0])
-
-    # Conditions over series s
-
-    def condition(self, node: Node, level: str, narrow: Part | None) -> Part:
-        """A boolean over `series s` at a level; `narrow` is one that must hold as well."""
-        return self._condition(node, level, narrow)
-
-    @singledispatchmethod
-    def _condition(self, node: Node, level: str, narrow: Part | None) -> Part:
-        if isinstance(node, conditions.Leaf):
-            return self._lift(self._leaf(node, level, narrow), level)
-        raise Unsupported(f"The DuckDB engine cannot run {type(node).__name__}.")
-
-    @_condition.register
-    def _(self, node: And, level: str, narrow: Part | None) -> Part:
-        # What needs headers comes last, and only for what the others leave.
-        found: Part | None = None
-        for part in sorted(node.parts, key=self._effort):
-            within = narrow if found is None else (found if narrow is None else narrow & found)
-            made = self._condition(part, level, within)
-            found = made if found is None else found & made
-        assert found is not None
-        return found
-
-    @_condition.register
-    def _(self, node: Or, level: str, narrow: Part | None) -> Part:
-        parts = [self._condition(part, level, narrow) for part in node.parts]
-        found = parts[0]
-        for part in parts[1:]:
-            found = found | part
-        return found
-
-    @_condition.register
-    def _(self, node: Not, level: str, narrow: Part | None) -> Part:
-        part = self._condition(node.part, level, narrow)
-        return Part(f"(not coalesce({part.sql}, false))", part.values)
-
-    @_condition.register
-    def _(self, node: Missing, level: str, narrow: Part | None) -> Part:
-        return self._condition(Not(Exists(node.path)), level, narrow)
-
-    @_condition.register
-    def _(self, node: Same, level: str, narrow: Part | None) -> Part:
-        if node.level == "segment":
-            raise Unsupported(
-                "The DuckDB engine cannot run same(segment, ...): this lake has no segments."
-            )
-        if node.level in ("instance", "item"):
-            inner: Node = node if node.level == "item" else node.part
-            matched = self.matching(inner, narrow)
-            part = Part(f"s.series_id in (select series_id from {matched})")
-            return self._lift(part, level)
-        if _ORDER[node.level] < _ORDER[level]:
-            # A series has one study: at a finer level, same(study) asks about that study.
-            return self._condition(node.part, node.level, None)
-        return self._lift(self._condition(node.part, node.level, None), level)
-
-    @_condition.register
-    def _(self, node: Related, level: str, narrow: Part | None) -> Part:
-        name = self._name("related")
-        first = self._condition(node.first, "series", None)
-        second = self._condition(node.second, "series", None)
-        moment = "coalesce(StudyDate, SeriesDate, AcquisitionDate, ContentDate)"
-        apart = "b.day - a.day"
-        low, high = node.days_low, node.days_high
-        strict = "0" if low is not None or high is not None else "1"
-        bounds = {
-            "before": f"{apart} between {low or strict} and {'1e9' if high is None else high}",
-            "after": f"-({apart}) between {low or strict} and {'1e9' if high is None else high}",
-            "within": f"abs({apart}) between {low or 0} and {'1e9' if high is None else high}",
-        }[node.relation]
-        key = KEY[level]
-        self.db.execute(
-            f"create temp table {name} as "
-            f"with a as (select distinct patient_key, {key} as entity, {moment} as day "
-            f"from series s where {first.sql}), "
-            f"b as (select distinct patient_key, {moment} as day from series s "
-            f"where {second.sql}) "
-            f"select distinct a.entity from a join b using (patient_key) where {bounds}",
-            [*first.values, *second.values],
-        )
-        return Part(f"s.{key} in (select entity from {name})")
-
-    def _lift(self, part: Part, level: str) -> Part:
-        """A condition on single series as one on the patients or studies that have such ones."""
-        if level == "series":
-            return part
-        key = KEY[level]
-        return Part(f"s.{key} in (select {key} from series s where {part.sql})", part.values)
-
-    def _effort(self, node: Node) -> int:
-        if isinstance(node, Same) and node.level in ("instance", "item"):
-            return 2
-        return 1 if isinstance(node, Related | And | Or | Not) else 0
-
-    # Conditions on one attribute
-
-    def _leaf(self, node: Any, level: str, narrow: Part | None) -> Part:
-        """A boolean over `series s`: some value of this series meets the condition."""
-        computed = COMPUTED.get(node.path)
-        if computed is not None:
-            return computed.condition(node)
-        found = conditions.wide(node)
-        if found is not None and node.path not in self.varying:
-            return found
-        both = conditions.rows(node)
-        path = self._paths(node.path)
-        made = Part(
-            f"s.series_id in (select series_id from elements where {path.sql} and {both.sure.sql})",
-            path.values + both.sure.values,
-        )
-        if both.doubt is NEVER:
-            return made
-        doubt = Part(
-            "s.series_id in (select series_id from elements "
-            f"where {path.sql} and {both.doubt.sql})",
-            path.values + both.doubt.values,
-        )
-        return self._decided(node, made, doubt, narrow)
-
-    def _decided(self, node: Node, sure: Part, doubt: Part, narrow: Part | None) -> Part:
-        """`sure`, or a doubtful series with an instance whose header meets the condition."""
-        doubtful = doubt & Part(f"not ({sure.sql})", sure.values)
-        if narrow is not None:
-            doubtful = doubtful & narrow
-        count = self._one(f"select count(*) from series s where {doubtful.sql}", doubtful.values)
-        if not count[0]:
-            return sure
-        name = self._name("decided")
-        self.db.execute(f"create temp table {name} (series_id bigint)")
-        self._by_headers(node, doubtful, Part("true"), name, by_series=True)
-        return sure | Part(f"s.series_id in (select series_id from {name})")
-
-    def _paths(self, path: str) -> Part:
-        """A test on the column `path`; a path at any depth becomes those that occur."""
-        if not path.startswith("*."):
-            return Part("path = ?", (path,))
-        return Part("path = any(?)", (self.any_depth(path),))
-
-    def any_depth(self, path: str) -> list[str]:
-        """The paths of the lake that a path with `*.` in front stands for."""
-        if not path.startswith("*."):
-            return [path]
-        last = path[2:]
-        source = "vocabulary" if self._one("select count(*) from vocabulary")[0] else "elements"
-        found = self.db.execute(
-            f"select distinct path from {source} where path = ? or ends_with(path, ?)",
-            [last, "." + last],
-        ).fetchall()
-        return [row[0] for row in found]
-
-    # Conditions on single instances
-
-    def matching(self, node: Node, narrow: Part | None) -> str:
-        """A temporary table (series_id, SOPInstanceUID) of the instances that meet a condition."""
-        name = self._name("matching")
-        self.db.execute(f'create temp table {name} (series_id bigint, "SOPInstanceUID" varchar)')
-        parts = node.parts if isinstance(node, And) else (node,)
-        columns = Part("true")
-        rest: list[Node] = []
-        for part in parts:
-            column = conditions.of_instance(part)
-            if column is None:
-                rest.append(part)
-            else:
-                columns = columns & column
-        if not rest:
-            self._insert(name, narrow or Part("true"), columns)
-            return name
-        left = rest[0] if len(rest) == 1 else And(tuple(rest))
-        some, every = self._bounds(left)
-        inside = some if narrow is None else some & narrow
-        self._insert(name, inside & every, columns)
-        doubtful = inside & Part(f"not coalesce({every.sql}, false)", every.values)
-        self._by_headers(left, doubtful, columns, name, by_series=False)
-        return name
-
-    def _insert(self, name: str, series: Part, instances: Part) -> None:
-        self.db.execute(
-            f'insert into {name} select i.series_id, i."SOPInstanceUID" from instances i '
-            f"where i.series_id in (select series_id from series s where {series.sql}) "
-            f"and {instances.sql}",
-            [*series.values, *instances.values],
-        )
-
-    def _bounds(self, node: Node) -> tuple[Part, Part]:
-        """Series in which some instance may meet a condition, and those in which all do."""
-        if isinstance(node, And | Or):
-            both = [self._bounds(part) for part in node.parts]
-            some, every = both[0]
-            for other_some, other_every in both[1:]:
-                if isinstance(node, And):
-                    some, every = some & other_some, every & other_every
-                else:
-                    some, every = some | other_some, every | other_every
-            return some, every
-        if isinstance(node, Not):
-            some, every = self._bounds(node.part)
-            return (
-                Part(f"not coalesce({every.sql}, false)", every.values),
-                Part(f"not coalesce({some.sql}, false)", some.values),
-            )
-        if isinstance(node, Missing):
-            return self._bounds(Not(Exists(node.path)))
-        if isinstance(node, Same):
-            if node.level in ("study", "series", "segment"):
-                raise Unsupported(
-                    f"The DuckDB engine cannot run same({node.level}, ...) on single instances."
-                )
-            some, every = self._bounds(node.part)
-            return (some, every if node.level == "instance" else NEVER)
-        if isinstance(node, Related):
-            raise Unsupported("The DuckDB engine cannot run related(...) on single instances.")
-        both_rows, path = conditions.rows(node), self._paths(node.path)  # type: ignore[attr-defined]
-        some = Part(
-            "s.series_id in (select series_id from elements where "
-            f"{path.sql} and ({both_rows.sure.sql} or {both_rows.doubt.sql}))",
-            path.values + both_rows.sure.values + both_rows.doubt.values,
-        )
-        every = Part(
-            "(s.series_id, s.instances) in (select (series_id, instances) from elements where "
-            f"{path.sql} and not folded and {both_rows.sure.sql})",
-            path.values + both_rows.sure.values,
-        )
-        return some, every
-
-    def _by_headers(
-        self, node: Node, series: Part, instances: Part, name: str, *, by_series: bool
-    ) -> None:
-        """Add what the headers of doubtful series show to meet a condition to a table."""
-        test = decider(node)
-        found = self.db.execute(
-            f"select s.series_id from series s where {series.sql}", [*series.values]
-        )
-        ids = [row[0] for row in found.fetchall()]
-        for start in range(0, len(ids), HEADERS_AT_ONCE):
-            met = self._met(test, ids[start : start + HEADERS_AT_ONCE], instances)
-            columns = {"series_id": pa.array([m[0] for m in met], pa.int64())}
-            if not by_series:
-                columns["SOPInstanceUID"] = pa.array([m[1] for m in met], pa.string())
-            self.db.register("met", pa.table(columns))
-            self.db.execute(f"insert into {name} select distinct * from met")
-            self.db.unregister("met")
-
-    def _met(self, test: Any, ids: list[int], instances: Part) -> list[tuple[int, str]]:
-        db = self.db.cursor()
-        try:
-            rows = db.execute(
-                f'select i.series_id, i."SOPInstanceUID", i.header from instances i '
-                f"where i.series_id = any(?) and {instances.sql}",
-                [ids, *instances.values],
-            )
-            met = []
-            while some := rows.fetchmany(256):
-                met += [(s, uid) for s, uid, header in some if test(orjson.loads(header))]
-            return met
-        finally:
-            db.close()
-
-    def _name(self, what: str) -> str:
-        self._tables += 1
-        return f"_{what}_{self._tables}"
 
 
 def _confine(db: duckdb.DuckDBPyConnection, store: Store) -> None:
@@ -415,4 +102,271 @@ def _confine(db: duckdb.DuckDBPyConnection, store: Store) -> None:
     db.execute("set lock_configuration = true")
 
 
-_ORDER = {"patient": 0, "study": 1, "series": 2}
+@dataclass(slots=True)
+class _Question:
+    """Works out one query on a cursor of its own; temporary tables live as long as that."""
+
+    db: duckdb.DuckDBPyConnection
+    universe: Universe
+    varying: frozenset[str]
+    _tables: int = 0
+    _scanned: dict[Node, tuple[Mask, Mask]] = field(default_factory=dict)
+
+    # Answers
+
+    def entities(self, query: Query) -> tuple[dict[str, int], pa.Table]:
+        """Totals and rows at the level of patients, studies or series."""
+        everything = np.ones(len(self.universe), np.bool_)
+        mask = own = everything
+        if query.where is not None:
+            mask = self.condition(query.where, query.level, everything)
+            if query.level != "series":
+                own = self.condition(query.where, "series", mask)
+        shown = Shown(self.db, self.universe, query, self.any_depth)
+        return self.universe.totals(mask), shown.entities(mask, own & mask)
+
+    def instances(self, query: Query) -> tuple[dict[str, int], pa.Table]:
+        """Totals and rows at the level of instances."""
+        everything = np.ones(len(self.universe), np.bool_)
+        if query.where is None:
+            mask, count, name = everything, int(self.universe.instances.sum()), None
+        else:
+            name = self.matching(query.where, everything)
+            mask = self.universe.mask(numbers(self.db, f"select distinct series_id from {name}"))
+            count = int(numbers(self.db, f"select count(*) from {name}")[0])
+        shown = Shown(self.db, self.universe, query, self.any_depth)
+        return {**self.universe.totals(mask), "instances": count}, shown.instances(name)
+
+    # Conditions on series
+
+    def condition(self, node: Node, level: str, narrow: Mask) -> Mask:
+        """Series of the entities that meet a condition; `narrow`: no others are asked for."""
+        return self._condition(node, level, narrow)
+
+    @singledispatchmethod
+    def _condition(self, node: Node, level: str, narrow: Mask) -> Mask:
+        if isinstance(node, conditions.Leaf):
+            return self.universe.lift(self._leaf(node, narrow), level)
+        raise Unsupported(f"The DuckDB engine cannot run {type(node).__name__}.")
+
+    @_condition.register
+    def _(self, node: And, level: str, narrow: Mask) -> Mask:
+        for part in sorted(node.parts, key=_effort):
+            narrow = narrow & self._condition(part, level, narrow)
+        return narrow
+
+    @_condition.register
+    def _(self, node: Or, level: str, narrow: Mask) -> Mask:
+        made = np.zeros(len(self.universe), np.bool_)
+        for part in node.parts:
+            made |= self._condition(part, level, narrow)
+        return made
+
+    @_condition.register
+    def _(self, node: Not, level: str, narrow: Mask) -> Mask:
+        return ~self._condition(node.part, level, narrow)
+
+    @_condition.register
+    def _(self, node: Missing, level: str, narrow: Mask) -> Mask:
+        return ~self._condition(Exists(node.path), level, narrow)
+
+    @_condition.register
+    def _(self, node: Same, level: str, narrow: Mask) -> Mask:
+        if node.level == "segment":
+            raise Unsupported(
+                "The DuckDB engine cannot run same(segment, ...): this lake has no segments."
+            )
+        if node.level in ("instance", "item"):
+            name = self.matching(node if node.level == "item" else node.part, narrow)
+            found = numbers(self.db, f"select distinct series_id from {name}")
+            return self.universe.lift(self.universe.mask(found), level)
+        # Masks of a study's condition are whole studies, so at a finer level nothing is lost.
+        whole = self.universe.lift(narrow, node.level)
+        return self.universe.lift(self._condition(node.part, node.level, whole), level)
+
+    @_condition.register
+    def _(self, node: Related, level: str, narrow: Mask) -> Mask:
+        patients = self.universe.lift(narrow, "patient")
+        first = self._condition(node.first, "series", patients)
+        second = self._condition(node.second, "series", patients)
+        days = self.universe.days(self.db)
+        bounded = node.days_low is not None or node.days_high is not None
+        low = node.days_low if node.days_low is not None else (0 if bounded else 1)
+        high = node.days_high if node.days_high is not None else 1e7
+        if node.relation == "before":
+            met = self.universe.related(first, second, low, high, days)
+        elif node.relation == "after":
+            met = self.universe.related(first, second, -high, -low, days)
+        else:
+            low = node.days_low or 0
+            met = self.universe.related(first, second, low, high, days)
+            met |= self.universe.related(first, second, -high, -low, days)
+        return self.universe.lift(met, level)
+
+    # Conditions on one attribute
+
+    def _leaf(self, node: Any, narrow: Mask) -> Mask:
+        """Series of which some value meets a condition."""
+        if node not in self._scanned:
+            self._scanned[node] = self._scan(node)
+        met, doubtful = self._scanned[node]
+        doubtful = doubtful & narrow
+        if not doubtful.any():
+            return met
+        found = [number for number, _ in self._by_headers(node, doubtful, Part("true"))]
+        return met | self.universe.mask(np.array(found, np.int64))
+
+    def _scan(self, node: Any) -> tuple[Mask, Mask]:
+        """Series that meet a condition for certain, and those whose headers must decide."""
+        nothing = np.zeros(len(self.universe), np.bool_)
+        computed = COMPUTED.get(node.path)
+        if computed is not None and computed.of:
+            return computed.met(node, self.universe), nothing
+        if computed is not None:  # ModalitiesInStudy: some series of the study has it
+            inner = conditions.wide_column(node, "s.Modality", "string")
+            assert inner is not None
+            return self.universe.lift(self._found("series s", inner), "study"), nothing
+        long_list = isinstance(node, OneOf) and len(node.values) > LONG_LIST
+        wide = self._joined(node, f's."{node.path}"') if long_list else conditions.wide(node)
+        if conditions.is_wide(node.path) and node.path not in self.varying and wide is not None:
+            return self._found("series s", wide), nothing
+        rows, path = conditions.rows(node), self._paths(node.path)
+        sure = self._joined(node, conditions.column_of(node.values[0])) if long_list else rows.sure
+        met = self._found("elements", path & sure)
+        folds = any(self.universe.folds(self.db, p) for p in self.any_depth(node.path))
+        if rows.doubt is NEVER or not folds:
+            return met, nothing
+        return met, self._found("elements", path & rows.doubt) & ~met
+
+    def _joined(self, node: OneOf, column: str) -> Part:
+        """A test whether a column is one of many values, which become a table."""
+        name = f"listed_{self._tables}"
+        self._tables += 1
+        self.db.register(name, pa.table({"v": [comparable(value) for value in node.values]}))
+        test = f"{column} in (select v from {name})"
+        if column in ("number", "moment"):
+            test += f" or {column}_max in (select v from {name})"
+        elif dictionary.attribute(node.path).vr == "PN":
+            test += (
+                f" or (contains({column}, '=') and exists (select 1 from {name} where "
+                f"list_contains(string_split({column}, '='), v)))"
+            )
+        return Part(f"({test})")
+
+    def _found(self, table: str, part: Part) -> Mask:
+        """The set of series for which a test holds on a row of a table."""
+        return self.universe.mask(
+            self._numbers(f"select series_id from {table} where {part.sql}", part)
+        )
+
+    def _numbers(self, statement: str, part: Part) -> Any:
+        return numbers(self.db, statement, part.values)
+
+    def _paths(self, path: str) -> Part:
+        """A test on the column `path`; a path at any depth becomes those that occur."""
+        if not path.startswith("*."):
+            return Part("path = ?", (path,))
+        return Part("path = any(?)", (self.any_depth(path),))
+
+    def any_depth(self, path: str) -> list[str]:
+        """The paths of the lake that a path with `*.` in front stands for."""
+        return self.universe.any_depth(self.db, path)
+
+    # Conditions on single instances
+
+    def matching(self, node: Node, narrow: Mask) -> str:
+        """A temporary table (series_id, SOPInstanceUID) of the instances that meet a condition."""
+        name = f"matching_{self._tables}"
+        self._tables += 1
+        self.db.execute(f'create temp table {name} (series_id bigint, "SOPInstanceUID" varchar)')
+        columns, rest = Part("true"), list[Node]()
+        for part in node.parts if isinstance(node, And) else (node,):
+            column = conditions.of_instance(part)
+            if column is not None:
+                columns = columns & column
+            elif getattr(part, "path", "") in COMPUTED:
+                narrow = narrow & self._leaf(part, narrow)
+            else:
+                rest.append(part)
+        if not rest:
+            self._keep(name, narrow, columns)
+            return name
+        left = rest[0] if len(rest) == 1 else And(tuple(rest))
+        some, every = self._bounds(left)
+        self._keep(name, some & every & narrow, columns)
+        met = self._by_headers(left, some & ~every & narrow, columns)
+        self._insert(name, met)
+        return name
+
+    def _keep(self, name: str, series: Mask, columns: Part) -> None:
+        """Add the instances of some series that meet a condition on their columns to a table."""
+        self.db.register("asked", pa.table({"series_id": self.universe.ids[series]}))
+        self.db.execute(
+            f'insert into {name} select i.series_id, i."SOPInstanceUID" from instances i '
+            f"where i.series_id in (select series_id from asked) and {columns.sql}",
+            list(columns.values),
+        )
+        self.db.unregister("asked")
+
+    def _insert(self, name: str, met: list[tuple[int, str]]) -> None:
+        if met:
+            ids, uids = zip(*met, strict=True)
+            self.db.register("met", pa.table({"s": pa.array(ids, pa.int64()), "u": pa.array(uids)}))
+            self.db.execute(f"insert into {name} select * from met")
+            self.db.unregister("met")
+
+    def _bounds(self, node: Node) -> tuple[Mask, Mask]:
+        """Series in which some instance may meet a condition, and those in which all do."""
+        if isinstance(node, And | Or):
+            some, every = self._bounds(node.parts[0])
+            for part in node.parts[1:]:
+                other = self._bounds(part)
+                if isinstance(node, And):
+                    some, every = some & other[0], every & other[1]
+                else:
+                    some, every = some | other[0], every | other[1]
+            return some, every
+        if isinstance(node, Not | Missing):
+            inner = node.part if isinstance(node, Not) else Exists(node.path)
+            some, every = self._bounds(inner)
+            return ~every, ~some
+        if isinstance(node, Same) and node.level in ("instance", "item"):
+            some, every = self._bounds(node.part)
+            return some, every if node.level == "instance" else np.zeros_like(every)
+        if not isinstance(node, conditions.Leaf) or node.path in COMPUTED:
+            what = f"same({node.level}, ...)" if isinstance(node, Same) else type(node).__name__
+            raise Unsupported(f"The DuckDB engine cannot run {what} on single instances.")
+        rows, path = conditions.rows(node), self._paths(node.path)
+        some = self._found("elements", path & (rows.sure | rows.doubt))
+        sure = path & rows.sure
+        found = self.db.execute(
+            f"select series_id, instances from elements where {sure.sql} and not folded",
+            list(sure.values),
+        ).fetchnumpy()
+        places = self.universe.places(found["series_id"])
+        whole = (places >= 0) & (self.universe.instances[places] == found["instances"])
+        every = np.zeros(len(self.universe), np.bool_)
+        every[places[whole]] = True
+        return some, every
+
+    def _by_headers(self, node: Node, series: Mask, columns: Part) -> list[tuple[int, str]]:
+        """(series_id, SOPInstanceUID) of instances whose header meets a condition."""
+        test = decider(node)
+        ids = self.universe.ids[series].tolist()
+        met: list[tuple[int, str]] = []
+        for start in range(0, len(ids), HEADERS_AT_ONCE):
+            rows = self.db.execute(
+                f'select i.series_id, i."SOPInstanceUID", i.header from instances i '
+                f"where i.series_id = any(?) and {columns.sql}",
+                [ids[start : start + HEADERS_AT_ONCE], *columns.values],
+            )
+            while some := rows.fetchmany(256):
+                met += [(s, uid) for s, uid, header in some if test(orjson.loads(header))]
+        return met
+
+
+def _effort(node: Node) -> int:
+    """What needs headers comes last, and only for what the others leave."""
+    if isinstance(node, Same) and node.level in ("instance", "item"):
+        return 2
+    return 0 if isinstance(node, conditions.Leaf) else 1

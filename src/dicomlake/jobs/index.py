@@ -122,8 +122,7 @@ def _index(
     finally:
         ledger.close()
     tidy(store, run.progress)
-    run.progress.stage("counting what can be asked")
-    rebuild(store)
+    rebuild(store, progress=run.progress)
 
 
 def _processors() -> int:

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
-from dicomlake import __version__, tables
+from dicomlake import tables
 from dicomlake.contracts import Progress, Silent
 from dicomlake.errors import ServiceError
 from dicomlake.lake import Store
+from dicomlake.version import __version__
 
 
 @dataclass(slots=True)

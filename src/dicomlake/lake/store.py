@@ -142,6 +142,16 @@ class Store:
         self._open.clear()
         return self.version != before
 
+    def paths_at(self, name: str, version: int) -> list[str]:
+        """The Parquet files of a version of a table; LakeError when that is gone."""
+        if version == self.table(name).version():
+            return self.paths(name)
+        try:
+            table = DeltaTable(str(self.path / name), version=version)
+        except DeltaError as error:
+            raise LakeError(f"Version {version} of {name} is gone.") from error
+        return [uri.removeprefix("file://") for uri in table.file_uris()]
+
     def files(self, name: str) -> list[File]:
         """The files of a table."""
         version = self.table(name).version()

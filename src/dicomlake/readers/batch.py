@@ -108,7 +108,9 @@ class Batch:
         series = first.get("SeriesInstanceUID")
         if not series or not uid:
             missing = "SOPInstanceUID" if series else "SeriesInstanceUID"
-            raise DataError(f"{missing} is missing")
+            cuts = [p for path, _, p in header.problems if not path and "too early" in p]
+            why = f": {cuts[0]}" if cuts else ""
+            raise DataError(f"{missing} is missing{why}")
         part = self.series.setdefault(series, SeriesPart())
         place = part.places.get(uid)
         if place is not None:
