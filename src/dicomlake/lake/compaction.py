@@ -163,6 +163,7 @@ def _mentioned(folder: Path) -> set[str]:
             action = json.loads(line)
             names |= {action[key]["path"] for key in ("add", "remove") if key in action}
     for checkpoint in (folder / "_delta_log").glob("*.checkpoint*.parquet"):
-        for column in pq.read_table(checkpoint, columns=["add.path", "remove.path"]).columns:
-            names |= {path for path in pc.struct_field(column, "path").to_pylist() if path}
+        with pq.ParquetFile(checkpoint) as file:
+            for column in file.read(columns=["add.path", "remove.path"]).columns:
+                names |= {path for path in pc.struct_field(column, "path").to_pylist() if path}
     return names
