@@ -13,7 +13,7 @@ from rich.console import Console
 
 from dicomlake.cli.vocabulary import print_found, print_tree
 from dicomlake.errors import UnknownAttribute, UsageError
-from dicomlake.jobs.vocabulary import rebuild
+from dicomlake.jobs.vocabulary import MOST_ADDED, rebuild
 from dicomlake.lake import Store
 from dicomlake.lake.compaction import compact_table
 from dicomlake.lake.vocabulary import Vocabulary
@@ -332,14 +332,35 @@ class TestUpdates:
         assert counts(Vocabulary.read(lake.store)["Modality"]) == (3, 3, 5, 0)
         assert_like_counted_anew(lake.store)
 
-    @pytest.mark.parametrize("seed", range(4))
+    def test_values_are_listed_as_soon_as_they_no_longer_point_at_persons(
+        self, tmp_path: Path
+    ) -> None:
+        lake = SmallLake(tmp_path / "lake")
+        own = [(f"1.{i}", i, i, cs("StationName", f"of two {i // 2}", vr="SH")) for i in range(40)]
+        lake.put(*own, ("9.9", 0, 0, cs("StationName", "of one", vr="SH")))
+        rebuild(lake.store)
+        assert Vocabulary.read(lake.store)["StationName"].values == ()
+        lake.drop("9.9")
+        rebuild(lake.store, largest_share=9)
+        assert len(Vocabulary.read(lake.store)["StationName"].values) == 20
+        assert_like_counted_anew(lake.store)
+
+    def test_many_small_updates_are_written_together(self, lake: SmallLake) -> None:
+        for i in range(MOST_ADDED + 1):
+            lake.put((f"5.{i % 3}", 5, 5, cs("Modality", f"X{i}")))
+            rebuild(lake.store, largest_share=9)
+        assert len(lake.store.paths("vocabulary_values")) == 1
+        assert "X0" not in [row["text"] for row in lake.store.read("vocabulary_values").to_pylist()]
+        assert_like_counted_anew(lake.store)
+
+    @pytest.mark.parametrize("seed", range(3))
     def test_updates_equal_counting_anew(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
     ) -> None:
         caplog.set_level(logging.INFO)
         dice = random.Random(seed)
         lake = SmallLake(tmp_path / "lake")
-        lake.put(*[random_series(dice, lake) for _ in range(120)])
+        lake.put(*[random_series(dice, lake) for _ in range(200)])
         rebuild(lake.store)
         for _ in range(6):
             caplog.clear()
@@ -369,13 +390,15 @@ def change(dice: random.Random, lake: SmallLake) -> None:
 
 
 def random_series(dice: random.Random, lake: SmallLake) -> tuple[str, int, int, Rows]:
-    patient = dice.randint(1, 40)
+    patient = dice.randint(1, 90)
     study = patient * 10 + dice.randint(0, 2)
     if dice.random() < 0.02:
         study += 10  # a study of two patients
     some: list[Rows] = [
         cs("Modality", dice.choice(["CT", "MR", "US"])),
         cs("SeriesDescription", f"text {int(dice.expovariate(0.08))}", vr="LO"),
+        cs("ProtocolName", f"protocol {dice.randint(1, 42)}", vr="LO"),
+        cs("StudyDescription", f"study {min(dice.randint(1, 60), 34)}", vr="LO"),
         cs("StationName", f"station {dice.randint(1, 400)}", vr="SH"),
         cs("ImageType", *dice.choices(["A", "B", "C", "D"], k=dice.randint(1, 4))),
         cs("PatientName", f"Name^{patient}", vr="PN"),
@@ -403,7 +426,7 @@ def random_series(dice: random.Random, lake: SmallLake) -> tuple[str, int, int, 
         cs('(0019,"ACME. MR",0C)', "text", vr="UN"),
         cs(f"(0021,{dice.randint(1, 60):04X})", "rare", vr="UN"),
     ]
-    picked = dice.sample(some, dice.randint(3, len(some)))
+    picked = dice.sample(some, dice.randint(len(some) // 2, len(some)))
     uid = f"1.{len(lake.held)}.{dice.randint(0, 1 << 60)}"
     return uid, patient, study, [row for rows in picked for row in rows]
 

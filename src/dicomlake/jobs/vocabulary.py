@@ -55,6 +55,9 @@ NOTE = "counted"
 LARGEST_SHARE = 0.25
 """Share of series of patients concerned above which counting everything anew is faster."""
 
+MOST_ADDED = 24
+"""Files of changes that are added before the counts of values are written whole."""
+
 IDENTIFYING = frozenset(
     """PatientID OtherPatientIDs PatientBirthDate PatientBirthTime
     PatientBirthDateInAlternativeCalendar PatientDeathDateInAlternativeCalendar PatientAddress
@@ -73,7 +76,7 @@ _COLUMNS = f"{KEY}, meaning, series, patients"
 class _Basis(NamedTuple):
     """The versions of the tables that a vocabulary was counted from.
 
-    `rows`: of `vocabulary_values` when it was last written whole.
+    `rows`, `files`: of `vocabulary_values` when it was last written whole.
     """
 
     rules: int
@@ -81,6 +84,7 @@ class _Basis(NamedTuple):
     elements: int
     values: int
     rows: int
+    files: int
 
 
 class _Unknown(Exception):
@@ -146,7 +150,7 @@ def _count_all(db: duckdb.DuckDBPyConnection, store: Store, progress: Progress) 
 
     measure(db, "new", take)
     store.exchange("vocabulary_values", files)
-    _write(db, store, found, rows)
+    _write(db, store, found, rows, len(files))
     log.info("vocabulary counted", extra={"paths": len(found), "values": rows})
 
 
@@ -168,7 +172,9 @@ def _least(path: str, count: Count) -> int:
     return 1
 
 
-def _write(db: duckdb.DuckDBPyConnection, store: Store, counts: Counts, rows: int) -> None:
+def _write(
+    db: duckdb.DuckDBPyConnection, store: Store, counts: Counts, rows: int, files: int
+) -> None:
     """Write the table, and what it was counted from."""
     basis = _Basis(
         RULES,
@@ -176,6 +182,7 @@ def _write(db: duckdb.DuckDBPyConnection, store: Store, counts: Counts, rows: in
         int(store.table("elements").version()),
         int(store.table("vocabulary_values").version()),
         rows,
+        files,
     )
     whole = only_row(
         db,
@@ -569,17 +576,22 @@ def _note_changes(
     db: duckdb.DuckDBPyConnection, store: Store, changes: pa.Table, basis: _Basis, counts: Counts
 ) -> None:
     """Write the changes, and all counts of values anew when there are many changes."""
-    rows = basis.rows
+    rows, files = basis.rows, basis.files
     store.append("vocabulary_values", changes.cast(tables.VOCABULARY_VALUES))
     paths = store.paths("vocabulary_values")
-    held = sum(pq.read_metadata(path).num_rows for path in paths)
-    if held > 1.5 * rows + 100_000 or len(paths) > 100:
+    held = _rows_in(paths)
+    if held > 1.5 * rows + 100_000 or len(paths) > files + MOST_ADDED:
         _keep(db, "grown", paths)
         reader = db.sql(
             f"select {KEY}, meaning, sum(series)::bigint as series, "
             "sum(patients)::bigint as patients from kept group by all "
             f"having sum(series) > 0 order by {KEY}"
         ).to_arrow_reader(100_000)
-        store.exchange("vocabulary_values", store.write_stream("vocabulary_values", reader))
-        rows = sum(pq.read_metadata(p).num_rows for p in store.paths("vocabulary_values"))
-    _write(db, store, counts, rows)
+        paths = store.write_stream("vocabulary_values", reader)
+        store.exchange("vocabulary_values", paths)
+        rows, files = _rows_in(store.paths("vocabulary_values")), len(paths)
+    _write(db, store, counts, rows, files)
+
+
+def _rows_in(paths: list[str]) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in paths)
