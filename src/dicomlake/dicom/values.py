@@ -207,6 +207,18 @@ def number_of(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
+def readable(raw: bytes) -> str | None:
+    """The text that bytes of unknown VR plainly are, or None.
+
+    >>> readable(b"MR 1 "), readable(b"\\x01\\x02")
+    ('MR 1', None)
+    """
+    bare = raw.rstrip(b"\0 ") if len(raw) <= 256 else b""
+    if not bare.isascii() or not (text := bare.decode("ascii")).isprintable():
+        return None
+    return text.strip() or None
+
+
 def inline(raw: bytes) -> str:
     """Bytes as InlineBinary has them (PS3.18 F.2.7)."""
     return base64.b64encode(raw).decode("ascii")
@@ -417,16 +429,12 @@ def _tags(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Va
 
 def _binary(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> Value:
     """OB OD OF OL OV OW UN: base64, and their length in rows; a readable UN also as text."""
-    readable = None
-    if vr == "UN" and len(raw) <= 256:
-        bare = raw.rstrip(b"\0 ")
-        if bare and bare.isascii() and bare.decode("ascii").isprintable():
-            readable = bare.decode("ascii").strip()
+    text = readable(raw) if vr == "UN" else None
     if order == ">" and vr not in ("OB", "UN"):
         width = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}[vr]
         if len(raw) % width == 0:  # JSON holds little endian (PS3.18 F.2.7)
             raw = b"".join(raw[i : i + width][::-1] for i in range(0, len(raw), width))
-    row = Row(path, vr, 1, readable, float(len(raw)))
+    row = Row(path, vr, 1, text, float(len(raw)))
     return Value({"vr": vr, "InlineBinary": inline(raw)}, [row], [])
 
 

@@ -44,6 +44,11 @@ class Folded(NamedTuple):
         """Whether the attribute is there without a value."""
         return not self.folded and not any(v is not None for v in self[3:11])
 
+    @property
+    def measured(self) -> bool:
+        """Whether it is a number or a moment; what is none is folded apart from those that are."""
+        return self.number is not None or self.moment is not None
+
 
 def fold(counted: Iterable[tuple[Row, int]]) -> list[Folded]:
     """Rows of a series from the rows of its instances and how many instances have each."""
@@ -69,9 +74,9 @@ def fold(counted: Iterable[tuple[Row, int]]) -> list[Folded]:
 
 def merge(parts: Iterable[Folded]) -> list[Folded]:
     """One list of rows from those of several parts of a series, ordered by path and value."""
-    groups: dict[tuple[str, str, int | None, bool], list[Folded]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], list[Folded]] = defaultdict(list)
     for row in parts:
-        groups[row.path, row.vr, row.position, row.empty].append(row)
+        groups[row.path, row.vr, row.position, row.empty, row.measured].append(row)
     merged: list[Folded] = []
     for group in groups.values():
         merged += group if len(group) == 1 else _merge_group(group)
@@ -175,8 +180,9 @@ def _typed(row: Folded, kind: str) -> Any:
     if "timestamp" in kind:
         return row.moment
     if "int64" in kind:
-        whole = row.number is not None and abs(row.number) < 1 << 62
-        return int(row.number or 0) if whole else None
+        number = row.number
+        fits = number is not None and abs(number) < 1 << 62 and number.is_integer()
+        return int(number or 0) if fits else None
     if "double" in kind:
         return row.number
     return row.text
