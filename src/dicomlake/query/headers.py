@@ -5,6 +5,7 @@ What an engine keeps of many instances is folded; where that leaves a doubt, the
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from functools import singledispatch
 from typing import Any
 
 from dicomlake.dicom import dictionary
-from dicomlake.dicom.values import days_of, moment_of, number_of, seconds_of
+from dicomlake.dicom.values import days_of, moment_of, number_of, readable, seconds_of
 from dicomlake.errors import Unsupported
 from dicomlake.query.nodes import (
     And,
@@ -35,9 +36,18 @@ from dicomlake.terms.mapping import equivalent
 
 Item = dict[str, Any]
 Test = Callable[[Item], bool]
+Known = Callable[[Node], Test | None]
+Read = Callable[[Item], Iterator[Any]]
+"""The values of one element."""
+
+ANY_ITEM = ("*",)
+"""The prefix of conditions on any item at any depth."""
+_CONTENT = "0040A730"  # items of ContentSequence are content items of their own
+_CODES = ("00080100", "00080119", "00080120")
+_SCHEME, _MEANING = "00080102", "00080104"
 
 
-def decider(node: Node, prefix: tuple[str, ...] = ()) -> Test:
+def decider(node: Node, known: Known = lambda node: None) -> Test:
     """A function that tells whether a header meets a condition.
 
     >>> from dicomlake.query import parse
@@ -45,43 +55,51 @@ def decider(node: Node, prefix: tuple[str, ...] = ()) -> Test:
     >>> test({"00080060": {"vr": "CS", "Value": ["MR"]}, "00180081": {"vr": "DS", "Value": [80]}})
     True
 
-    `prefix`: segments of paths that lead to the item given instead of a header. Unsupported names
-    a node that a single header cannot decide.
+    `known` gives the test of a node that a header alone cannot decide, or None; Unsupported names
+    one without.
     """
-    return _test(node, prefix)
+    return _test(node, (), known)
+
+
+def _test(node: Node, prefix: tuple[str, ...], known: Known) -> Test:
+    return known(node) or _decide(node, prefix, known)
 
 
 @singledispatch
-def _test(node: Node, prefix: tuple[str, ...]) -> Test:
+def _decide(node: Node, prefix: tuple[str, ...], known: Known) -> Test:
     raise Unsupported(f"{type(node).__name__} cannot be decided on a single header.")
 
 
-@_test.register
-def _(node: And, prefix: tuple[str, ...]) -> Test:
-    parts = [_test(part, prefix) for part in node.parts]
+@_decide.register
+def _(node: And, prefix: tuple[str, ...], known: Known) -> Test:
+    parts = [_test(part, prefix, known) for part in node.parts]
     return lambda item: all(part(item) for part in parts)
 
 
-@_test.register
-def _(node: Or, prefix: tuple[str, ...]) -> Test:
-    parts = [_test(part, prefix) for part in node.parts]
+@_decide.register
+def _(node: Or, prefix: tuple[str, ...], known: Known) -> Test:
+    parts = [_test(part, prefix, known) for part in node.parts]
     return lambda item: any(part(item) for part in parts)
 
 
-@_test.register
-def _(node: Not, prefix: tuple[str, ...]) -> Test:
-    part = _test(node.part, prefix)
+@_decide.register
+def _(node: Not, prefix: tuple[str, ...], known: Known) -> Test:
+    part = _test(node.part, prefix, known)
     return lambda item: not part(item)
 
 
-@_test.register
-def _(node: Same, prefix: tuple[str, ...]) -> Test:
+@_decide.register
+def _(node: Same, prefix: tuple[str, ...], known: Known) -> Test:
+    if node.level == "instance":
+        return _test(node.part, prefix, known)
     if node.level != "item":
-        return _test(node.part, prefix)
+        raise Unsupported(f"same({node.level}, ...) cannot be decided on a single header.")
     shared = common_prefix(node.part)
-    part = _test(node.part, shared)
-    left = shared[len(prefix) :]
-    return lambda header: any(part(item) for item in _items(header, left))
+    part = _test(node.part, shared, known)
+    if shared == ANY_ITEM:
+        itself = bool(prefix)
+        return lambda item: (itself and part(item)) or any(map(part, _all_items(item)))
+    return lambda item: any(part(inner) for inner in _items(item, shared[len(prefix) :]))
 
 
 def common_prefix(node: Node) -> tuple[str, ...]:
@@ -91,74 +109,54 @@ def common_prefix(node: Node) -> tuple[str, ...]:
     >>> common_prefix(parse("RequestAttributesSequence.RequestedProcedureID = 'A' and "
     ...                     "RequestAttributesSequence.ScheduledProcedureStepID = 'B'"))
     ('RequestAttributesSequence',)
+
+    Paths at any depth go through every one; where there are no others, it is ANY_ITEM.
     """
-
-    def join(each: Node, inner: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:
-        path = getattr(each, "path", None)
-        if path is not None:
-            return tuple(dictionary.segments(path)[:-1])
-        known = [p for p in inner if p is not None]
-        if not known:
-            return None
-        same = known[0]
-        for other in known[1:]:
-            size = next(
-                (i for i, (a, b) in enumerate(zip(same, other, strict=False)) if a != b),
-                min(len(same), len(other)),
-            )
-            same = same[:size]
-        return same
-
-    return fold(node, join) or ()
+    paths: list[str] = []
+    fold(node, lambda each, _: paths.append(getattr(each, "path", "*.")))
+    outer = [dictionary.segments(path)[:-1] for path in paths if not path.startswith("*.")]
+    if not outer:
+        return ANY_ITEM
+    shared = 0
+    while all(len(o) > shared and o[shared] == outer[0][shared] for o in outer):
+        shared += 1
+    return tuple(outer[0][:shared])
 
 
-@_test.register
-def _(node: Exists, prefix: tuple[str, ...]) -> Test:
+@_decide.register
+def _(node: Exists, prefix: tuple[str, ...], known: Known) -> Test:
     find = _finder(node.path, prefix)
-    return lambda item: any(_has_value(element) for element in find(item))
+    return lambda item: any(map(_has_value, find(item)))
 
 
-@_test.register
-def _(node: Missing, prefix: tuple[str, ...]) -> Test:
-    exists = _test(Exists(node.path), prefix)
-    return lambda item: not exists(item)
-
-
-@_test.register
-def _(node: Within, prefix: tuple[str, ...]) -> Test:
+@_decide.register
+def _(node: Missing, prefix: tuple[str, ...], known: Known) -> Test:
     find = _finder(node.path, prefix)
+    return lambda item: not any(map(_has_value, find(item)))
+
+
+@_decide.register
+def _(node: Within, prefix: tuple[str, ...], known: Known) -> Test:
     wanted = set(equivalent(node.code.value, node.code.scheme))
-
-    def test(item: Item) -> bool:
-        return any(
-            (_first(code, "00080100", "00080119", "00080120"), _first(code, "00080102")) in wanted
-            for element in find(item)
-            if element.get("vr") == "SQ"
-            for code in element.get("Value", ())
-        )
-
-    return test
+    return _some(node.path, prefix, _codes, wanted.__contains__)
 
 
-def _first(item: Item, *keys: str) -> str:
-    for key in keys:
-        for value in item.get(key, {}).get("Value", ()):
-            if value:
-                return str(value).strip()
-    return ""
-
-
-@_test.register
-def _(node: Contains, prefix: tuple[str, ...]) -> Test:
+@_decide.register
+def _(node: Contains, prefix: tuple[str, ...], known: Known) -> Test:
     wanted = node.text.lower()
-    return _any_text(node.path, prefix, lambda text: wanted in text.lower())
+    return _some(node.path, prefix, _texts, lambda text: wanted in text.lower())
 
 
-@_test.register
-def _(node: Like, prefix: tuple[str, ...]) -> Test:
+@_decide.register
+def _(node: Like, prefix: tuple[str, ...], known: Known) -> Test:
     person = dictionary.attribute(node.path).vr == "PN"
     pattern = re.compile(wildcard(node.pattern), re.DOTALL | (re.IGNORECASE if person else 0))
-    return _any_text(node.path, prefix, lambda text: pattern.fullmatch(text) is not None)
+    return _some(
+        node.path,
+        prefix,
+        _texts,
+        lambda text: any(pattern.fullmatch(form) for form in _forms(text, person)),
+    )
 
 
 def wildcard(pattern: str) -> str:
@@ -170,28 +168,34 @@ def wildcard(pattern: str) -> str:
     return "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern)
 
 
-def _any_text(path: str, prefix: tuple[str, ...], test: Callable[[str], bool]) -> Test:
-    find = _finder(path, prefix)
-    return lambda item: any(
-        test(text) for element in find(item) for text in _texts(element) if text is not None
-    )
+@_decide.register
+def _(node: OneOf, prefix: tuple[str, ...], known: Known) -> Test:
+    person = dictionary.attribute(node.path).vr == "PN"
+    texts = {value for value in node.values if isinstance(value, str)}
+    others = {comparable(value) for value in node.values if not isinstance(value, str)}
+    kinds: list[Test] = []
+    if texts:
+        kinds.append(
+            _some(
+                node.path,
+                prefix,
+                _texts,
+                lambda text: not texts.isdisjoint(_forms(text, person)),
+            )
+        )
+    if others:
+        kinds.append(_some(node.path, prefix, _measures(node.path), others.__contains__))
+    return lambda item: any(kind(item) for kind in kinds)
 
 
-@_test.register
-def _(node: OneOf, prefix: tuple[str, ...]) -> Test:
-    wanted = {comparable(value) for value in node.values}
-    return _any_value(node.path, prefix, wanted.__contains__, node.values[0])
-
-
-@_test.register
-def _(node: Between, prefix: tuple[str, ...]) -> Test:
+@_decide.register
+def _(node: Between, prefix: tuple[str, ...], known: Known) -> Test:
     low, high = comparable(node.low), comparable(node.high)
-    return _any_value(node.path, prefix, lambda found: low <= found <= high, node.low)
+    read = _texts if isinstance(node.low, str) else _measures(node.path)
+    return _some(node.path, prefix, read, lambda found: low <= found <= high)
 
 
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
+_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
     ">": lambda a, b: a > b,
@@ -199,112 +203,237 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-@_test.register
-def _(node: Compare, prefix: tuple[str, ...]) -> Test:
-    wanted, operator = comparable(node.value), _OPERATORS[node.op]
-    return _any_value(node.path, prefix, lambda found: operator(found, wanted), node.value)
+@_decide.register
+def _(node: Compare, prefix: tuple[str, ...], known: Known) -> Test:
+    wanted = comparable(node.value)
+    read = _texts if isinstance(node.value, str) else _measures(node.path)
+    person = read is _texts and dictionary.attribute(node.path).vr == "PN"
+    if node.op == "=":
+        return _some(node.path, prefix, read, lambda found: wanted in _forms(found, person))
+    if node.op == "!=":
+        return _some(node.path, prefix, read, lambda found: wanted not in _forms(found, person))
+    operator = _ORDERED[node.op]
+    return _some(node.path, prefix, read, lambda found: operator(found, wanted))
+
+
+def _some(
+    path: str, prefix: tuple[str, ...], read: Read, test: Callable[[Any], bool | object]
+) -> Test:
+    """Whether some value at a path passes a test."""
+    find = _finder(path, prefix)
+    return lambda item: any(test(value) for element in find(item) for value in read(element))
 
 
 def comparable(value: Value) -> Any:
-    """A value of a query as it is compared: ages in days, times in seconds, moments in UTC."""
+    """A value of a query as it is compared: ages in days, times in seconds, moments in UTC.
+
+    >>> comparable(dt.time(0, 1)), comparable(3), comparable(Age(2, "W"))
+    (60.0, 3.0, 14.0)
+    """
     if isinstance(value, Age):
         return value.days
     if isinstance(value, dt.datetime):
-        return value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+        return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
     if isinstance(value, dt.date):
         return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
     if isinstance(value, dt.time):
         seconds = value.hour * 3600 + value.minute * 60 + value.second
         return seconds + value.microsecond / 1e6
-    return value
+    return value if isinstance(value, str) else float(value)
 
 
-def shower(path: str) -> Callable[[Item], str | None]:
-    """A function that gives the values at a path of a header as one readable text, or None.
+def sort_values(path: str) -> Callable[[Item], list[Any]]:
+    """A function that gives the values at a path of a header by which it is ordered.
 
-    >>> shower("PixelSpacing")({"00280030": {"vr": "DS", "Value": [0.5, 0.5]}})
-    '0.5; 0.5'
+    >>> sort_values("EchoTime")({"00180081": {"vr": "DS", "Value": [80, "x", "90.0"]}})
+    [80.0, 90.0]
     """
     find = _finder(path, ())
+    textual = dictionary.attribute(path).kind in ("text", "unknown")
+    read = _texts if textual else _measures(path)
+    return lambda item: [value for element in find(item) for value in read(element)]
 
-    def show(item: Item) -> str | None:
-        found = [text for element in find(item) for text in _readable(element)]
-        return "; ".join(dict.fromkeys(found)) if len(found) > 3 else "; ".join(found) or None
+
+def shower(path: str) -> Callable[[Item], list[Any]]:
+    """A function that gives what a header has at a path, as people read it, an entry per element.
+
+    >>> shower("PixelSpacing")({"00280030": {"vr": "DS", "Value": [0.5, 0.5]}})
+    ['0.5\\\\0.5']
+
+    A single number is a number where the attribute holds numbers, a single date a date.
+    """
+    find = _finder(path, ())
+    kind = dictionary.attribute(path).kind
+
+    def show(item: Item) -> list[Any]:
+        return [shown for element in find(item) for shown in _shown(element, kind)]
 
     return show
 
 
-def _readable(element: Item) -> Iterator[str]:
-    if element.get("vr") != "SQ":
-        yield from (text for text in _texts(element) if text)
-        return
-    for item in element.get("Value", ()):
-        if code := _first(item, "00080100", "00080119", "00080120"):
-            yield f"{_first(item, '00080104')} ({_first(item, '00080102')}:{code})".strip()
+def _shown(element: Item, kind: str) -> list[Any]:
+    if element.get("vr") == "SQ":
+        items = element.get("Value", ())
+        codes = [
+            code_text(*_code(item), _first(item, _MEANING)) for item in items if _code(item)[0]
+        ]
+        return codes or ([count_text(len(items), "item")] if items else [])
+    values = element.get("Value", ())
+    if len(values) == 1:
+        if kind == "number" and (numbers := list(_numbers(element))):
+            return numbers
+        if kind == "date" and (moments := list(_moments(element))):
+            return [moments[0].date()]
+    texts = [_text(element, value) or "" for value in values]
+    if any(texts):
+        return ["\\".join(texts)]
+    return list(_texts(element)) or _bulk(element)
 
 
-def _any_value(
-    path: str, prefix: tuple[str, ...], test: Callable[[Any], bool], like: Value
-) -> Test:
-    find = _finder(path, prefix)
-    as_text = isinstance(like, str)
+def _bulk(element: Item) -> list[Any]:
+    """How long a value is that is not text."""
+    if uri := element.get("BulkDataURI"):
+        length = re.search(r"length=(\d+)", uri)
+        return [count_text(int(length[1]), "byte") if length else "bulk data"]
+    raw = base64.b64decode(element.get("InlineBinary", ""))
+    return [count_text(len(raw), "byte")] if raw else []
 
-    def holds(item: Item) -> bool:
-        for element in find(item):
-            values = _texts(element) if as_text else _typed(element)
-            if any(test(value) for value in values if value is not None):
-                return True
-        return False
 
-    return holds
+def code_text(value: str, scheme: str, meaning: str) -> str:
+    """A code as people read it.
+
+    >>> code_text("77477000", "SCT", "CT")
+    'CT (SCT:77477000)'
+    """
+    return f"{meaning} ({scheme}:{value})".strip()
+
+
+def count_text(count: int, what: str) -> str:
+    """So many of something, in words.
+
+    >>> count_text(1, "item"), count_text(2, "item")
+    ('1 item', '2 items')
+    """
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
+# Values of one element
 
 
 def _has_value(element: Item) -> bool:
-    if element.get("vr") == "SQ":
-        return bool(element.get("Value")) or "InlineBinary" in element
     if "BulkDataURI" in element or element.get("InlineBinary"):
         return True
+    if element.get("vr") == "SQ":
+        return bool(element.get("Value"))
     return any(value not in (None, "") for value in element.get("Value", ()))
 
 
-def _texts(element: Item) -> Iterator[str | None]:
-    """Values as text, person names whole and by group."""
-    for value in element.get("Value", ()):
-        if isinstance(value, dict):
-            groups = [value.get(g, "") for g in ("Alphabetic", "Ideographic", "Phonetic")]
-            whole = "=".join(groups).rstrip("=").strip()
-            yield whole
-            if "=" in whole:
-                yield from (g.strip() for g in groups if g)
-        elif isinstance(value, int | float):
-            yield str(value)
-        elif value is not None:
-            yield value if element["vr"] in ("LT", "ST", "UT") else str(value).strip()
-
-
-def _typed(element: Item) -> Iterator[Any]:
-    """Values as numbers or moments, by the VR of the element."""
+def _texts(element: Item) -> Iterator[str]:
+    """Values as text, as sent; binary numbers have none."""
     vr = element.get("vr", "")
-    for value in element.get("Value", ()):
-        if isinstance(value, str):
-            text = value.strip()
-            if vr in ("DA", "DT"):
-                yield moment_of(text, vr)
-            elif vr == "TM":
-                yield seconds_of(text)
-            elif vr == "AS":
-                yield days_of(text)
-            else:
-                yield number_of(text)
-        elif isinstance(value, int | float):
-            yield value
+    if vr == "UN":
+        raw = base64.b64decode(element.get("InlineBinary", ""))
+        if text := readable(raw):
+            yield text
+    elif vr not in _PACKED and vr != "SQ":
+        yield from (text for value in element.get("Value", ()) if (text := _text(element, value)))
+
+
+_PACKED = frozenset(["US", "SS", "UL", "SL", "FL", "FD"])
+
+
+def _text(element: Item, value: Any) -> str:
+    """One value as text; person names with all their groups."""
+    if isinstance(value, dict):
+        groups = [value.get(g, "") for g in ("Alphabetic", "Ideographic", "Phonetic")]
+        return "=".join(groups).strip().rstrip("=")
+    if value is None:
+        return ""
+    text = str(value)
+    return text if element.get("vr") in ("LT", "ST", "UT", "UR") else text.strip()
+
+
+def _forms(value: Any, person: bool) -> tuple[Any, ...]:
+    """What a value may be called: a person by the whole name and by each of its groups."""
+    if person and "=" in value:
+        return (value, *(group.strip() for group in value.split("=") if group.strip()))
+    return (value,)
+
+
+def _measures(path: str) -> Read:
+    """How values at a path are read where they are compared as numbers or moments."""
+    kind = dictionary.attribute(path).kind
+    return {
+        "date": _moments,
+        "datetime": _moments,
+        "time": _seconds,
+        "age": _days,
+        "unknown": _numeric,
+    }.get(kind, _numbers)
+
+
+def _moments(element: Item) -> Iterator[dt.datetime]:
+    vr = element.get("vr", "")
+    if vr in ("DA", "DT"):
+        for text in _texts(element):
+            if (moment := moment_of(text, vr)) is not None:
+                yield moment
+
+
+def _seconds(element: Item) -> Iterator[float]:
+    if element.get("vr") == "TM":
+        yield from (s for text in _texts(element) if (s := seconds_of(text)) is not None)
+
+
+def _days(element: Item) -> Iterator[float]:
+    if element.get("vr") == "AS":
+        yield from (d for text in _texts(element) if (d := days_of(text)) is not None)
+
+
+def _numbers(element: Item) -> Iterator[float]:
+    """Values of a VR that holds numbers."""
+    if element.get("vr") in dictionary.NUMBERS:
+        for value in element.get("Value", ()):
+            number = number_of(value.strip()) if isinstance(value, str) else value
+            if number is not None:
+                yield float(number)
+
+
+def _numeric(element: Item) -> Iterator[float]:
+    """Values of a VR that holds numbers, and texts that are some."""
+    if element.get("vr") in dictionary.NUMBERS:
+        yield from _numbers(element)
+    else:
+        yield from (n for text in _texts(element) if (n := number_of(text)) is not None)
+
+
+def _codes(element: Item) -> Iterator[tuple[str, str]]:
+    if element.get("vr") == "SQ":
+        yield from map(_code, element.get("Value", ()))
+
+
+def _code(item: Item) -> tuple[str, str]:
+    """Code value and scheme of an item; empty where it is no code."""
+    return _first(item, *_CODES), _first(item, _SCHEME)
+
+
+def _first(item: Item, *keys: str) -> str:
+    for key in keys:
+        for value in item.get(key, {}).get("Value", ()):
+            if value:
+                return str(value).strip()
+    return ""
+
+
+# Elements at a path
 
 
 def _finder(path: str, prefix: tuple[str, ...]) -> Callable[[Item], Iterator[Item]]:
     """A function that gives the elements at a path of a header, or of an item behind `prefix`."""
     segments = dictionary.segments(path)
     if segments[0] == "*":
-        return lambda item: _anywhere(item, segments[1:])
+        outside = _CONTENT if prefix else ""
+        return lambda item: _anywhere(item, segments[1:], outside)
     left = segments[len(prefix) :]
     return lambda item: _at(item, left)
 
@@ -315,12 +444,22 @@ def _at(item: Item, segments: list[str]) -> Iterator[Item]:
             yield inner[key]
 
 
-def _anywhere(item: Item, segments: list[str]) -> Iterator[Item]:
+def _anywhere(item: Item, segments: list[str], outside: str) -> Iterator[Item]:
+    """Elements here and at any depth, but not through the sequence `outside`."""
     yield from _at(item, segments)
+    for key, element in item.items():
+        if element.get("vr") == "SQ" and key != outside:
+            for inner in element.get("Value", ()):
+                yield from _anywhere(inner, segments, outside)
+
+
+def _all_items(item: Item) -> Iterator[Item]:
+    """Items of all sequences, at any depth."""
     for element in item.values():
         if element.get("vr") == "SQ":
             for inner in element.get("Value", ()):
-                yield from _anywhere(inner, segments)
+                yield inner
+                yield from _all_items(inner)
 
 
 def _items(item: Item, segments: tuple[str, ...]) -> Iterator[Item]:
@@ -340,10 +479,11 @@ def _keys(item: Item, segment: str) -> Iterator[str]:
         group, creator, element = match[1], match[2].replace('""', '"'), match[3]
         for block in range(0x10, 0x100):
             key = f"{group}{block:02X}{element}"
-            if key in item and _first(item, f"{group}00{block:02X}") == creator:
+            if key in item and _creator(item, key) == creator:
                 yield key
     elif match := dictionary.RAW.fullmatch(segment):
-        if (key := (match[1] + match[2]).upper()) in item:
+        key = (match[1] + match[2]).upper()
+        if key in item and not _creator(item, key):
             yield key
     else:
         key = f"{dictionary.tag_of(segment):08X}"
@@ -353,3 +493,9 @@ def _keys(item: Item, segment: str) -> Iterator[str]:
             for other in item:
                 if other != key and dictionary.public_segment(int(other, 16)) == segment:
                     yield other
+
+
+def _creator(item: Item, key: str) -> str:
+    """The private creator that has reserved the block of a private element, if any."""
+    private = int(key[3], 16) & 1 and key[4:6] != "00"
+    return _first(item, f"{key[:4]}00{key[4:6]}") if private else ""

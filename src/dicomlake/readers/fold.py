@@ -44,6 +44,11 @@ class Folded(NamedTuple):
         """Whether the attribute is there without a value."""
         return not self.folded and not any(v is not None for v in self[3:11])
 
+    @property
+    def measured(self) -> bool:
+        """Whether it is a number or a moment; what is none is folded apart from those that are."""
+        return self.number is not None or self.moment is not None
+
 
 def fold(counted: Iterable[tuple[Row, int]]) -> list[Folded]:
     """Rows of a series from the rows of its instances and how many instances have each."""
@@ -59,9 +64,9 @@ def _folded(row: Row, count: int) -> Folded:
 
 def merge(parts: Iterable[Folded]) -> list[Folded]:
     """One list of rows from those of several parts of a series."""
-    groups: dict[tuple[str, str, int | None, bool], list[Folded]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], list[Folded]] = defaultdict(list)
     for row in parts:
-        groups[row.path, row.vr, row.position, row.empty].append(row)
+        groups[row.path, row.vr, row.position, row.empty, row.measured].append(row)
     merged: list[Folded] = []
     for group in groups.values():
         merged += group if len(group) == 1 else _merge_group(group)
@@ -101,7 +106,7 @@ class Folder:
         self._rows: list[Row] = []
         self._group: list[int] = []
         self._wanted: list[bool] = []
-        self._groups: dict[tuple[str, str, int | None, bool], int] = {}
+        self._groups: dict[tuple[Any, ...], int] = {}
 
     def follow(self, rows: list[Row]) -> None:
         """Take note of the rows that are new; another list starts anew."""
@@ -110,7 +115,7 @@ class Folder:
         for row in rows[len(self._group) :]:
             path, vr, position, text, number, moment, value, _, _, unread = row
             empty = (text, number, moment, value, unread) == _NOTHING
-            key = (path, vr, position, empty)
+            key = (path, vr, position, empty, number is not None or moment is not None)
             self._group.append(self._groups.setdefault(key, len(self._groups)))
             self._wanted.append(path in _WANTED and not empty)
 
@@ -170,7 +175,8 @@ def _columns_of(keyword: str) -> tuple[bool, Callable[[Folded], Any]]:
 
 
 def _whole(number: float | None) -> int | None:
-    return int(number) if number is not None and abs(number) < 1 << 62 else None
+    fits = number is not None and abs(number) < 1 << 62 and number.is_integer()
+    return int(number or 0) if fits else None
 
 
 _COLUMNS = {keyword: _columns_of(keyword) for keyword in tables.SERIES_KEYWORDS}
