@@ -531,7 +531,7 @@ def _plain_binary(vr: str, start: bytes) -> Plain:
     def read(path: str, raw: bytes) -> Said | None:
         if not raw or len(raw) % width or (unknown and raw[:4] == b"\xfe\xff\x00\xe0"):
             return None
-        text = _readable(raw) if unknown and len(raw) <= 256 else None
+        text = readable(raw) if unknown else None
         row = _row((path, vr, 1, text, float(len(raw)), None, None, None, None, False))
         return b'%b"InlineBinary":"%b"}' % (start, b2a_base64(raw, newline=False)), (row,)
 
