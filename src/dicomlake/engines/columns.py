@@ -59,6 +59,9 @@ ORDER = {
     "instance": ("SeriesInstanceUID", "InstanceNumber"),
 }
 
+MOST_KEPT = 3_000_000
+"""Columns of lakes with more series are read again for every answer."""
+
 Keys: TypeAlias = list[NDArray[np.float64]]
 """What things are ordered by, the first key first; infinite where there is no value."""
 
@@ -284,21 +287,18 @@ class Shown:
         """Columns of `series`, read together."""
         if not paths:
             return {}
-        values = {
-            path: f's."{path}"' if path in _WHOLE else f"array_to_string(s.\"{path}\", '\\')"
-            for path in paths
-        }
-        source = "from page p join series s using (series_id)"
+        order = np.argsort(self._rows, kind="stable")
+        places = pa.array(self._places[order])
+        taken = {path: self._series_column(path).take(places) for path in paths}
         if self.query.level == "series":
-            picked = ", ".join(f'{value} as "{path}"' for path, value in values.items())
-            table = self.db.sql(f"select {picked} {source} order by p.place").to_arrow_table()
-            return {path: table.column(path) for path in paths}
+            return taken
+        self.db.register("taken", pa.table({"place": self._rows[order], **taken}))
         picked = ", ".join(
-            f'list(distinct {value} order by {value}) filter ({value} is not null) as "{path}"'
-            for path, value in values.items()
+            f'list(distinct "{path}" order by "{path}") filter ("{path}" is not null) as "{path}"'
+            for path in paths
         )
         table = self.db.sql(
-            f"select {picked} {source} group by p.place order by p.place"
+            f"select {picked} from taken group by place order by place"
         ).to_arrow_table()
         return {
             path: _column(
@@ -307,6 +307,18 @@ class Shown:
             )
             for path in paths
         }
+
+    def _series_column(self, path: str) -> pa.ChunkedArray:
+        """A column of `series` by place, lists joined by backslashes; kept in memory once read."""
+        value = f'"{path}"' if path in _WHOLE else f"array_to_string(\"{path}\", '\\')"
+
+        def read() -> pa.ChunkedArray:
+            found = self.db.sql(f"select {value} as value from series order by series_id")
+            return found.to_arrow_table().column("value")
+
+        if len(self.snapshot) > MOST_KEPT:
+            return read()
+        return self.snapshot.once(("column", path), read)
 
     def _long(self, paths: list[str]) -> dict[str, pa.Array]:
         """Columns from `elements`, read together."""
