@@ -8,7 +8,8 @@ DicomlakeError
 |   `-- LakeError         the folder is no lake, is locked, or has another version
 |-- DataError             write a row to `failures`, go on
 `-- ServiceError          the outside did not answer: try again
-    `-- Unsupported       this engine cannot do it, and says what by name
+    |-- Unsupported       this engine cannot do it, and says what by name
+    `-- Cancelled         somebody asked to stop
 """
 
 from __future__ import annotations
@@ -66,3 +67,7 @@ class ServiceError(DicomlakeError):
 
 class Unsupported(ServiceError):
     """An engine or a lake that cannot do this, and says what by name."""
+
+
+class Cancelled(ServiceError):
+    """What was running has been stopped on request."""

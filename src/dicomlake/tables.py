@@ -179,7 +179,9 @@ RUNS = pa.schema(
     [
         _field("run_id", pa.string(), "name of the run, sortable by time"),
         _field("kind", pa.string(), "index, compact, ..."),
-        _field("state", pa.string(), "running, finished, interrupted or failed"),
+        _field(
+            "state", pa.string(), "running, finished, interrupted (stopped or killed) or failed"
+        ),
         _field("started", STAMP, "when it began"),
         _field("ended", STAMP, "when it ended"),
         _field("version", pa.string(), "version of dicomlake"),
@@ -210,35 +212,74 @@ FILES = pa.schema(
         _field("uri", pa.string(), "the file"),
         _field("size", pa.int64(), "its bytes"),
         _field("modified", STAMP, "when the file was last changed"),
-        _field("state", pa.string(), "not DICOM, DICOMDIR, duplicate, archive or vanished"),
+        _field("state", pa.string(), "not DICOM, DICOMDIR, duplicate or archive"),
+        _field("SeriesInstanceUID", pa.string(), "of a duplicate: the series of its object"),
+        _field("SOPInstanceUID", pa.string(), "of a duplicate: the object that it repeats"),
     ],
     {"comment": "files without an object of their own, so that they are not read again"},
 )
 
+_TOP = pa.struct(
+    [
+        pa.field("value", pa.string()),
+        pa.field("meaning", pa.string()),
+        pa.field("number", pa.float64()),
+        pa.field("moment", STAMP),
+        pa.field("series", pa.int64()),
+        pa.field("patients", pa.int64()),
+    ]
+)
+_BIN = pa.struct(
+    [
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("series", pa.int64()),
+    ]
+)
+_SENT = pa.struct([pa.field("vr", pa.string()), pa.field("series", pa.int64())])
+
 VOCABULARY = pa.schema(
     [
-        _field("path", pa.string(), "attribute path, as in elements"),
+        _field("path", pa.string(), "attribute path, as in elements; empty: the lake as a whole"),
         _field("parent", pa.string(), "path of the sequence around it, or empty"),
         _field("vr", pa.string(), "value representation, the most frequent one"),
+        _field("vrs", pa.list_(pa.field("element", _SENT)), "every value representation and how "
+               "many series have it, most frequent first"),
         _field("tag", pa.string(), "tag; private ones with xx for the block"),
         _field("name", pa.string(), "what PS3.6 or a private dictionary calls it"),
         _field("patients", pa.int64(), "patients that have it with a value"),
         _field("studies", pa.int64(), "studies that have it with a value"),
         _field("series", pa.int64(), "series that have it with a value"),
         _field("empty", pa.int64(), "series that have it only without a value"),
-        _field("distinct", pa.int64(), "different values seen, folded ones not counted"),
-        _field("lowest", pa.float64(), "smallest number"),
+        _field("distinct_values", pa.int64(), "different values, folded ones not counted, numbers "
+               "compared as numbers and texts by their first 100 characters; null: not counted, "
+               "because there are names or UIDs of one's own"),
+        _field("lowest", pa.float64(), "smallest number, in the unit of elements.number"),
         _field("highest", pa.float64(), "largest number"),
         _field("first", STAMP, "earliest moment"),
         _field("last", STAMP, "latest moment"),
-        _field("histogram", pa.list_(pa.field("element", pa.int64())), "series per bin: equal bins "
-               "from lowest to highest, or from first to last"),
-        _field("top", pa.list_(pa.field("element", pa.struct([
-            pa.field("value", pa.string()), pa.field("meaning", pa.string()),
-            pa.field("series", pa.int64()), pa.field("patients", pa.int64())]))),
-            "most frequent values"),
+        _field("histogram", pa.list_(pa.field("element", _BIN)), "series with a value from low to "
+               "below high, a folded one in every bin that its range touches; numbers, or seconds "
+               "since 1970 for dates"),
+        _field("top", pa.list_(pa.field("element", _TOP)), "most frequent values by series, as "
+               "questions write them; of codes scheme:value; none where values point at persons"),
     ],
     {"comment": "one row per attribute path that occurs: what can be asked"},
+)  # fmt: skip
+
+VOCABULARY_VALUES = pa.schema(
+    [
+        _field("path", pa.string(), "attribute path, as in elements"),
+        _field("text", pa.string(), "the value where it is no number and no moment, up to 100 "
+               "characters; of codes scheme:value; empty: a name or a UID of one's own"),
+        _field("number", pa.float64(), "the value where it is a number"),
+        _field("moment", STAMP, "the value where it is a moment"),
+        _field("meaning", pa.string(), "null: counts of the value; else: of this code meaning"),
+        _field("series", pa.int64(), "series that came to have it, less those that no longer do"),
+        _field("patients", pa.int64(), "patients that came to have it, less those that no longer "
+               "do"),
+    ],
+    {"comment": "what the vocabulary is counted from: sum the rows of a path and value"},
 )  # fmt: skip
 
 ALL = {
@@ -249,6 +290,7 @@ ALL = {
     "failures": FAILURES,
     "files": FILES,
     "vocabulary": VOCABULARY,
+    "vocabulary_values": VOCABULARY_VALUES,
 }
 """Every table by name, in the order in which `describe` shows them."""
 
@@ -257,3 +299,23 @@ def comment_of(field: pa.Field | pa.Schema) -> str:
     """The comment of a column or a table."""
     found = (field.metadata or {}).get(b"comment", b"")
     return str(found.decode())
+
+
+def markdown() -> str:
+    """The page `docs/tables.md`: every table and column with type and comment."""
+    lines = [
+        "# Tables",
+        "",
+        "Delta tables below the folder of the lake. `dicomlake describe` shows those of a lake.",
+        "Columns that are DICOM attributes carry the standard keyword; our own are snake_case.",
+        "",
+    ]
+    for name, schema in ALL.items():
+        lines += [f"## {name}", "", comment_of(schema).capitalize() + ".", ""]
+        lines += ["| column | type | comment |", "|---|---|---|"]
+        lines += [
+            f"| {field.name} | {str(field.type).replace('|', ' ')} | {comment_of(field)} |"
+            for field in schema
+        ]
+        lines.append("")
+    return "\n".join(lines)

@@ -150,6 +150,18 @@ def number_of(text: str) -> float | None:
     return None if number is not None and isinf(number) else number
 
 
+def readable(raw: bytes) -> str | None:
+    """The text that bytes of unknown VR plainly are, or None.
+
+    >>> readable(b"MR 1 "), readable(b"\\x01\\x02")
+    ('MR 1', None)
+    """
+    bare = raw.rstrip(b"\0 ") if len(raw) <= 256 else b""
+    if not bare.isascii() or not (text := bare.decode("ascii")).isprintable():
+        return None
+    return text.strip() or None
+
+
 def inline(raw: bytes) -> str:
     """Bytes as InlineBinary has them (PS3.18 F.2.7)."""
     return b2a_base64(raw, newline=False).decode("ascii")
@@ -374,23 +386,15 @@ def _binary(path: str, vr: str, raw: bytes, order: str, charset: Repertoire) -> 
 
     Where no VR is known, short readable bytes are text in rows as well.
     """
-    readable = None
-    if (vr == "UN" or vr not in BINARY) and len(raw) <= 256:
-        readable = _readable(raw)
+    text = readable(raw) if vr == "UN" or vr not in BINARY else None
     problems: list[str] = []
     width = _WIDTH.get(vr, 1)
     if len(raw) % width:
         problems.append(f"{len(raw)} bytes are no whole number of {vr} values")
     elif order == ">" and width > 1:  # JSON holds little endian (PS3.18 F.2.7)
         raw = b"".join(raw[i : i + width][::-1] for i in range(0, len(raw), width))
-    row = Row(path, vr, 1, readable, float(len(raw)))
+    row = Row(path, vr, 1, text, float(len(raw)))
     return Value({"vr": vr, "InlineBinary": inline(raw)}, [row], problems)
-
-
-def _readable(raw: bytes) -> str | None:
-    bare = raw.rstrip(b"\0 ")
-    text = bare.decode("ascii") if bare.isascii() else ""
-    return text.strip() if text.isprintable() and text else None
 
 
 _Reader = Callable[[str, str, bytes, str, Repertoire], Value]
@@ -527,7 +531,7 @@ def _plain_binary(vr: str, start: bytes) -> Plain:
     def read(path: str, raw: bytes) -> Said | None:
         if not raw or len(raw) % width or (unknown and raw[:4] == b"\xfe\xff\x00\xe0"):
             return None
-        text = _readable(raw) if unknown and len(raw) <= 256 else None
+        text = readable(raw) if unknown else None
         row = _row((path, vr, 1, text, float(len(raw)), None, None, None, None, False))
         return b'%b"InlineBinary":"%b"}' % (start, b2a_base64(raw, newline=False)), (row,)
 

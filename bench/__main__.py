@@ -1,0 +1,54 @@
+"""Run every measurement and print one table each; `--quick` keeps the sizes small."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from bench import folder, reader, scale
+
+
+def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(str(r[i])) for r in [head, *rows]) for i in range(len(head))]
+    print(f"\n{title}")
+    for row in [head, tuple("-" * w for w in widths), *rows]:
+        cells = [
+            str(c).ljust(w) if i == 0 else str(c).rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  " + "  ".join(cells))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    options.add_argument("--quick", action="store_true", help="small sizes, two minutes")
+    options.add_argument("--only", choices=["reader", "folder", "memory", "questions"])
+    options.add_argument("--series", type=int, help="series of the lake that is asked")
+    options.add_argument("--lake", type=Path, help="keep or reuse the made-up lake here")
+    asked = options.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
+    if asked.only in (None, "reader"):
+        rows = reader.measure(3 if asked.quick else 7)
+        show("Reading a CT header of 262 elements, one core", ("", "objects/s", "x pydicom"), rows)
+    if asked.only in (None, "folder"):
+        rows = folder.measure(40 if asked.quick else 160)
+        show("A folder to tables, two processes", ("", "files/s", "x script"), rows)
+    if asked.only in (None, "memory"):
+        rows = folder.peak_memory(5_000 if asked.quick else 100_000)
+        show("Memory of indexing", ("", "measured", "bound"), rows)
+    if asked.only in (None, "questions"):
+        series = asked.series or (20_000 if asked.quick else 1_000_000)
+        if asked.lake:
+            rows = scale.measure(asked.lake, series)
+        else:
+            with tempfile.TemporaryDirectory() as place:
+                rows = scale.measure(Path(place) / "lake", series)
+        title = f"Questions to {series:,} series with {series * 100:,} element rows, warm"
+        show(title, ("", "ms", "found"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The lake in a notebook: `lake = dicomlake.open("lake")`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from dicomlake import plugins, tables
+from dicomlake.contracts import Answer, Progress
+from dicomlake.errors import UsageError
+from dicomlake.jobs.index import Report, index, totals
+from dicomlake.lake import Store
+from dicomlake.lake.vocabulary import Vocabulary
+from dicomlake.query import Node, Query, parse
+
+Condition = str | Node | None
+
+
+class Lake:
+    """One snapshot of a lake: ask it, list it, read its tables as Arrow.
+
+    It stays at the version at which it was opened until `refresh` is called.
+    """
+
+    def __init__(
+        self, path: str | Path, version: int | None = None, engine: str = "duckdb"
+    ) -> None:
+        self._store = Store(path, version)
+        self._store.table("series")  # what is committed later stays unseen
+        self._engine_name = engine
+
+    @property
+    def path(self) -> Path:
+        """The folder of the lake."""
+        return self._store.path
+
+    @property
+    def version(self) -> int:
+        """The version of the snapshot."""
+        return self._store.version
+
+    @property
+    def versions(self) -> list[dict[str, Any]]:
+        """Every version of the lake, newest first."""
+        return self._store.versions()
+
+    @cached_property
+    def engine(self) -> Any:
+        """The engine that answers; see `dicomlake.contracts.Engine`."""
+        return plugins.load("engines", self._engine_name)(self._store)
+
+    @cached_property
+    def totals(self) -> dict[str, int]:
+        """Patients, studies, series, instances and failures of the whole lake."""
+        return totals(self._store)
+
+    @property
+    def series(self) -> pa.Table:
+        """One row per series, as Arrow: `.to_pandas()`, or `polars.from_arrow(...)`."""
+        return self.table("series")
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What can be asked: attribute paths with counts, values and ranges."""
+        return Vocabulary.read(self._store)
+
+    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A whole table of the snapshot as Arrow; UsageError names those that exist."""
+        if name not in tables.ALL:
+            raise UsageError(f"There is no table {name!r}. There are: {', '.join(tables.ALL)}.")
+        return self._store.read(name, columns)
+
+    def query(
+        self,
+        where: Condition | Query = None,
+        level: str = "series",
+        show: Iterable[str] = (),
+        order: Iterable[str] = (),
+        limit: int | None = None,
+    ) -> Answer:
+        """The answer to a question in text or as a tree; everything when there is no condition.
+
+        `show` names columns by attribute path; `order` too, with a leading minus for downwards.
+        UnknownAttribute, WrongType or QuerySyntax say what is wrong with the question.
+        """
+        if not isinstance(where, Query):
+            node = parse(where, _lines) if isinstance(where, str) else where
+            where = Query(node, level, tuple(show), tuple(order), limit)
+        return self.engine.answer(where)  # type: ignore[no-any-return]
+
+    def sql(self, statement: str, limit: int | None = None) -> pa.Table:
+        """The rows of one read-only SELECT over the tables, as Arrow."""
+        return self.engine.sql(statement, limit)
+
+    def header(self, SOPInstanceUID: str) -> dict[str, Any]:
+        """The complete header of an instance as DICOM JSON (PS3.18 Annex F)."""
+        with self._store.database() as db:
+            found = db.execute(
+                'select header from instances where "SOPInstanceUID" = ?', [SOPInstanceUID]
+            ).fetchall()
+        if not found:
+            raise UsageError(f"No instance of the lake has SOPInstanceUID {SOPInstanceUID}.")
+        header: dict[str, Any] = orjson.loads(found[0][0])
+        return header
+
+    def index(self, paths: str | Path | list[str | Path], **options: Any) -> Report:
+        """Bring the lake up to date with folders and files; see `dicomlake.jobs.index.index`."""
+        listed = paths if isinstance(paths, list) else [paths]
+        report = index(listed, self.path, **options)
+        self.refresh()
+        return report
+
+    def refresh(self) -> Lake:
+        """The lake at its newest version."""
+        self._store.refresh()
+        for name in ("engine", "totals", "vocabulary"):
+            self.__dict__.pop(name, None)
+        return self
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n:,} {what}" for what, n in self.totals.items() if what != "failures")
+        return f"<Lake {self.path} version {self.version}: {counts}>"
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><td>{what}</td><td style='text-align:right'>{count:,}</td></tr>"
+            for what, count in self.totals.items()
+        )
+        return f"<b>{escape(str(self.path))}</b>, version {self.version}<table>{cells}</table>"
+
+
+def open(path: str | Path, version: int | None = None, *, engine: str = "duckdb") -> Lake:
+    """The lake in a folder, at its newest version or at an older one; LakeError when it is none."""
+    return Lake(path, version, engine)
+
+
+def make(
+    paths: str | Path | list[str | Path],
+    lake: str | Path,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Lake:
+    """A lake made from folders, files and archives, or brought up to date with them."""
+    listed = paths if isinstance(paths, list) else [paths]
+    index(listed, lake, progress=progress, **options)
+    return Lake(lake)
+
+
+def _lines(path: str) -> Iterator[str]:
+    """Values of a list file, one per line, blank lines left out."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The list {path} cannot be read: one value per line, UTF-8.") from error
+    for line in text.splitlines():
+        if value := line.strip():
+            yield value

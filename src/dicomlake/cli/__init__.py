@@ -1,0 +1,71 @@
+"""The command line: parse, call a job, show. Heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from dicomlake.errors import DicomlakeError, QuerySyntax
+from dicomlake.version import __version__
+
+app = typer.Typer(
+    name="dicomlake",
+    help="An open imaging data lake: everything that DICOM objects say, in open tables.",
+    epilog="Start with: dicomlake demo    or: dicomlake index /path/to/dicom --lake lake",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dicomlake {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    log: Annotated[
+        str, typer.Option(help="Log level on standard error.", envvar="DICOMLAKE_LOG")
+    ] = "WARNING",
+    log_json: Annotated[bool, typer.Option(help="Write the log as JSON lines.")] = False,
+) -> None:
+    from dicomlake.log import configure
+
+    if log.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise typer.BadParameter("use DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    configure(log, as_json=log_json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors are sentences on standard error, never a stack trace."""
+    from dicomlake.cli import commands
+
+    assert commands
+    try:
+        app(arguments)
+    except DicomlakeError as error:
+        _complain(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            "\nStopped. What was committed is safe; the same command goes on from there.\n"
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _complain(error: Any) -> None:
+    sys.stderr.write(f"dicomlake: {error}\n")
+    if isinstance(error, QuerySyntax) and "^" not in str(error):
+        sys.stderr.write(f"  {error.text}\n  {' ' * error.position}^\n")

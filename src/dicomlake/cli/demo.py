@@ -1,0 +1,114 @@
+"""The demonstration: a made-up hospital from nothing to answers."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from dicomlake.api import open as open_lake
+from dicomlake.cli.output import drawn
+from dicomlake.cli.progress import Bar
+from dicomlake.errors import UsageError
+from dicomlake.jobs.index import index
+from dicomlake.lake import is_lake
+from dicomlake.testing import hospital
+
+QUESTIONS = (
+    (
+        "Who had diffusion imaging at b 800 or more? Each manufacturer hides b elsewhere.",
+        '(0019,"SIEMENS MR HEADER",0C) >= 800 or (2001,"Philips Imaging DD 001",03) >= 800 or '
+        "*.DiffusionBValue >= 800",
+        "patient",
+        "PatientID,PatientSex,PatientBirthDate,NumberOfPatientRelatedStudies",
+    ),
+    (
+        "Who had an MR within a year after a CT?",
+        "related(Modality = 'CT', Modality = 'MR', before 365 days)",
+        "patient",
+        "PatientID,PatientSex,PatientBirthDate,NumberOfPatientRelatedStudies",
+    ),
+    (
+        "Which liver series do not say their body part? Three languages in one archive.",
+        "BodyPartExamined missing and Modality in ('CT', 'MR') and (StudyDescription contains "
+        "'liver' or StudyDescription contains 'leber' or StudyDescription contains 'foie')",
+        "series",
+        "PatientID,StudyDate,Modality,StudyDescription,SeriesDescription",
+    ),
+)
+
+
+def show(
+    folder: Path,
+    patients: int,
+    seed: int,
+    *,
+    pixels: bool,
+    workers: int | None,
+    ask: bool,
+    console: Console,
+) -> None:
+    """Write the hospital below `folder`, index it into `folder`/lake, and ask."""
+    archive, lake = folder / "archive", folder / "lake"
+    if archive.exists() and not is_lake(lake) and any(archive.iterdir()):
+        console.print(f"{archive} exists; it is indexed as it is.")
+    if folder.exists() and not archive.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} holds other files. Name a new folder.")
+    if not archive.exists():
+        _write(archive, patients, seed, pixels, workers, console)
+    if not ask:
+        console.print(f"Index it with: dicomlake index {archive} --lake {lake}")
+        return
+    with Bar(console) as bar:
+        report = index([archive], lake, workers=workers, progress=bar)
+    counts = ", ".join(f"{n:,} {what}" for what, n in report.lake.items())
+    console.print(f"Indexed in {report.seconds:.1f} s: {counts}.", soft_wrap=True)
+    _ask(lake, console)
+    console.print(
+        Text(
+            f"\nGo on:  dicomlake vocabulary --lake {lake}\n"
+            f"        dicomlake query \"Modality = 'CT'\" --level patient --lake {lake}\n"
+            f"        dicomlake failures --lake {lake}"
+        )
+    )
+
+
+def _write(
+    archive: Path, patients: int, seed: int, pixels: bool, workers: int | None, console: Console
+) -> None:
+    began = time.monotonic()
+    processes = workers or (len(os.sched_getaffinity(0)) if patients > 1000 else 1)
+    part = archive.with_name(archive.name + ".part")
+    with Bar(console) as bar:
+        bar.stage("making up a hospital", patients, "patients")
+        done = [0]
+
+        def progress(now: int, total: int) -> None:
+            bar.advance(now - done[0])
+            done[0] = now
+
+        made = hospital.write(
+            part, patients, seed, progress=progress, pixels=pixels, processes=processes
+        )
+    part.rename(archive)
+    console.print(
+        f"Made up a hospital in {time.monotonic() - began:.1f} s: {made.files:,} files of "
+        f"{made.patients:,} patients below {archive}."
+    )
+
+
+def _ask(lake: Path, console: Console) -> None:
+    opened = open_lake(lake)
+    for question, text, level, columns in QUESTIONS:
+        answer = opened.query(text, level, columns.split(","), limit=5)
+        console.print(f"\n[bold]{question}[/bold]")
+        quoted = shlex.quote(text) if '"' in text else f'"{text}"'
+        command = f"dicomlake query {quoted} --level {level} --lake {lake}"
+        console.print(Text(command, style="dim"), soft_wrap=True)
+        plural = level if level == "series" else f"{level}s"
+        console.print(f"{answer.total} {plural} in {answer.seconds * 1000:.0f} ms; the first:")
+        console.print(drawn(answer.rows))

@@ -1,0 +1,1 @@
+"""Engines: run queries on the snapshot of a lake."""

@@ -1,0 +1,156 @@
+"""The embedded engine: DuckDB over the Parquet files of a snapshot.
+
+conditions   one condition as SQL
+search       a tree of conditions to masks over the series of the snapshot
+columns      what an answer shows of them, and in which order
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from dicomlake import tables
+from dicomlake.contracts import Answer
+from dicomlake.engines.columns import Shown
+from dicomlake.engines.search import Search
+from dicomlake.engines.snapshot import Snapshot
+from dicomlake.errors import Cancelled, Unsupported, UsageError
+from dicomlake.lake import Store
+from dicomlake.lake.store import CHILDREN, connect, view
+from dicomlake.query import Node, Query, Same, fold
+
+
+class DuckEngine:
+    """Answers queries on one snapshot of a lake; safe to use from several threads.
+
+    `memory_limit`: what DuckDB may use, such as "4GB"; it spills to the lake's folder beyond.
+    """
+
+    def __init__(self, store: Store, *, memory_limit: str | None = None) -> None:
+        self._db = _connection(store, memory_limit)
+        for name in tables.ALL:
+            view(self._db, name, store.paths(name))
+        _confine(self._db, store)
+        self._snapshot = Snapshot(self._db)
+        self._store, self._memory_limit = store, memory_limit
+        self._tables: duckdb.DuckDBPyConnection | None = None
+        self._running: list[_Running] = []
+        self._lock = threading.Lock()
+
+    def answer(self, query: Query) -> Answer:
+        """The answer; Unsupported names a node that this engine cannot run."""
+        began = time.perf_counter()
+        _refuse_segments(query.where)
+        with self._run(self._db, query) as run:
+            search = Search(run.db, self._snapshot, run.check)
+            shown = Shown(search, query)
+            totals, rows = shown.instances() if query.level == "instance" else shown.entities()
+        return Answer(query, totals, rows, time.perf_counter() - began)
+
+    def sql(self, statement: str, limit: int | None = None) -> pa.Table:
+        """The rows of one read-only SELECT over the current rows of the lake's tables.
+
+        UsageError for anything else, or with the reason that DuckDB gives.
+        """
+        with self._run(self._current(), statement) as run:
+            try:
+                parsed = run.db.extract_statements(statement)
+                if len(parsed) != 1 or parsed[0].type != duckdb.StatementType.SELECT:
+                    raise UsageError("Give one SELECT statement; SQL here only reads the lake.")
+                relation = run.db.sql(statement)
+                if limit is not None:
+                    relation = relation.limit(limit)
+                table: pa.Table = relation.to_arrow_table()
+            except duckdb.InterruptException:
+                raise
+            except duckdb.Error as error:
+                raise UsageError(f"DuckDB says: {str(error).strip()}") from error
+        return table
+
+    def cancel(self, question: Query | str) -> None:
+        """Stop whatever is answering this very query or SQL text; it raises Cancelled."""
+        with self._lock:
+            for run in self._running:
+                if run.question is question:
+                    run.cancelled = True
+                    run.db.interrupt()
+
+    @contextmanager
+    def _run(self, db: duckdb.DuckDBPyConnection, question: Query | str) -> Iterator[_Running]:
+        run = _Running(question, db.cursor())
+        with self._lock:
+            self._running.append(run)
+        try:
+            yield run
+        except duckdb.InterruptException as error:
+            raise Cancelled("The answer was cancelled.") from error
+        finally:
+            with self._lock:
+                self._running.remove(run)
+            run.db.close()
+
+    def _current(self) -> duckdb.DuckDBPyConnection:
+        """A connection that sees the lake's tables without rows of replaced series."""
+        with self._lock:
+            if self._tables is None:
+                db = _connection(self._store, self._memory_limit)
+                for name in tables.ALL:
+                    view(db, f"all_{name}", self._store.paths(name), tables.ALL[name])
+                    where = "where series_id in (select series_id from all_series)"
+                    db.execute(
+                        f"create view {name} as select * from all_{name} "
+                        f"{where if name in CHILDREN else ''}"
+                    )
+                _confine(db, self._store)
+                self._tables = db
+            return self._tables
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A question that is being answered, on a connection of its own."""
+
+    question: Query | str
+    db: duckdb.DuckDBPyConnection
+    cancelled: bool = False
+
+    def check(self) -> None:
+        """Raise Cancelled when somebody has cancelled the answer."""
+        if self.cancelled:
+            raise Cancelled("The answer was cancelled.")
+
+
+def _connection(store: Store, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
+    db = connect()
+    db.execute("set temp_directory = ?", [str(store.path.resolve() / "_spill")])
+    if memory_limit:
+        db.execute("set memory_limit = ?", [memory_limit])
+    # The rows of a page are looked up by their numbers, which skips the row groups without them.
+    db.execute("set dynamic_or_filter_threshold = 1000")
+    return db
+
+
+def _confine(db: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Let a connection read the files of the lake and nothing else."""
+    folder = str(store.path.resolve()).replace("'", "''")
+    db.execute(f"set allowed_directories = ['{folder}']")
+    db.execute("set enable_external_access = false")
+    db.execute("set lock_configuration = true")
+
+
+def _refuse_segments(where: Node | None) -> None:
+    def refuse(node: Node, _: list[None]) -> None:
+        if isinstance(node, Same) and node.level == "segment":
+            raise Unsupported(
+                "The DuckDB engine cannot run same(segment, ...): this lake has no segments."
+            )
+
+    if where is not None:
+        fold(where, refuse)

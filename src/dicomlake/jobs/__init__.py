@@ -1,0 +1,1 @@
+"""The verbs: index, compact, vocabulary, query, demo. They report to a Progress and never print."""

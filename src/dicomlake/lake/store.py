@@ -1,0 +1,410 @@
+"""A lake directory: Delta tables with one commit point, the table `series`.
+
+Child rows are appended first, under a new series_id; the row of `series` comes last. A reader sees
+the child rows whose series_id is in `series`, so a batch is visible whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import DeltaError
+
+from dicomlake import tables
+from dicomlake.errors import LakeError
+from dicomlake.lake.database import connect, parquet, view
+from dicomlake.lake.files import (
+    File,
+    Stream,
+    add_action,
+    holds,
+    new_name,
+    order_by,
+    order_of,
+    remove_action,
+    write_parquet,
+)
+
+__all__ = ["CHILDREN", "MARK", "WORK", "Store", "connect", "is_lake", "view"]
+
+MARK = "dicomlake.json"
+WORK = "_work"
+"""Folder for what is only needed while a job runs."""
+CHILDREN = ("instances", "elements")
+"""Tables whose rows count only while `series` holds their series_id."""
+
+_MEMORY = "1GB"
+_PIN, _HIGHEST = "children", "highest_id"
+"""Metadata of every commit of `series`: versions of the child tables, highest series_id so far."""
+
+
+def is_lake(path: str | Path) -> bool:
+    """Whether a folder is a lake."""
+    return (Path(path) / MARK).is_file()
+
+
+class Store:
+    """The tables of one lake, at its newest version or at a version of `series`.
+
+    LakeError when the folder is no lake, or one of a layout that this program does not know.
+    """
+
+    def __init__(self, path: str | Path, version: int | None = None) -> None:
+        self.path = Path(path).absolute()
+        try:
+            mark = json.loads((self.path / MARK).read_text())
+        except FileNotFoundError:
+            raise LakeError(
+                f"{path} is no lake. Make one with: dicomlake index FOLDER --lake {path}"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise LakeError(f"{self.path / MARK} cannot be read.") from error
+        if not isinstance(mark, dict) or mark.get("layout") != tables.VERSION:
+            layout = mark.get("layout") if isinstance(mark, dict) else None
+            raise LakeError(
+                f"{path} has layout {layout}; this dicomlake reads layout "
+                f"{tables.VERSION}. Index it again, or use the version that wrote it."
+            )
+        self._open: dict[str, DeltaTable] = {}
+        self._files: dict[str, tuple[int, list[File]]] = {}
+        self._pins: dict[str, int] = {}
+        if version is not None:
+            self._pins = self._versions_at(version)
+            self._check_complete(version)
+
+    @classmethod
+    def create(cls, path: str | Path) -> Store:
+        """The lake at a folder, made when there is none; LakeError when other files are in it."""
+        path = Path(path).absolute()
+        if is_lake(path):
+            return cls(path)
+        if any(c in "%?\\" or not c.isprintable() for c in str(path)):
+            raise LakeError(f"{path} cannot be a lake: no %, ?, \\ or line break in it, please.")
+        ours = {*tables.ALL, WORK, ".lock", f".{MARK}.part"}
+        try:
+            if path.exists() and not {entry.name for entry in path.iterdir()} <= ours:
+                raise LakeError(
+                    f"{path} exists and is no lake. Name an empty or a new folder as --lake."
+                )
+            path.mkdir(parents=True, exist_ok=True)
+            with _locked(path):
+                if not is_lake(path):
+                    _lay_out(path)
+        except OSError as error:
+            raise LakeError(f"{path} cannot become a lake: {error.strerror}.") from error
+        return cls(path)
+
+    # Reading
+
+    def table(self, name: str) -> DeltaTable:
+        """The Delta table of that name at the version of this store."""
+        if name not in self._open:
+            if name in ("series", *CHILDREN):
+                self._open_snapshot()
+            else:
+                self._open[name] = self._opened(name)
+        return self._open[name]
+
+    def _open_snapshot(self) -> None:
+        """Open `series` and its child tables so that they fit together while somebody writes."""
+        while True:
+            series = self._opened("series")
+            children = {name: self._opened(name) for name in CHILDREN}
+            if self._pins or self._opened("series").version() == series.version():
+                self._open |= {"series": series, **children}
+                return
+
+    def _opened(self, name: str) -> DeltaTable:
+        try:
+            return DeltaTable(str(self.path / name), version=self._pins.get(name))
+        except DeltaError as error:
+            raise LakeError(f"The table {name} of {self.path} cannot be opened.") from error
+
+    @property
+    def version(self) -> int:
+        """The version of `series`, which names the snapshot."""
+        return int(self.table("series").version())
+
+    def refresh(self) -> bool:
+        """Look for newer versions; whether the snapshot is another one now."""
+        if self._pins:
+            return False
+        before = self.version
+        self._open.clear()
+        return self.version != before
+
+    def paths_at(self, name: str, version: int) -> list[str]:
+        """The Parquet files of a version of a table; LakeError when that is gone."""
+        if version == self.table(name).version():
+            return self.paths(name)
+        try:
+            table = DeltaTable(str(self.path / name), version=version)
+        except DeltaError as error:
+            raise LakeError(f"Version {version} of {name} is gone.") from error
+        return [uri.removeprefix("file://") for uri in table.file_uris()]
+
+    def files(self, name: str) -> list[File]:
+        """The files of a table."""
+        version = self.table(name).version()
+        if self._files.get(name, (-1,))[0] != version:
+            self._files[name] = (version, _files_of(self.table(name)))
+        return self._files[name][1]
+
+    def paths(self, name: str, ids: Iterable[int] | None = None) -> list[str]:
+        """The Parquet files of a table; with `ids`, those that may hold one of these series_id."""
+        folder = self.path / name
+        files = self.files(name)
+        if ids is not None:
+            wanted = sorted(ids)
+            files = [file for file in files if holds(wanted, file.lowest, file.highest)]
+        return [str(folder / file.name) for file in files]
+
+    def read(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A whole table as Arrow; only current rows of `instances` and `elements`."""
+        schema = tables.ALL[name]
+        names = columns or schema.names
+        with self.database() as db:
+            picked = ", ".join(f'"{n}"' for n in names)
+            found = db.sql(f"select {picked} from {name}").to_arrow_table()
+        return found.cast(pa.schema([schema.field(n) for n in names]))
+
+    @contextlib.contextmanager
+    def database(self, *, current: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB connection with the tables as views; `current` hides rows nobody can see."""
+        with connect() as db:
+            for name in tables.ALL:
+                if name in CHILDREN and current:
+                    view(db, f"all_{name}", self.paths(name), tables.ALL[name])
+                    db.execute(
+                        f"create temp view {name} as select * from all_{name} "
+                        "where series_id in (select series_id from series)"
+                    )
+                else:
+                    view(db, name, self.paths(name))
+            yield db
+
+    def _versions_at(self, version: int) -> dict[str, int]:
+        """The versions of all tables that belong to a version of `series`."""
+        newest = self._opened("series")
+        if version == newest.version():
+            return {"series": version}  # the newest child tables hold all of it
+        for entry in newest.history():
+            if entry.get("version") == version:
+                return {"series": version, **json.loads(entry.get(_PIN, "{}"))}
+        raise LakeError(f"The lake has no version {version}; the newest is {newest.version()}.")
+
+    def _check_complete(self, version: int) -> None:
+        """LakeError when files of this version are gone."""
+        gone = f"Version {version} of {self.path} cannot be read any more: compact removed it."
+        for name in ("series", *CHILDREN):
+            try:
+                paths = self.paths(name)
+            except LakeError as error:
+                raise LakeError(gone) from error
+            if not all(map(os.path.exists, paths)):
+                raise LakeError(gone)
+
+    def versions(self) -> list[dict[str, Any]]:
+        """Every version of the lake, newest first: version, when (microseconds), what."""
+        return [
+            {
+                "version": entry["version"],
+                "when": entry["timestamp"] * 1000,
+                "what": entry.get("operation", ""),
+                "run_id": entry.get("run_id", ""),
+            }
+            for entry in self._opened("series").history()
+        ]
+
+    def notes(self, name: str, key: str) -> Iterator[dict[str, Any]]:
+        """The commits of a table that carry this metadata, newest first."""
+        seen = 0
+        for limit in (1, None):
+            entries = self.table(name).history(limit)
+            yield from (dict(entry) for entry in entries[seen:] if key in entry)
+            seen = len(entries)
+
+    # Writing: one writer per lake
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only writer; LakeError when somebody else is."""
+        with _locked(self.path):
+            yield
+
+    @property
+    def locked(self) -> bool:
+        """Whether somebody is writing now."""
+        try:
+            with _locked(self.path):
+                return False
+        except LakeError:
+            return True
+
+    def next_id(self) -> int:
+        """The first series_id that no row of any table has or ever had."""
+        noted = next(self.notes("series", _HIGHEST), {})
+        highest = int(noted.get(_HIGHEST, 0))
+        for name in ("series", *CHILDREN):
+            highest = max([highest, *(f.highest for f in self.files(name) if f.highest)])
+        return highest + 1
+
+    def write(self, name: str, table: pa.Table) -> str | None:
+        """Name of a new file of a table that is not part of it yet; None when there are no rows."""
+        if not table.num_rows:
+            return None
+        file = new_name()
+        write_parquet(self.path / name / file, name, table)
+        return file
+
+    def write_stream(self, name: str, reader: Iterable[pa.RecordBatch]) -> list[str]:
+        """Names of new files of a table, not part of it yet, from a stream of rows in order."""
+        stream = Stream(self.path / name, name)
+        for batch in reader:
+            stream.write(pa.Table.from_batches([batch]).cast(tables.ALL[name]))
+        return stream.close()
+
+    def commit(
+        self,
+        name: str,
+        add: Iterable[str] = (),
+        remove: Iterable[File] = (),
+        notes: dict[str, str] | None = None,
+        *,
+        same: bool = False,
+    ) -> None:
+        """Written files come into a table and others go, in one commit that carries `notes`.
+
+        `same`: the rows that can be seen stay the same.
+        """
+        folder = self.path / name
+        actions: list[Any] = [add_action(folder, file, change=not same) for file in add]
+        actions += [remove_action(file, change=not same) for file in remove]
+        if not actions:
+            return
+        said = dict(notes or {})
+        if name == "series":
+            said[_PIN] = json.dumps({n: int(self.table(n).version()) for n in CHILDREN})
+            said[_HIGHEST] = str(self.next_id() - 1)
+        table = self.table(name)
+        table.create_write_transaction(
+            actions,
+            "append",
+            table.schema(),
+            commit_properties=CommitProperties(custom_metadata=dict(said)),
+        )
+        table.update_incremental()
+
+    def add(self, name: str, files: Iterable[str], **notes: str) -> None:
+        """Make written files part of a table, in one commit."""
+        self.commit(name, files, notes=notes)
+
+    def append(self, name: str, rows: pa.Table, **notes: str) -> None:
+        """Append rows to a table in one commit."""
+        if file := self.write(name, rows):
+            self.commit(name, [file], notes=notes)
+
+    def exchange(self, name: str, files: Iterable[str], **notes: str) -> None:
+        """All files of a table give way to written ones, in one commit."""
+        self.commit(name, files, self.files(name), notes)
+
+    def overwrite(self, name: str, rows: pa.Table, **notes: str) -> None:
+        """All rows of a table give way to `rows`."""
+        file = self.write(name, rows)
+        self.exchange(name, [file] if file else [], **notes)
+
+    def replace(
+        self, name: str, key: str, values: Iterable[Any], rows: pa.Table, **notes: str
+    ) -> None:
+        """Rows of a table whose `key` is one of the values give way to `rows`, in one commit."""
+        file = self.write(name, rows)
+        kept, gone = self._without(name, key, values)
+        self.commit(name, [*kept, *([file] if file else [])], gone, notes)
+
+    def remove(self, name: str, key: str, values: Iterable[Any]) -> None:
+        """Drop the rows of a table whose `key` is one of the values."""
+        self.commit(name, *self._without(name, key, values))
+
+    def _without(self, name: str, key: str, values: Iterable[Any]) -> tuple[list[str], list[File]]:
+        """New files with the rows that stay of those files that hold some of the values."""
+        field = tables.ALL[name].field(key)
+        unwanted = pa.table({key: pa.array(values, field.type)})
+        if not unwanted.num_rows or not self.files(name):
+            return [], []
+        work = self.path / WORK
+        work.mkdir(exist_ok=True)
+        with connect(memory=_MEMORY, spill=work) as db:
+            db.register("unwanted", unwanted)
+            source = parquet(self.paths(name), ", filename = true")
+            found = db.execute(
+                f'select distinct filename from {source} where "{key}" in (from unwanted)'
+            ).fetchall()
+            names = {Path(row[0]).name for row in found}
+            gone = [file for file in self.files(name) if file.name in names]
+            if not gone:
+                return [], []
+            view(db, "old", [str(self.path / name / file.name) for file in gone])
+            reader = db.sql(
+                f'select * from old anti join unwanted using ("{key}") {order_by(name)}'
+            ).to_arrow_reader(100_000)
+            return self.write_stream(name, reader), gone
+
+    def commit_series(self, rows: pa.Table, replaced: Iterable[str], run_id: str) -> None:
+        """The commit point: new rows of `series`, those of replaced SeriesInstanceUIDs gone.
+
+        Written after the child rows, in one commit that remembers the versions of the child tables.
+        """
+        rows = rows.sort_by(order_of("series"))
+        self.replace("series", "SeriesInstanceUID", replaced, rows, run_id=run_id)
+
+
+def _lay_out(path: Path) -> None:
+    """Make the tables of a new lake; the mark comes last."""
+    for name, schema in tables.ALL.items():
+        DeltaTable.create(
+            str(path / name),
+            schema,
+            mode="ignore",
+            name=name,
+            description=tables.comment_of(schema),
+        )
+    mark = {"layout": tables.VERSION, "what": "a lake of dicomlake"}
+    part = path / f".{MARK}.part"
+    part.write_text(json.dumps(mark) + "\n")
+    part.replace(path / MARK)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        file = (path / ".lock").open("a+")
+    except OSError as error:
+        raise LakeError(f"{path} cannot be written: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LakeError(
+                f"Another process is writing to {path}. Wait for it, or stop it."
+            ) from error
+        yield
+
+
+def _files_of(table: DeltaTable) -> list[File]:
+    found = pa.table(table.get_add_actions(flatten=True))
+
+    def column(name: str) -> list[Any]:
+        there = name in found.column_names
+        return list(found.column(name).to_pylist()) if there else [None] * found.num_rows
+
+    names = ("path", "size_bytes", "num_records", "min.series_id", "max.series_id")
+    return [File(*values) for values in zip(*map(column, names), strict=True)]

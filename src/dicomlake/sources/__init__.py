@@ -1,0 +1,1 @@
+"""Sources: where objects come from."""

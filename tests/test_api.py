@@ -1,0 +1,84 @@
+"""The lake in a notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import dicomlake
+from dicomlake.errors import LakeError, UnknownAttribute, UsageError
+from dicomlake.query import Compare, Query
+from dicomlake.testing import dicom, hospital
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> dicomlake.Lake:
+    place = tmp_path_factory.mktemp("api")
+    hospital.write(place / "archive", 10)
+    return dicomlake.make(place / "archive", place / "lake", workers=1)
+
+
+def test_text_tree_and_query_give_the_same_answer(lake: dicomlake.Lake) -> None:
+    text = lake.query("Modality = 'MR'", level="patient")
+    tree = lake.query(Compare("Modality", "=", "MR"), level="patient")
+    whole = lake.query(Query(Compare("Modality", "=", "MR"), level="patient"))
+    assert text.total == tree.total == whole.total == len(text)
+    assert text.total == hospital.summary(10).by_modality["patients"]["MR"]
+
+
+def test_an_answer_turns_into_arrow_pandas_and_polars(lake: dicomlake.Lake) -> None:
+    answer = lake.query("Modality = 'CT'", show=["PatientID", "SliceThickness"])
+    assert isinstance(answer.arrow(), pa.Table)
+    assert list(answer.pandas().columns) == ["PatientID", "SliceThickness"]
+    assert answer.polars().height == len(answer) == answer.total
+    assert next(iter(answer)).keys() == {"PatientID", "SliceThickness"}
+
+
+def test_an_answer_shows_itself_without_running_what_it_shows(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    name = "<script>alert(1)</script>"
+    data = dicom.encode(dicom.image(SeriesDescription=name, PatientID="<b>"))
+    (folder / "a.dcm").write_bytes(data)
+    lake = dicomlake.make(folder, tmp_path / "lake", workers=1)
+    shown = lake.query("", show=["PatientID", "SeriesDescription"])._repr_html_()
+    assert "&lt;script&gt;" in shown
+    assert "<script>" not in shown
+
+
+def test_tables_of_the_lake_are_arrow(lake: dicomlake.Lake) -> None:
+    assert lake.series.num_rows == lake.totals["series"]
+    assert lake.table("instances", ["SOPInstanceUID"]).num_rows == lake.totals["instances"]
+    with pytest.raises(UsageError, match="There are: series, instances"):
+        lake.table("things")
+
+
+def test_a_lake_says_what_it_is(lake: dicomlake.Lake) -> None:
+    assert "10 patients" in repr(lake)
+    assert "patients" in lake._repr_html_()
+
+
+def test_a_lake_stays_at_its_version_until_refreshed(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.dcm").write_bytes(dicom.encode(dicom.image(SOPInstanceUID="2.25.1")))
+    lake = dicomlake.make(folder, tmp_path / "lake", workers=1)
+    other = dicomlake.open(tmp_path / "lake")
+    more = dicom.image(SOPInstanceUID="2.25.2", SeriesInstanceUID="2.25.3")
+    (folder / "b.dcm").write_bytes(dicom.encode(more))
+    lake.index(folder, workers=1)
+    assert lake.query("").total == 2
+    assert other.query("").total == 1
+    assert dicomlake.open(tmp_path / "lake", version=other.version).query("").total == 1
+    assert other.refresh().query("").total == 2
+
+
+def test_mistakes_are_named(lake: dicomlake.Lake, tmp_path: Path) -> None:
+    with pytest.raises(UnknownAttribute, match="Did you mean Modality"):
+        lake.query("Modalty = 'MR'")
+    with pytest.raises(LakeError, match="is no lake"):
+        dicomlake.open(tmp_path)
+    with pytest.raises(LakeError, match="no version 999"):
+        dicomlake.open(lake.path, version=999)
