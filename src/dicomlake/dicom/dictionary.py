@@ -166,6 +166,7 @@ def private_entry(creator: str, group: int, element: int) -> tuple[str, str, str
     return None
 
 
+@lru_cache(maxsize=65536)
 def public_segment(tag: int) -> str:
     """Path segment of a public or creator-less tag.
 
@@ -178,6 +179,7 @@ def public_segment(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
+@lru_cache(maxsize=65536)
 def private_segment(group: int, creator: str, element: int) -> str:
     """Path segment of a private attribute: group, creator, last byte of the element.
 

@@ -4,9 +4,10 @@
     root.elements                     [(tag, vr, value), ...] in the order of the file
 
 `tag` are the four bytes as little endian has them, `vr` two bytes (b"??" where an implicit VR
-object leaves it to the dictionary), `value` is bytes, `Sequence` or `Bulk`. Nothing is decoded,
-copied twice or read twice; pixel data and other large binary values are hopped over, not read.
-Damage never raises: what was read stays, and `root.problems` says what was wrong.
+object leaves it to the dictionary), `value` is bytes, `Sequence` or `Bulk`. Nothing is decoded, and
+pixel data and other large values are hopped over, not read. The object is read through a window of
+32 KB; where that ends inside a sequence it grows, and from 1 MB on the sequence is read item by
+item. Damage never raises: what was read stays, and `root.problems` says what was wrong.
 """
 
 from __future__ import annotations
@@ -256,7 +257,7 @@ class Inflated:
     def _more(self) -> None:
         packed = self._zlib.unconsumed_tail
         if not packed:
-            packed = self._fetch(self._at, min(self.STEP, self._size - self._at))
+            packed = self._fetch(self._at, max(min(self.STEP, self._size - self._at), 0))
             self._at += len(packed)
         try:
             self._held += self._zlib.decompress(packed, 64 * self.STEP)
@@ -760,6 +761,8 @@ class _Walker:
                 raise
             self.problems.append(str(damage))
             return stop
+        if inside is not self:
+            self.left_out += inside.left_out
         small = stop - begin <= SMALL and inside.left_out == left_out
         raw = data[begin:stop] if small else b""
         out.append((tag, b"SQ", Sequence(items, inside.order, raw, implicit)))

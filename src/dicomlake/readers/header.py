@@ -259,8 +259,9 @@ class HeaderReader:
             plain = plan.plain(plan.path, value)
             if plain is not None:
                 json, rows = plain
-                said: _Said = (plan.key + json, tuple([self._number(r) for r in rows]), (), None)
-                memory.said[element] = said
+                number = self._number
+                numbers = (number(rows[0]),) if len(rows) == 1 else tuple(map(number, rows))
+                memory.said[element] = said = (plan.key + json, numbers, (), None)
                 self._remembered += 1
                 return said
         return self._slowly(element, plan, memory)
@@ -536,6 +537,8 @@ def _plausible(value: Value) -> bool:
 def _clean(raw: object, charset: Repertoire) -> str:
     """Text of a value without the padding of its parts."""
     text = charset.decode(raw)[0] if isinstance(raw, bytes) else ""
+    if "\\" not in text:
+        return text.rstrip(" \0").lstrip(" ")
     return "\\".join(part.rstrip(" \0") for part in text.split("\\")).strip(" ")
 
 
