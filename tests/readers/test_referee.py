@@ -19,7 +19,7 @@ import orjson
 import pydicom
 import pytest
 from pydicom.datadict import keyword_for_tag
-from pydicom.dataset import Dataset  # noqa: TC002
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
