@@ -137,7 +137,7 @@ def test_rows_that_nobody_sees_are_counted_and_compacted(lake):
     report = compact(lake)
     assert report.rows_dropped > 2
     assert content(lake) == before
-    assert said(lake, "notice") == ""
+    assert "belong to no current series" not in said(lake, "notice")
 
 
 def test_runs_that_were_cut_off_or_go_on(lake):

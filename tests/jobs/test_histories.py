@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import shutil
 import zipfile
@@ -111,11 +112,11 @@ def small_steps(monkeypatch, chance: Random) -> None:
     monkeypatch.setattr(writing, "MERGE_AT_ONCE", chance.choice([1, 10, 1000]))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_lake_forgets_how_it_came_about(tmp_path, monkeypatch, seed):
     chance = Random(seed)
     folder, lake = Folder(tmp_path / "files", chance), tmp_path / "lake"
-    for _ in range(chance.randrange(3, 6)):
+    for _ in range(chance.randrange(2, 5)):
         for _ in range(chance.choice([3, 8, 20])):
             folder.live()
         small_steps(monkeypatch, chance)
@@ -150,28 +151,24 @@ def test_a_crash_at_any_commit_leaves_a_lake_that_can_go_on(tmp_path, after):
     (folder / "2.dcm").write_bytes(slice_of("other", 2))
     (folder / "bad.dcm").write_bytes(slice_of(0, 9))
     (folder / "text").unlink()
-    crashes = 0
-    while True:
-        copy = tmp_path / f"copy {crashes}"
+    run(folder, tmp_path / "fresh", prune=True)
+    expected = content(tmp_path / "fresh")
+    for commit in itertools.count(1 + after, 2):
+        copy = tmp_path / f"copy {commit}"
         shutil.copytree(lake, copy)
         store = Fragile(copy)
-        store.left, store.after = crashes + 1, after
+        store.left, store.after = commit, after
         try:
             index([folder], store, workers=1, prune=True)
             break
         except Crash:
-            crashes += 1
-        healthy(copy)
-        rows = Store(copy).read("series", ["series_id"]).column(0)
-        assert len(set(rows.to_pylist())) == len(rows)
+            healthy(copy)
         run(folder, copy, prune=True)
         states = Store(copy).read("runs", ["state"]).column(0).to_pylist()
         assert states.count("running") == 0
-        if crashes == 1:
-            expected = content(copy)
         assert content(copy) == expected
         healthy(copy)
-    assert crashes >= 6
+    assert commit > 8
 
 
 def test_what_a_crash_left_is_swept_by_the_next_run(tmp_path):

@@ -22,7 +22,7 @@ from dicomlake.sources.folder import FolderSource
 
 from .made import content, healthy, put, run, slice_of
 
-FILES = 1600
+FILES = 1200
 # Small chunks and commits after every few of them, so that most kills meet one.
 PROGRAM = """
 import sys
@@ -40,7 +40,7 @@ def folder(tmp_path_factory) -> Path:
         scattered = number % 5 == 0
         series = f"scattered/{number % 7}" if scattered else f"whole/{number // 40}"
         put(folder, f"{number // 40:03}/{number:05}.dcm", slice_of(series, number))
-        if number % 400 == 0:
+        if number % 300 == 0:
             put(folder, f"copy/{number:05}.dcm", slice_of(series, number))
             put(folder, f"{number // 40:03}/{number:05}.txt", b"text")
             put(folder, f"{number // 40:03}/{number:05}-empty.dcm", b"")
@@ -88,10 +88,10 @@ def wait_for_readers(process: subprocess.Popen[bytes]) -> list[int]:
     return readers_of(process.pid)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_again_and_again(folder, expected, tmp_path, seed):
     chance, lake, kills = Random(seed), tmp_path / "lake", 0
-    for victim in ("group", "parent", "reader"):
+    for victim in ("group", "parent", "reader", "group"):
         process = started(folder, lake)
         readers: list[int] = []
         if victim == "reader" or chance.random() < 0.7:
@@ -159,7 +159,7 @@ def test_a_progress_may_stop_the_job(folder, expected, tmp_path, monkeypatch, wo
     monkeypatch.setattr(reading, "CHUNK_FILES", 50)
     lake = tmp_path / "lake"
     with pytest.raises(KeyboardInterrupt):
-        index([folder], lake, workers=workers, progress=Impatient(FILES + 400))
+        index([folder], lake, workers=workers, progress=Impatient(FILES + 300))
     assert 0 < Store(lake).read("instances", ["uri"]).num_rows < FILES
     run(folder, lake)
     assert content(lake) == expected
@@ -227,7 +227,7 @@ print(json.dumps([report.counts["objects"], own, max(peaks.values()), time.monot
 
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
     measured = []
-    for files in (2_000, 8_000):
+    for files in (1_000, 4_000):
         folder = tmp_path / str(files)
         for series in range(files // 100):
             place = folder / f"{series:04}"
@@ -238,6 +238,6 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
         done = subprocess.run(command, capture_output=True, check=True, text=True)
         measured.append(json.loads(done.stdout))
     (few, own, reader, _), (many, own_4, reader_4, _) = measured
-    assert (few, many) == (2_000, 8_000)
+    assert (few, many) == (1_000, 4_000)
     assert own_4 < own + 120_000, "kilobytes of the writing process"
     assert reader_4 < reader + 60_000, "kilobytes of a reading process"
