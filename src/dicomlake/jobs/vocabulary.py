@@ -48,7 +48,7 @@ from dicomlake.lake.store import view
 
 log = logging.getLogger(__name__)
 
-RULES = 1
+RULES = 2
 """Way of counting; what was counted in another one is counted anew."""
 NOTE = "counted"
 """Metadata of a commit of `vocabulary`: what it was counted from, as JSON."""
