@@ -7,6 +7,7 @@ script that indexes needs no `if __name__ == "__main__"`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import queue
@@ -316,6 +317,8 @@ def serve(handle: int) -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     worker = Worker(source, work)
+    gc.freeze()  # what a process imports never becomes garbage, and reading makes no cycles
+    gc.set_threshold(100_000, 20, 100)
     try:
         while True:
             for done in worker.read(inbox.get()):
