@@ -28,6 +28,15 @@ def test_text_tree_and_query_give_the_same_answer(lake: dicomlake.Lake) -> None:
     assert text.total == hospital.summary(10).by_modality["patients"]["MR"]
 
 
+def test_columns_show_the_series_that_meet_the_condition(lake: dicomlake.Lake) -> None:
+    shown = lake.query("Modality = 'MR'", level="patient", show=["PatientID", "Modality"])
+    assert {row["Modality"] for row in shown} == {"MR"}
+    both = "Modality = 'MR' and Modality = 'SEG'"  # no series is both: all of the patient's say it
+    shown = lake.query(both, level="patient", show=["Modality"])
+    assert all({"MR", "SEG"} <= set(row["Modality"].split("; ")) for row in shown)
+    assert len(shown) > 0
+
+
 def test_an_answer_turns_into_arrow_pandas_and_polars(lake: dicomlake.Lake) -> None:
     answer = lake.query("Modality = 'CT'", show=["PatientID", "SliceThickness"])
     assert isinstance(answer.arrow(), pa.Table)

@@ -186,6 +186,7 @@ def vocabulary(
         list[str] | None, typer.Argument(help="A path to open, or: search TEXT.")
     ] = None,
     lake: LakeOption = HERE,
+    depth: Annotated[int, typer.Option(min=1, help="How many levels to open.")] = 1,
     limit: Annotated[int, typer.Option(min=1, help="Most lines.")] = 60,
 ) -> None:
     """What can be asked of this lake: every attribute that occurs, with counts and values."""
@@ -197,7 +198,7 @@ def vocabulary(
     if words and words[0] == "search":
         print_found(found, " ".join(words[1:]), console, limit=limit)
     else:
-        print_tree(found, words[0] if words else "", console, limit=limit)
+        print_tree(found, words[0] if words else "", console, depth=depth, limit=limit)
 
 
 @app.command()

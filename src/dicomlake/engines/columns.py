@@ -103,7 +103,10 @@ class Shown:
         """Totals, and rows of patients, studies or series."""
         where, level, snapshot = self.query.where, self.query.level, self.snapshot
         mask = snapshot.every() if where is None else self.search.series(where, level)
-        self._register(*self._page(mask))
+        own = mask
+        if where is not None and level != "series":
+            own = self.search.series(where, "series", mask) & mask
+        self._register(*self._page(mask, own))
         found = self._counted()
         found |= self._wide([path for path in self.show if path in tables.SERIES_KEYWORDS])
         found |= self._long([path for path in self.show if path not in found])
@@ -124,8 +127,12 @@ class Shown:
 
     # Which rows, in which order
 
-    def _page(self, mask: Mask) -> tuple[Numbers, Numbers]:
-        """Rows of the answer, and the places of the series that each is about."""
+    def _page(self, mask: Mask, own: Mask) -> tuple[Numbers, Numbers]:
+        """Rows of the answer, and the places of the series that each is about.
+
+        Those are the series that meet the whole condition by themselves (`own`), or all series of
+        a patient or study without one.
+        """
         of, count = self.snapshot.entities(self.query.level)
         places = np.flatnonzero(mask)
         there = np.zeros(count, bool)
@@ -139,6 +146,7 @@ class Shown:
         chosen = entities[_first(keys, self.query.limit)]
         row = np.full(count, -1)
         row[chosen] = np.arange(len(chosen))
+        places = np.flatnonzero(own | (mask & ~self.snapshot.lift(own, self.query.level)))
         rows = row[of[places]]
         return rows[rows >= 0], places[rows >= 0]
 

@@ -60,6 +60,7 @@ class Search:
     snapshot: Snapshot
     check: Callable[[], None]
     _per_series: dict[Node, Mask] = field(default_factory=dict)
+    _scanned: dict[Node, tuple[Mask, Mask]] = field(default_factory=dict)
 
     def series(self, node: Node, level: str, narrow: Mask | None = None) -> Mask:
         """The series of the patients, studies or series that meet a condition.
@@ -139,6 +140,12 @@ class Search:
 
     def _met(self, node: Leaf) -> tuple[Mask, Mask]:
         """Series that meet a condition for certain, and those that may."""
+        if node not in self._scanned:
+            self._scanned[node] = self._scan(node)
+        mask, doubt = self._scanned[node]
+        return mask.copy(), doubt.copy()
+
+    def _scan(self, node: Leaf) -> tuple[Mask, Mask]:
         paths = self.any_depth(node.path)
         forms = self.forms(paths)
         if not forms.vrs:
