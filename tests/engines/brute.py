@@ -10,7 +10,7 @@ import json
 import re
 from collections import defaultdict
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, private_dictionary_VR
+from pydicom.datadict import keyword_for_tag, private_dictionary_VR
 from pydicom.sr._snomed_dict import mapping
 
 from dicomlake.query import (
@@ -74,6 +74,7 @@ class Brute:
                 }
             )
         self.groups = {level: self._grouped(level) for level in SIZE}
+        self._known = {}
 
     def _grouped(self, level):
         groups = defaultdict(list)
@@ -83,6 +84,7 @@ class Brute:
 
     def answer(self, node, level):
         """Names of what meets a condition, sorted; None is an empty one."""
+        self._known.clear()
         found = [
             group[0]["names"][level]
             for group in self.groups[level].values()
@@ -91,7 +93,13 @@ class Brute:
         return sorted(name or "" for name in found)
 
     def holds(self, node, level, group):
-        """Whether a condition holds on a patient, study, series or instance."""
+        """Whether a condition holds on all instances of a patient, study or series, or on one."""
+        key = (id(node), level, group[0][level])
+        if key not in self._known:
+            self._known[key] = self._holds(node, level, group)
+        return self._known[key]
+
+    def _holds(self, node, level, group):
         if isinstance(node, And):
             return all(self.holds(part, level, group) for part in node.parts)
         if isinstance(node, Or):
@@ -99,12 +107,12 @@ class Brute:
         if isinstance(node, Not):
             return not self.holds(node.part, level, group)
         if isinstance(node, Missing):
-            return not self.holds(Exists(node.path), level, group)
+            return not any(leaf(Exists(node.path), instance["values"]) for instance in group)
         if isinstance(node, Same):
             return self._same(node, level, group)
         if isinstance(node, Related):
             return self._related(node, group)
-        if node.path.startswith("NumberOf"):
+        if re.fullmatch("NumberOf.*Related.*s", node.path):
             return any(test(node, count(self.groups, node.path, one)) for one in group)
         return any(leaf(node, instance["values"]) for instance in group)
 
@@ -243,12 +251,12 @@ def leaf(node, values):
 
 
 def test(node, values):
-    if isinstance(node, Exists):
-        return bool(values)
+    if isinstance(node, Exists | Missing):
+        return bool(values) == isinstance(node, Exists)
     if isinstance(node, Contains):
         return any(node.text.lower() in v["text"].lower() for v in values if "text" in v)
     if isinstance(node, Like):
-        return any(like(node.pattern, form) for v in values for form in forms(v))
+        return any(like(node.pattern, form, "forms" in v) for v in values for form in forms(v))
     if isinstance(node, Within):
         return any(v.get("code") in same_codes(node.code) for v in values if v.get("code"))
     if isinstance(node, OneOf):
@@ -316,8 +324,11 @@ def forms(value):
     return value.get("forms") or ([value["text"]] if "text" in value else [])
 
 
-def like(pattern, text):
+def like(pattern, text, person):
+    """Whether a text fits a pattern; case does not matter in names of persons."""
     escaped = pattern.replace("[", "[[]")
+    if person:
+        escaped, text = escaped.lower(), text.lower()
     return fnmatch.fnmatchcase(text, escaped)
 
 
@@ -331,14 +342,3 @@ def same_codes(wanted):
     if wanted.scheme == "SRT":
         found |= {(wanted.value, old) for old in ("SNM3", "99SDM")}
     return found
-
-
-def kind_of(path):
-    """What kind of value an attribute at a path holds."""
-    last = re.split(r"\.(?![^(]*\))", path)[-1]
-    if private := re.fullmatch(r'\((....),"(.*)",(..)\)', last):
-        try:
-            return private_dictionary_VR(int(private[1] + "10" + private[3], 16), private[2])
-        except KeyError:
-            return ""
-    return "" if last.startswith("(") else dictionary_VR(last)
