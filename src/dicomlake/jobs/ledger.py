@@ -27,7 +27,7 @@ _FOUND = pa.schema(
     ]
 )
 _STEP = 20_000
-_MEMORY = "500MB"
+_MEMORY = "300MB"
 
 
 class Ledger:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 MOST_PENDING = 500_000
 """Instances read but not committed before everything is committed."""
-MERGE_AT_ONCE = 100_000
+MERGE_AT_ONCE = 30_000
 """Instances of series that are merged in one go."""
 MOST_QUIET = 100_000
 
