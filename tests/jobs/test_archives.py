@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from dicomlake.contracts import Found, Object
+from dicomlake.errors import UsageError
 from dicomlake.jobs import reading
-from dicomlake.jobs.index import index
+from dicomlake.jobs.index import index, totals
 from dicomlake.lake import Store
 from dicomlake.sources import folder as folders
 from dicomlake.sources.folder import FolderSource, path_of, uri_of
@@ -413,3 +414,17 @@ def test_indexing_works_in_a_thread(tmp_path):
     thread.start()
     thread.join()
     assert len(uids(tmp_path / "lake")) == 1
+
+
+def test_pruning_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    source, lake = tmp_path / "disk", tmp_path / "lake"
+    source.mkdir()
+    (source / "a.dcm").write_bytes(encode(image()))
+    index([source], lake, workers=1)
+    (source / "a.dcm").unlink()
+    with pytest.raises(UsageError, match="Nothing at all is left"):
+        index([source], lake, workers=1, prune=True)
+    assert totals(Store(lake))["instances"] == 1
+    (source / "readme.txt").write_text("moved away")
+    index([source], lake, workers=1, prune=True)
+    assert totals(Store(lake))["instances"] == 0

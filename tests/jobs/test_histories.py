@@ -191,6 +191,7 @@ def test_what_a_crash_left_is_swept_by_the_next_run(tmp_path):
 def test_numbers_of_series_are_never_used_twice(tmp_path):
     folder, lake = tmp_path / "files", tmp_path / "lake"
     folder.mkdir()
+    (folder / "readme.txt").write_text("never empty: an empty folder is not pruned")
     seen: set[int] = set()
     for number in range(4):
         (folder / f"{number}.dcm").write_bytes(slice_of(number, 1))

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.contracts import Found, Source
+from dicomlake.errors import UsageError
 from dicomlake.jobs.runs import Run
 from dicomlake.lake import Store
 from dicomlake.lake.database import connect, view
@@ -102,6 +103,7 @@ class Ledger:
         )
         self._vanished(roots)
         if prune:
+            self._refuse_empty()
             self.db.execute("insert into stale select * from gone")
         self._take_over()
         self.db.execute(
@@ -134,6 +136,20 @@ class Ledger:
                 select 1 from found f where f.size = 0 and f.modified = 0
                 and starts_with(k.file, f.uri || '/'))"""
         )
+
+    def _refuse_empty(self) -> None:
+        """UsageError when a folder of which the lake knows files is empty: a disk may be away."""
+        empty = self._count(
+            """select count(*) from roots r where r.root like '%/'
+            and exists (select 1 from gone g where starts_with(g.file, r.root))
+            and not exists (select 1 from found f where starts_with(f.uri, r.root))"""
+        )
+        if empty:
+            raise UsageError(
+                "Nothing at all is left below a folder of which the lake holds files. If a disk is "
+                "missing, connect it. If the folder really is empty, put any file into it and "
+                "prune again."
+            )
 
     def _take_over(self) -> None:
         """Read duplicates again whose object the lake would no longer hold otherwise."""
