@@ -91,7 +91,7 @@ def corpus() -> Path | None:
     for above in Path(__file__).resolve().parents:
         for folder in (above / "corpus", above.parent / "shared" / "corpus"):
             if (folder / "MANIFEST.csv").is_file():
-                return folder
+                return folder.resolve()
     return None
 
 

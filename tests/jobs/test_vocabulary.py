@@ -298,7 +298,7 @@ class TestUpdates:
     def test_after_compaction_the_older_files_are_used(
         self, lake: SmallLake, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.INFO)
+        caplog.set_level(logging.INFO, logger="dicomlake")
         lake.put(("2.2", 2, 21, cs("Modality", "PT")))
         compact_table(lake.store, "elements", full=True)
         rebuild(lake.store, largest_share=9)
@@ -308,7 +308,7 @@ class TestUpdates:
     def test_when_older_files_are_gone_everything_is_counted_anew(
         self, lake: SmallLake, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.INFO)
+        caplog.set_level(logging.INFO, logger="dicomlake")
         lake.put(("2.2", 2, 21, cs("Modality", "PT")))
         compact_table(lake.store, "elements", full=True)
         lake.store.table("elements").vacuum(
@@ -357,7 +357,7 @@ class TestUpdates:
     def test_updates_equal_counting_anew(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
     ) -> None:
-        caplog.set_level(logging.INFO)
+        caplog.set_level(logging.INFO, logger="dicomlake")
         dice = random.Random(seed)
         lake = SmallLake(tmp_path / "lake")
         lake.put(*[random_series(dice, lake) for _ in range(200)])

@@ -1,24 +1,21 @@
-"""What an answer shows: a page of what was found, in order, typed where cells have one value."""
+"""What an answer shows of its rows: any attribute, typed where every cell has one value."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from dicomlake import tables
 from dicomlake.dicom import dictionary
-from dicomlake.engines.conditions import HAS_VALUE, Part, columns_of
+from dicomlake.engines.conditions import HAS_VALUE
 from dicomlake.engines.counts import COUNTS, MODALITIES, counts
-from dicomlake.engines.search import Instances, Search
-from dicomlake.engines.snapshot import Mask, Numbers
+from dicomlake.engines.order import OF_INSTANCE, ONE_VALUE, Page, listed
+from dicomlake.engines.search import Search
 from dicomlake.query import Query
-from dicomlake.query.headers import shower, sort_values
+from dicomlake.query.headers import shower
 
 DEFAULTS = {
     "patient": (
@@ -52,22 +49,8 @@ DEFAULTS = {
 }
 """Columns of an answer that names none."""
 
-ORDER = {
-    "patient": ("PatientID",),
-    "study": ("PatientID", "-StudyDate"),
-    "series": ("PatientID", "-StudyDate", "SeriesNumber"),
-    "instance": ("SeriesInstanceUID", "InstanceNumber"),
-}
-
 MOST_KEPT = 3_000_000
 """Columns of lakes with more series are read again for every answer."""
-
-Keys: TypeAlias = list[NDArray[np.float64]]
-"""What things are ordered by, the first key first; infinite where there is no value."""
-
-_WHOLE = {path for path in tables.SERIES_KEYWORDS if not pa.types.is_list(tables.type_of(path))}
-_INSTANCE = frozenset(tables.INSTANCES.names) - {"header", "problems", "uri", "offset", "size"}
-_INSTANCE -= {"series_id", "modified"}
 
 # A value of `elements` as people read it, and folded ones as a range.
 _READABLE = """case
@@ -91,179 +74,39 @@ _READABLE = """case
 
 
 class Shown:
-    """Finds what a query asks for, and fetches the rows of its answer."""
+    """Fetches the columns of the rows of an answer."""
 
-    def __init__(self, search: Search, query: Query) -> None:
-        self.search, self.query = search, query
-        self.db, self.snapshot = search.db, search.snapshot
+    def __init__(self, search: Search, query: Query, page: Page) -> None:
+        self.search, self.db, self.snapshot = search, search.db, search.snapshot
+        self.level, self.page = query.level, page
         self.show = query.show or DEFAULTS[query.level]
-        self.order = query.order or ORDER[query.level]
+        ids = self.snapshot.ids[page.places]
+        self.db.register("page", pa.table({"place": page.rows, "series_id": ids}))
 
-    def entities(self) -> tuple[dict[str, int], pa.Table]:
-        """Totals, and rows of patients, studies or series."""
-        where, level, snapshot = self.query.where, self.query.level, self.snapshot
-        mask = snapshot.every() if where is None else self.search.series(where, level)
-        own = mask
-        if where is not None and level != "series":
-            own = self.search.series(where, "series", mask) & mask
-        self._register(*self._page(mask, own))
+    def entities(self) -> pa.Table:
+        """Rows of patients, studies or series."""
         found = self._counted()
         found |= self._wide([path for path in self.show if path in tables.SERIES_KEYWORDS])
         found |= self._long([path for path in self.show if path not in found])
-        columns = pa.table({path: found[path] for path in self.show})
-        return snapshot.totals(mask, snapshot.instances), columns
+        return pa.table({path: found[path] for path in self.show})
 
-    def instances(self) -> tuple[dict[str, int], pa.Table]:
-        """Totals, and rows of instances."""
-        found = self.search.instances(self.query.where)
-        totals = self.snapshot.totals(found.counts > 0, found.counts)
-        page = self._ordered(found)
-        at, _ = self.snapshot.places(page.column("series_id").to_numpy())
-        self._register(np.arange(len(at)), at)
-        self.db.register("members", page.append_column("place", pa.array(np.arange(len(at)))))
-        columns = self._counted()
-        columns |= self._of_instances([path for path in self.show if path not in columns])
-        return totals, pa.table({path: columns[path] for path in self.show})
-
-    # Which rows, in which order
-
-    def _page(self, mask: Mask, own: Mask) -> tuple[Numbers, Numbers]:
-        """Rows of the answer, and the places of the series that each is about.
-
-        Those are the series that meet the whole condition by themselves (`own`), or all series of
-        a patient or study without one.
-        """
-        of, count = self.snapshot.entities(self.query.level)
-        places = np.flatnonzero(mask)
-        there = np.zeros(count, bool)
-        there[of[places]] = True
-        entities = np.flatnonzero(there)
-        keys = []
-        for path in self.order:
-            key = np.full(count, np.inf)
-            np.minimum.at(key, of[places], self._key(path)[places])
-            keys.append(key[entities])
-        chosen = entities[_first(keys, self.query.limit)]
-        row = np.full(count, -1)
-        row[chosen] = np.arange(len(chosen))
-        places = np.flatnonzero(own | (mask & ~self.snapshot.lift(own, self.query.level)))
-        rows = row[of[places]]
-        return rows[rows >= 0], places[rows >= 0]
-
-    def _register(self, rows: Numbers, places: Numbers) -> None:
-        self._rows, self._places = rows, places
-        self._size = int(rows.max()) + 1 if len(rows) else 0
-        self.db.register("page", pa.table({"place": rows, "series_id": self.snapshot.ids[places]}))
-
-    def _key(self, path: str) -> NDArray[np.float64]:
-        """What series are ordered by: the smallest value, or the largest turned round."""
-        down, path = path.startswith("-"), path.removeprefix("-")
-        find = partial(self._find_key, path, down)
-        key: NDArray[np.float64] = self.snapshot.once(("order", path, down), find)
-        return key
-
-    def _find_key(self, path: str, down: bool) -> NDArray[np.float64]:
-        snapshot = self.snapshot
-        if path in COUNTS:
-            return (counts(snapshot, path) * (-1 if down else 1)).astype(np.float64)
-        if path == MODALITIES:
-            of, count = snapshot.entities("study")
-            lowest = np.full(count, np.inf)
-            np.minimum.at(lowest, of, self._key("-Modality" if down else "Modality"))
-            return lowest[of]
-        table = self.db.sql(self._values(path, down)).to_arrow_table()
-        numbers = _ranks(table.column("value")) * (-1 if down else 1)
-        at, known = snapshot.places(table.column("series_id").to_numpy())
-        key = np.full(len(snapshot), np.inf)
-        key[at[known]] = numbers[known]
-        return key
-
-    def _values(self, path: str, down: bool) -> str:
-        """SQL of the value that each series is ordered by."""
-        about = dictionary.attribute(path)
-        if path in _WHOLE and about.kind not in ("time", "age"):
-            return f'select series_id, "{path}" as value from series where value is not null'
-        paths = self.search.any_depth(path)
-        columns = columns_of(path, self.search.forms(paths))
-        value = columns.text
-        if about.kind not in ("text", "unknown"):
-            value = columns.high if down else columns.low
-        word = "max" if down else "min"
-        return (
-            f"select series_id, {word}({value}) as value from elements "
-            f"where path in ({_listed(paths) or 'null'}) group by series_id "
-            "having value is not null"
-        )
-
-    def _ordered(self, found: Instances) -> pa.Table:
-        """Numbers of series and SOPInstanceUIDs of the rows of the answer, in order."""
-        mask = found.counts > 0
-        inside = [path for path in self.order if path.removeprefix("-") not in _INSTANCE]
-        if not all(self._constant(path.removeprefix("-"), mask) for path in inside):
-            return self._ordered_by_headers(found)
-        lead = [self._key(path) for path in _leading(self.order)]
-        picked = _restricted(mask, lead, self.query.limit)
-        numbers = {f"key_{i}": self._key(path)[picked] for i, path in enumerate(inside)}
-        order = [
-            f"key_{inside.index(path)}" if path in inside else _by_column(path)
-            for path in self.order
-        ]
-        limit = "" if self.query.limit is None else f"limit {self.query.limit}"
-        select = self._members(found, picked, 'i.series_id, i."SOPInstanceUID"', numbers)
-        tail = f'order by {", ".join(order)}, i."SOPInstanceUID", i.series_id {limit}'
-        return self.db.sql(f"{select} {tail}", params=list(found.columns.values)).to_arrow_table()
-
-    def _constant(self, path: str, mask: Mask) -> bool:
-        """Whether all instances of each of these series are alike in an attribute."""
-        if path in COUNTS or path == MODALITIES:
-            return True
-        return bool(self.search.constant(path)[mask].all())
-
-    def _ordered_by_headers(self, found: Instances) -> pa.Table:
-        picked = np.flatnonzero(found.counts > 0)
-        what = 'i.series_id, i."SOPInstanceUID", i.header'
-        reads = [(path, sort_values(path.removeprefix("-"))) for path in self.order]
-        met: list[tuple[int, str, list[Any]]] = []
-        select = Part(self._members(found, picked, what, {}), found.columns.values)
-        for number, uid, header in self.search.stream(select):
-            item = orjson.loads(header)
-            values = [read(item) for _, read in reads]
-            met.append((number, uid, values))
-        met.sort(key=lambda row: (row[1], row[0]))
-        for at in reversed(range(len(reads))):
-            down = reads[at][0].startswith("-")
-            have = [row for row in met if row[2][at]]
-            have.sort(key=lambda row: (max if down else min)(row[2][at]), reverse=down)
-            met = have + [row for row in met if not row[2][at]]
-        met = met[: self.query.limit]
-        return pa.table({"series_id": [m[0] for m in met], "SOPInstanceUID": [m[1] for m in met]})
-
-    def _members(
-        self, found: Instances, picked: Numbers, what: str, numbers: dict[str, Any]
-    ) -> str:
-        """SQL of the instances of a set that are in some series; `numbers` per series with them."""
-        ids, whole = self.snapshot.ids[picked], found.whole[picked]
-        self.db.register("picked", pa.table({"series_id": ids, "whole": whole, **numbers}))
-        self.db.register("single", found.single)
-        for name, table in found.lists.items():
-            self.db.register(name, table)
-        return (
-            f"select {what} from instances i join picked p on p.series_id = i.series_id "
-            "left join single m on m.series_id = i.series_id "
-            'and m."SOPInstanceUID" = i."SOPInstanceUID" '
-            f"where ((p.whole and {found.columns.sql}) or m.series_id is not null)"
-        )
-
-    # What to show of them
+    def instances(self, members: pa.Table) -> pa.Table:
+        """Rows of instances, given by series_id and SOPInstanceUID."""
+        self.db.register("members", members.append_column("place", pa.array(self.page.rows)))
+        found = self._counted()
+        found |= self._of_instances([path for path in self.show if path not in found])
+        return pa.table({path: found[path] for path in self.show})
 
     def _counted(self) -> dict[str, pa.Array]:
         """Columns that the lake counts."""
         found: dict[str, pa.Array] = {}
         for path in self.show:
             if path in COUNTS:
-                numbers = counts(self.snapshot, path)[self._places]
-                cells: list[list[Any]] = [[] for _ in range(self._size)]
-                for row, number in np.unique(np.stack([self._rows, numbers], 1), axis=0).tolist():
+                numbers = counts(self.snapshot, path)[self.page.places]
+                cells: list[list[Any]] = [[] for _ in range(self.page.size)]
+                for row, number in np.unique(
+                    np.stack([self.page.rows, numbers], 1), axis=0
+                ).tolist():
                     cells[row].append(number)
                 found[path] = _column(cells, pa.int64())
             elif path == MODALITIES:
@@ -273,21 +116,21 @@ class Shown:
     def _modalities(self) -> pa.Array:
         """Modalities of the studies that rows are about."""
         snapshot = self.snapshot
-        studies = snapshot.studies[self._places]
+        studies = snapshot.studies[self.page.places]
         inside = np.zeros(snapshot.study_count, bool)
         inside[studies] = True
         inside = inside[snapshot.studies]
         table = {"series_id": snapshot.ids[inside], "study": snapshot.studies[inside]}
         self.db.register("inside", pa.table(table))
         said = self.db.execute(
-            "select distinct study, Modality from series join inside using (series_id) "
-            "where Modality is not null"
+            "select distinct study, text from elements join inside using (series_id) "
+            "where path = 'Modality' and text is not null"
         ).fetchall()
         by_study: dict[int, set[str]] = {}
         for study, modality in said:
             by_study.setdefault(study, set()).add(modality)
-        cells: list[set[str]] = [set() for _ in range(self._size)]
-        for row, study in zip(self._rows.tolist(), studies.tolist(), strict=True):
+        cells: list[set[str]] = [set() for _ in range(self.page.size)]
+        for row, study in zip(self.page.rows.tolist(), studies.tolist(), strict=True):
             cells[row] |= by_study.get(study, set())
         return pa.array(["\\".join(sorted(cell)) or None for cell in cells], pa.string())
 
@@ -295,12 +138,12 @@ class Shown:
         """Columns of `series`, read together."""
         if not paths:
             return {}
-        order = np.argsort(self._rows, kind="stable")
-        places = pa.array(self._places[order])
+        order = np.argsort(self.page.rows, kind="stable")
+        places = pa.array(self.page.places[order])
         taken = {path: self._series_column(path).take(places) for path in paths}
-        if self.query.level == "series":
+        if self.level == "series":
             return taken
-        self.db.register("taken", pa.table({"place": self._rows[order], **taken}))
+        self.db.register("taken", pa.table({"place": self.page.rows[order], **taken}))
         picked = ", ".join(
             f'list(distinct "{path}" order by "{path}") filter ("{path}" is not null) as "{path}"'
             for path in paths
@@ -318,7 +161,7 @@ class Shown:
 
     def _series_column(self, path: str) -> pa.ChunkedArray:
         """A column of `series` by place, lists joined by backslashes; kept in memory once read."""
-        value = f'"{path}"' if path in _WHOLE else f"array_to_string(\"{path}\", '\\')"
+        value = f'"{path}"' if path in ONE_VALUE else f"array_to_string(\"{path}\", '\\')"
 
         def read() -> pa.ChunkedArray:
             found = self.db.sql(f"select {value} as value from series order by series_id")
@@ -331,12 +174,12 @@ class Shown:
     def _long(self, paths: list[str]) -> dict[str, pa.Array]:
         """Columns from `elements`, read together."""
         names = {path: self.search.any_depth(path) for path in paths}
-        listed = _listed(sorted({name for some in names.values() for name in some}))
-        if not listed:
-            return {path: pa.nulls(self._size, pa.string()) for path in paths}
+        if not any(names.values()):
+            return {path: pa.nulls(self.page.size, pa.string()) for path in paths}
+        within = listed(sorted({name for some in names.values() for name in some}))
         rows = self.db.execute(
             f"with e as (select p.place, e.*, {_READABLE} as shown from elements e "
-            f"join page p using (series_id) where path in ({listed}) and {HAS_VALUE.sql}), "
+            f"join page p using (series_id) where path in ({within}) and {HAS_VALUE.sql}), "
             # the values of one element together, unless they differ between instances
             "v as (select place, path, case when max(position) > 1 and bool_and(vr <> 'SQ') "
             "and count(*) = count(distinct position) "
@@ -355,7 +198,7 @@ class Shown:
 
     def _cells(self, path: str, names: list[str], said: dict[str, Any]) -> pa.Array:
         about = dictionary.attribute(path)
-        cells: list[list[Any]] = [[] for _ in range(self._size)]
+        cells: list[list[Any]] = [[] for _ in range(self.page.size)]
         for name in names:
             for place, texts, numbers, days in said.get(name, ()):
                 typed = {"number": numbers, "date": days}.get(about.kind, [])
@@ -364,8 +207,8 @@ class Shown:
 
     def _of_instances(self, paths: list[str]) -> dict[str, pa.Array]:
         """Columns of instances: from `instances`, the rest from their headers."""
-        own = [path for path in paths if path in _INSTANCE]
-        read = {p: shower(p) for p in paths if p not in _INSTANCE and p != "SeriesInstanceUID"}
+        own = [path for path in paths if path in OF_INSTANCE]
+        read = {p: shower(p) for p in paths if p not in OF_INSTANCE and p != "SeriesInstanceUID"}
         picked = [f'i."{path}"' for path in own]
         picked += ["s.SeriesInstanceUID"] * ("SeriesInstanceUID" in paths)
         picked += ["i.header"] * bool(read)
@@ -414,60 +257,3 @@ def _column(cells: list[list[Any]], kind: pa.DataType) -> pa.Array:
 def _said(value: Any) -> str:
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
     return str(int(value)) if whole else str(value)
-
-
-def _ranks(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Numbers in the order of values."""
-    if pa.types.is_string(column.type):
-        coded: Any = pc.dictionary_encode(column.combine_chunks())
-        order = pc.array_sort_indices(coded.dictionary).to_numpy()
-        rank = np.empty(len(order))
-        rank[order] = np.arange(len(order))
-        ranks: NDArray[np.float64] = rank[coded.indices.to_numpy()]
-        return ranks
-    if pa.types.is_temporal(column.type):
-        column = column.cast(pa.timestamp("us")).cast(pa.int64())
-    numbers: NDArray[np.float64] = column.to_numpy().astype(np.float64)
-    return numbers
-
-
-def _first(keys: Keys, limit: int | None) -> Numbers:
-    """Places of the first things by their keys, in order."""
-    places = np.arange(len(keys[0]))
-    if limit is not None and limit < len(places):
-        last = np.partition(keys[0], limit - 1)[limit - 1]
-        places = np.flatnonzero(keys[0] <= last)
-    order = np.lexsort([places, *(key[places] for key in reversed(keys))])
-    chosen: Numbers = places[order][:limit]
-    return chosen
-
-
-def _leading(order: tuple[str, ...]) -> list[str]:
-    """The first keys of an order that are about series."""
-    leading = []
-    for path in order:
-        if path.removeprefix("-") in _INSTANCE:
-            break
-        leading.append(path)
-    return leading
-
-
-def _restricted(mask: Mask, lead: Keys, limit: int | None) -> Numbers:
-    """Places of the series that the first instances are in."""
-    places = np.flatnonzero(mask)
-    if limit is None or not lead or limit >= len(places):
-        return places
-    keys = [key[places] for key in lead]
-    last = _first(keys, limit)[-1]
-    tied = np.logical_and.reduce([key == key[last] for key in keys])
-    tied[_first(keys, limit)] = True
-    return places[tied]
-
-
-def _by_column(path: str) -> str:
-    down = " desc" if path.startswith("-") else ""
-    return f'i."{path.removeprefix("-")}"{down} nulls last'
-
-
-def _listed(paths: list[str]) -> str:
-    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)

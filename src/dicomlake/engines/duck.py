@@ -1,8 +1,10 @@
 """The embedded engine: DuckDB over the Parquet files of a snapshot.
 
-conditions   one condition as SQL
-search       a tree of conditions to masks over the series of the snapshot
-columns      what an answer shows of them, and in which order
+snapshot     the series of the lake as numbers in memory
+conditions   a condition on one attribute as SQL
+search       a tree of conditions to the series and instances that meet it
+order        which of them are the rows of an answer
+columns      what the answer shows of its rows
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.contracts import Answer
 from dicomlake.engines.columns import Shown
+from dicomlake.engines.order import Order, Page
 from dicomlake.engines.search import Search
 from dicomlake.engines.snapshot import Snapshot
 from dicomlake.errors import Cancelled, Unsupported, UsageError
@@ -50,9 +54,26 @@ class DuckEngine:
         _refuse_segments(query.where)
         with self._run(self._db, query) as run:
             search = Search(run.db, self._snapshot, run.check)
-            shown = Shown(search, query)
-            totals, rows = shown.instances() if query.level == "instance" else shown.entities()
+            answer = self._instances if query.level == "instance" else self._entities
+            totals, rows = answer(search, query)
         return Answer(query, totals, rows, time.perf_counter() - began)
+
+    def _entities(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table]:
+        snapshot = self._snapshot
+        mask = own = snapshot.every()
+        if query.where is not None:
+            mask = search.series(query.where, query.level)
+            own = search.series(query.where, "series", mask) & mask
+        page = Order(search, query).entities(mask, own)
+        return snapshot.totals(mask, snapshot.instances), Shown(search, query, page).entities()
+
+    def _instances(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table]:
+        snapshot = self._snapshot
+        found = search.instances(query.where)
+        members = Order(search, query).instances(found)
+        at, _ = snapshot.places(members.column("series_id").to_numpy())
+        shown = Shown(search, query, Page(np.arange(len(at)), at, len(at)))
+        return snapshot.totals(found.counts > 0, found.counts), shown.instances(members)
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the current rows of the lake's tables.

@@ -187,17 +187,17 @@ class Search:
 
     def forms(self, paths: list[str]) -> Forms:
         """How attributes at these paths occur."""
-        known: list[Forms] = [
-            self.snapshot.once(("forms", p), partial(self._forms, p)) for p in paths
-        ]
-        vrs = frozenset[str]().union(*(forms.vrs for forms in known))
-        return Forms(vrs, any(forms.folded for forms in known))
-
-    def _forms(self, path: str) -> Forms:
-        found = self.db.execute(
-            "select distinct vr, folded from elements where path = ?", [path]
-        ).fetchall()
-        return Forms(frozenset(row[0] for row in found), any(row[1] for row in found))
+        known: dict[str, Forms] = self.snapshot.once("forms", dict)
+        new = [path for path in paths if path not in known]
+        if new:
+            select = _select(Part("path, vr, bool_or(folded)"), _among(new), "path, vr")
+            said: dict[str, list[tuple[str, bool]]] = {path: [] for path in new}
+            for path, vr, folded in self.db.execute(select.sql, [*select.values]).fetchall():
+                said[path].append((vr, folded))
+            for path, found in said.items():
+                known[path] = Forms(frozenset(vr for vr, _ in found), any(f for _, f in found))
+        vrs = frozenset[str]().union(*(known[path].vrs for path in paths))
+        return Forms(vrs, any(known[path].folded for path in paths))
 
     def _plain(self, node: Node) -> bool:
         """Whether the column of an attribute in `instances` says all that headers say."""
@@ -228,16 +228,17 @@ class Search:
         for part in rest:
             part_some, part_every = self._bounds(part)
             some, every = some & part_some, every & part_every
-        counts = np.where(every, snapshot.instances, 0)
-        if columns is not ALWAYS:
-            counts = self._counted(every, columns, lists)
+        if columns is ALWAYS:
+            met = np.where(every, snapshot.instances, 0)
+        else:
+            met = self._counted(every, columns, lists)
         left = rest[0] if len(rest) == 1 else And(tuple(rest)) if rest else None
         single = _NO_INSTANCES
         if left is not None and (some & ~every).any():
             single = self._by_headers(left, some & ~every, columns, lists)
             at, _ = snapshot.places(single.column("series_id").to_numpy())
-            counts = counts + np.bincount(at, minlength=len(snapshot))
-        return Instances(every, columns, lists, single, counts)
+            met = met + np.bincount(at, minlength=len(snapshot))
+        return Instances(every, columns, lists, single, met)
 
     def _split(self, parts: tuple[Node, ...], lists: Lists) -> tuple[Part, list[Node]]:
         """What columns of `instances` can tell of conditions that all hold, and the rest."""
@@ -329,7 +330,10 @@ class Search:
         return mask
 
     def _constant(self, path: str) -> Mask:
-        where = _among(self.any_depth(path)) & HAS_VALUE
+        paths = self.any_depth(path)
+        if not paths:
+            return self.snapshot.every()
+        where = _among(paths) & HAS_VALUE
         what = Part("series_id, count(*) as n, max(instances) as most, bool_or(folded) as folded")
         found = self._fetch(_select(what, where, "series_id"), {})
         at, known = self.snapshot.places(found["series_id"])
@@ -410,10 +414,10 @@ class Search:
             f"(select series_id from wanted) and {columns.sql} group by series_id"
         )
         found = self._fetch(Part(select, columns.values), lists)
-        counts = np.zeros(len(self.snapshot), np.int64)
+        met = np.zeros(len(self.snapshot), np.int64)
         at, known = self.snapshot.places(found["series_id"])
-        counts[at[known]] = found["n"][known]
-        return counts
+        met[at[known]] = found["n"][known]
+        return met
 
     def _want(self, series: Mask, lists: Lists) -> None:
         """Register series as the table `wanted`, and lists of values."""

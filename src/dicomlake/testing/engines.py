@@ -696,6 +696,9 @@ SHOWN: dict[str, list[dict[str, Any]]] = {
         {"ModalitiesInStudy": "MR\\SR", "NumberOfStudyRelatedSeries": 2, "KVP": None},
         {"ModalitiesInStudy": "CT", "NumberOfStudyRelatedSeries": 2, "KVP": "100; 120"},
     ],
+    "Modality = 'PT' show Modality, ModalitiesInStudy": [
+        {"Modality": "CT", "ModalitiesInStudy": "CT\\PT"},
+    ],
     "EchoTime exists level instance show EchoTime, ImageType, DiffusionBValue, StudyDate, "
     "ModalitiesInStudy order by EchoTime": [
         {
