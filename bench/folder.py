@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pydicom
 
+from bench.reader import ct_series
 from dicomlake.jobs.index import index
 from dicomlake.testing import hospital
 
@@ -66,11 +67,30 @@ def _elements(image: pydicom.Dataset, prefix: str):  # type: ignore[no-untyped-d
             yield path, element
 
 
-def measure(patients: int = 120, rounds: int = 3, processes: int = 2) -> list[tuple[str, str, str]]:
-    """(what, files per second, ratio to the script) rows; alternating, medians."""
+def measure(size: int = 120, rounds: int = 3, processes: int = 2) -> list[tuple[str, str, str]]:
+    """(what, files per second, ratio to the script) rows; alternating, medians.
+
+    Two folders: CT series of 200 images as scanners write them, and a made-up hospital of small
+    headers in series of three images.
+    """
     with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "ct"
+        files = 0
+        for number in range(size // 5):
+            (folder / f"{number}").mkdir(parents=True)
+            for i, data in enumerate(ct_series(200, number + 1)):
+                (folder / f"{number}" / f"{i}.dcm").write_bytes(data)
+                files += 1
+        rows = _compared("CT series", folder, files, rounds, processes)
         folder = Path(place) / "hospital"
-        made = hospital.write(folder, patients)
+        made = hospital.write(folder, size)
+        return rows + _compared("made-up hospital", folder, made.files, rounds, processes)
+
+
+def _compared(
+    what: str, folder: Path, files: int, rounds: int, processes: int
+) -> list[tuple[str, str, str]]:
+    with tempfile.TemporaryDirectory() as place:
         times: dict[str, list[float]] = {"script": [], "dicomlake": [], "again": []}
         for number in range(rounds):
             out, lake = Path(place) / f"out{number}", Path(place) / f"lake{number}"
@@ -87,16 +107,12 @@ def measure(patients: int = 120, rounds: int = 3, processes: int = 2) -> list[tu
             shutil.rmtree(lake)
     base = statistics.median(times["script"])
     names = {
-        "script": f"pydicom + pyarrow script, {processes} processes, {made.files:,} files",
-        "dicomlake": "dicomlake index (rows, folded rows, header JSON, vocabulary)",
-        "again": "dicomlake index again, nothing changed",
+        "script": f"{what}, {files:,} files: pydicom + pyarrow script",
+        "dicomlake": f"{what}: dicomlake index",
+        "again": f"{what}: dicomlake index again, nothing changed",
     }
     return [
-        (
-            names[n],
-            f"{made.files / statistics.median(t):,.0f}",
-            f"{base / statistics.median(t):.1f}",
-        )
+        (names[n], f"{files / statistics.median(t):,.0f}", f"{base / statistics.median(t):.1f}")
         for n, t in times.items()
     ]
 

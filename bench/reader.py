@@ -19,15 +19,19 @@ from dicomlake.dicom.walk import walk
 from dicomlake.readers.header import HeaderReader
 
 
-def ct_series(count: int = 200) -> list[bytes]:
+def ct_series(count: int = 200, number: int = 1) -> list[bytes]:
     """A CT series of 262 elements each: pydicom's CT_small, varied as a series varies."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
         made = []
+        image.SeriesInstanceUID = f"1.2.3.{number}"
+        image.PatientID = f"P{number // 4}"
         for i in range(count):
             z = -0.5 * i
-            image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.4.{i}"
+            image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = (
+                f"1.2.3.{number}.{i}"
+            )
             image.InstanceNumber = i
             image.AcquisitionNumber = i // 10
             image.SliceLocation = f"{z:.2f}"
