@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -134,3 +136,11 @@ def test_answers_can_be_cancelled(duck):
     question = Query(Or(tuple(parts)))
     assert _cancelled(duck, question, duck.answer) < 10
     assert duck.answer(Query()).total == 9
+
+
+def test_the_contract_needs_no_pytest():
+    code = (
+        "import sys; sys.modules['pytest'] = None; sys.modules['duckdb'] = None; "
+        "import dicomlake.testing.engines as e; assert len(e.OBJECTS) == 32"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -35,7 +35,7 @@ def conditions(brute):
 
 
 @settings(
-    max_examples=400,
+    max_examples=80,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.dicom import dictionary
-from dicomlake.engines.conditions import HAS_VALUE
+from dicomlake.engines.conditions import HAS_VALUE, Part
 from dicomlake.engines.counts import COUNTS, MODALITIES, counts
 from dicomlake.engines.order import OF_INSTANCE, ONE_VALUE, Page, listed
 from dicomlake.engines.search import Search
@@ -122,10 +122,16 @@ class Shown:
         inside = inside[snapshot.studies]
         table = {"series_id": snapshot.ids[inside], "study": snapshot.studies[inside]}
         self.db.register("inside", pa.table(table))
-        said = self.db.execute(
-            "select distinct study, text from elements join inside using (series_id) "
-            "where path = 'Modality' and text is not null"
-        ).fetchall()
+        select = (
+            "select distinct study, Modality from series join inside using (series_id) "
+            "where Modality is not null"
+        )
+        if not self.search.constant("Modality")[inside].all():
+            select += (
+                " union select study, text from elements join inside using (series_id) "
+                "where path = 'Modality' and text is not null"
+            )
+        said = self.db.execute(select).fetchall()
         by_study: dict[int, set[str]] = {}
         for study, modality in said:
             by_study.setdefault(study, set()).add(modality)
@@ -207,26 +213,31 @@ class Shown:
 
     def _of_instances(self, paths: list[str]) -> dict[str, pa.Array]:
         """Columns of instances: from `instances`, the rest from their headers."""
-        own = [path for path in paths if path in OF_INSTANCE]
-        read = {p: shower(p) for p in paths if p not in OF_INSTANCE and p != "SeriesInstanceUID"}
-        picked = [f'i."{path}"' for path in own]
-        picked += ["s.SeriesInstanceUID"] * ("SeriesInstanceUID" in paths)
-        picked += ["i.header"] * bool(read)
-        cells: dict[str, list[list[Any]]] = {path: [] for path in read}
-        if not picked:
-            return {}
-        table = self.db.sql(
-            f"select {', '.join(picked)} from members m join instances i "
+        own = {path: f'i."{path}"' for path in paths if path in OF_INSTANCE}
+        if "SeriesInstanceUID" in paths:
+            own["SeriesInstanceUID"] = "s.SeriesInstanceUID"
+        source = (
+            "from members m join instances i "
             'on i.series_id = m.series_id and i."SOPInstanceUID" = m."SOPInstanceUID" '
-            "join series s on s.series_id = m.series_id order by m.place"
-        ).to_arrow_table()
+        )
+        found = self._headers([path for path in paths if path not in own], source)
+        if own:
+            table = self.db.sql(
+                f"select {', '.join(own.values())} {source} "
+                "join series s on s.series_id = m.series_id order by m.place"
+            ).to_arrow_table()
+            found |= {path: table.column(path) for path in own}
+        return found
+
+    def _headers(self, paths: list[str], source: str) -> dict[str, pa.Array]:
+        read = [(path, shower(path)) for path in paths]
+        cells: dict[str, list[list[Any]]] = {path: [[]] * self.page.size for path in paths}
         if read:
-            for header in table.column("header").to_pylist():
+            for place, header in self.search.stream(Part(f"select m.place, i.header {source}")):
                 item = orjson.loads(header)
-                for path, show in read.items():
-                    cells[path].append(show(item))
-        found = {path: table.column(path) for path in paths if path not in read}
-        return found | {p: _column(c, _type(dictionary.attribute(p))) for p, c in cells.items()}
+                for path, show in read:
+                    cells[path][place] = show(item)
+        return {path: _column(cells[path], _type(dictionary.attribute(path))) for path in paths}
 
 
 _NUMBERS = ", ".join(f"'{vr}'" for vr in sorted(dictionary.NUMBERS))
@@ -242,16 +253,19 @@ def _type(about: dictionary.Attribute) -> pa.DataType:
 
 def _column(cells: list[list[Any]], kind: pa.DataType) -> pa.Array:
     """Cells as values of a type where each has at most one and all are of it, else as text."""
-    if pa.types.is_integer(kind) and any(type(v) is float for cell in cells for v in cell):
-        whole = all(type(v) is not float or v.is_integer() for cell in cells for v in cell)
-        kind = kind if whole else pa.float64()
-    textual = pa.types.is_string(kind)
-    fits = all(len(cell) <= 1 for cell in cells)
-    if fits and not textual and not any(isinstance(v, str) for cell in cells for v in cell):
-        made = int if pa.types.is_integer(kind) else lambda value: value
-        return pa.array([made(cell[0]) if cell else None for cell in cells], kind)
-    texts = ["; ".join(dict.fromkeys(map(_said, cell))) or None for cell in cells]
-    return pa.array(texts, pa.string())
+    cells = [list(dict.fromkeys(cell)) for cell in cells]
+    values = [value for cell in cells for value in cell]
+    if (
+        pa.types.is_string(kind)
+        or any(isinstance(value, str) for value in values)
+        or any(len(cell) > 1 for cell in cells)
+    ):
+        return pa.array(["; ".join(map(_said, cell)) or None for cell in cells], pa.string())
+    if pa.types.is_integer(kind):
+        whole = all(float(value).is_integer() for value in values)
+        kind, number = (kind, int) if whole else (pa.float64(), float)
+        cells = [[number(value) for value in cell] for cell in cells]
+    return pa.array([cell[0] if cell else None for cell in cells], kind)
 
 
 def _said(value: Any) -> str:

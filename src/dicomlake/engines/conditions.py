@@ -99,13 +99,11 @@ class Columns:
     hidden: Part = NEVER
 
 
-def rows(node: Node, forms: Forms, lists: Lists) -> Rows:
+def rows(node: Leaf, forms: Forms, lists: Lists) -> Rows:
     """A condition over the rows of `elements` of its path, which have these forms.
 
-    Lists of many values are added to `lists`. Unsupported names a node that is no such condition.
+    Lists of many values are added to `lists`.
     """
-    if not isinstance(node, Leaf):
-        raise Unsupported(f"{type(node).__name__} is not a condition on one attribute.")
     return _rows(node, columns_of(node.path, forms), lists)
 
 

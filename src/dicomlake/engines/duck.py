@@ -112,6 +112,10 @@ class DuckEngine:
             yield run
         except duckdb.InterruptException as error:
             raise Cancelled("The answer was cancelled.") from error
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
+                raise KeyboardInterrupt from error
+            raise
         finally:
             with self._lock:
                 self._running.remove(run)

@@ -100,6 +100,7 @@ _SERIES: dict[str, tuple[str, Description, list[Description]]] = {
                 "SliceLocation": 10 * n,
                 "ImageComments": f"note {n + 1:02}",
                 "ContentDate": date(2020, 1, 1) + timedelta(n),
+                "XRayTubeCurrent": b"bad " if n == 3 else 100 + n,
             }
             for n in range(20)
         ],
@@ -594,6 +595,9 @@ TOTALS: dict[str, tuple[int, int, int, int]] = {
     "Modality = 'CT' level instance": (3, 3, 4, 25),
     "SliceLocation = 70": (1, 1, 1, 20),
     "SliceLocation = 70 level instance": (1, 1, 1, 1),
+    "XRayTubeCurrent exists level instance": (1, 1, 1, 20),
+    "XRayTubeCurrent >= 100 level instance": (1, 1, 1, 19),
+    "XRayTubeCurrent != 101 level instance": (1, 1, 1, 18),
     "StudyDate = 1999": (0, 0, 0, 0),
     "StudyDate = 1999 level patient": (0, 0, 0, 0),
     "StudyDate = 1999 level instance": (0, 0, 0, 0),
