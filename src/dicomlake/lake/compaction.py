@@ -22,7 +22,7 @@ SMALL_BYTES = 32 * 1024**2
 """Files of fewer bytes are merged with others."""
 MOST_UNSEEN = 0.2
 """A file with a larger share of rows that nobody can see is rewritten."""
-MEMORY = "1GB"
+MEMORY = "500MB"
 
 
 @dataclass(frozen=True, slots=True)
