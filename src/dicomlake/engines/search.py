@@ -61,6 +61,7 @@ class Search:
     check: Callable[[], None]
     _per_series: dict[Node, Mask] = field(default_factory=dict)
     _scanned: dict[Node, tuple[Mask, Mask]] = field(default_factory=dict)
+    _judgements: dict[Node, tuple[Mask, Mask]] = field(default_factory=dict)
 
     def series(self, node: Node, level: str, narrow: Mask | None = None) -> Mask:
         """The series of the patients, studies or series that meet a condition.
@@ -83,7 +84,7 @@ class Search:
             mask, doubt = self._met(node)
             doubt &= narrow & ~mask
             if doubt.any():
-                mask |= self._decided(node, doubt)
+                mask |= self._judged(node, doubt, self._decided)
         return self.snapshot.lift(mask, level)
 
     @_find.register
@@ -110,9 +111,9 @@ class Search:
     @_find.register
     def _(self, node: Same, level: str, narrow: Mask) -> Mask:
         if node.level == "item":
-            mask = self._decided(node, self._some_item(node.part) & narrow)
+            mask = self._judged(node, self._some_item(node.part) & narrow, self._decided)
         elif node.level == "instance":
-            mask = self.instances(node.part, narrow).counts > 0
+            mask = self._judged(node, narrow, self._with_instance)
         elif _SIZE[node.level] < _SIZE[level]:
             # A series has one study: at a finer level, same(study) asks about that study.
             return self.series(node.part, node.level)
@@ -160,6 +161,19 @@ class Search:
         found = self._fetch(_select(what, where & (test.sure | test.doubt)), lists)
         ids, sure = found["series_id"], found["sure"].astype(bool)
         return self.snapshot.mask(ids[sure]), self.snapshot.mask(ids[~sure])
+
+    def _judged(self, node: Node, asked: Mask, judge: Callable[[Any, Mask], Mask]) -> Mask:
+        """Those of the series asked about that `judge` finds; no series is judged twice."""
+        known, met = self._judgements.get(node, (self.snapshot.none(), self.snapshot.none()))
+        new = asked & ~known
+        if new.any():
+            met = met | judge(node, new)
+            self._judgements[node] = known | new, met
+        return met & asked
+
+    def _with_instance(self, node: Same, series: Mask) -> Mask:
+        """Those of some series that have an instance which meets a condition."""
+        return self.instances(node.part, series).counts > 0
 
     def _decided(self, node: Node, doubtful: Mask) -> Mask:
         """Those of doubtful series that have an instance which meets a condition."""

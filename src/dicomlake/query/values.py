@@ -23,15 +23,13 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from dicomlake.dicom.values import DAYS
 from dicomlake.errors import UsageError, WrongType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dicomlake.dicom.dictionary import Attribute
-
-DAYS_PER = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
-"""Length of each unit of an age (PS3.5 6.2, AS) in days; months and years are mean ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Age:
     unit: str
 
     def __post_init__(self) -> None:
-        if type(self.count) is not int or not 0 <= self.count <= 999 or self.unit not in DAYS_PER:
+        if type(self.count) is not int or not 0 <= self.count <= 999 or self.unit not in DAYS:
             raise UsageError(
                 f"{self.count!r} {self.unit!r} is no age. Give a whole number from 0 to 999 and"
                 " one of D, W, M, Y, such as Age(45, 'Y')."
@@ -61,7 +59,7 @@ class Age:
         >>> Age(2, "W").days
         14.0
         """
-        return self.count * DAYS_PER[self.unit]
+        return self.count * DAYS[self.unit]
 
     def __str__(self) -> str:
         return f"{self.count}{self.unit}"
