@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from dicomlake import tables
+from dicomlake.dicom.concepts import step
+from dicomlake.terms import Code
+from dicomlake.terms.mapping import normal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,6 +65,100 @@ class Reader(Protocol):
 
     def read(self, fetch: Fetch, size: int) -> Any:
         """The header of an object; DataError when it cannot be read."""
+
+
+MOST_ITEMS = 200_000
+"""Content items of one object; what follows them is left out and noted."""
+
+
+def coded(name: str, code: Code | None) -> dict[str, str]:
+    """The columns of a code in a row of contents.
+
+    >>> coded("site", Code("T-62000", "SRT", "Liver"))["site"]
+    'SCT:10200004'
+    """
+    if code is None:
+        return {}
+    value, scheme = normal(code.value, code.scheme)
+    return {
+        name: f"{scheme}:{value}",
+        f"{name}_value": code.value,
+        f"{name}_scheme": code.scheme,
+        f"{name}_meaning": code.meaning,
+    }
+
+
+class Contents:
+    """Rows that readers of contents make of one object, and problems that they met.
+
+    Rows are dicts by column; `series_id`, `SOPInstanceUID` and `reader` are filled in later, and
+    columns left out are null.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables.CONTENTS}
+        self.problems: list[tuple[str, str, str]] = []
+        self.reader = ""
+        self._children: dict[int, int] = {}
+
+    def add(self, table: str, row: dict[str, Any]) -> dict[str, Any]:
+        """Add a row to a table of `tables.CONTENTS`."""
+        row["reader"] = self.reader
+        self.rows[table].append(row)
+        return row
+
+    def item(
+        self,
+        parent: dict[str, Any] | None,
+        concept: Code | None,
+        value_type: str,
+        **columns: Any,
+    ) -> dict[str, Any]:
+        """Add a row of `items` below another one, or a root; numbers and paths are made here."""
+        items = self.rows["items"]
+        above = parent["item"] if parent else 0
+        child = self._children[above] = self._children.get(above, 0) + 1
+        value, scheme = normal(concept.value, concept.scheme) if concept else ("", "")
+        here = step(value, scheme)
+        row = {
+            "item": len(items) + 1,
+            "parent": above or None,
+            "place": f"{parent['place']}.{child}" if parent else str(child),
+            "path": f"{parent['path']}.{here}" if parent else here,
+            "value_type": value_type,
+            **coded("concept", concept),
+            **columns,
+        }
+        return self.add("items", row)
+
+    def problem(self, path: str, vr: str, problem: str) -> None:
+        """Note what is wrong, in words and without patient data: it becomes part of `problems`."""
+        self.problems.append((path, vr, problem))
+
+
+class ContentReader(Protocol):
+    """Reads what is inside of an object into rows of `tables.CONTENTS`; registered as `contents`.
+
+    It gets the header that the lake keeps, so lakes can be read again without their objects.
+    """
+
+    name: str
+    """What the column `reader` says of its rows."""
+    version: int
+    """Raise it when rows change: `dicomlake contents` then reads again what older versions made."""
+    after: tuple[str, ...]
+    """Names of readers that have to see the object first, because it reads their rows."""
+
+    def wants(self, first: Mapping[str, str]) -> str | None:
+        """Whether it reads an object: None no, "" yes.
+
+        Any other text: one object of the series is enough of those with the same text. `first` has
+        the first value of the attributes that `dicomlake.readers.header.FIRST` names, "1" for
+        sequences that are there.
+        """
+
+    def read(self, header: dict[str, Any], contents: Contents) -> None:
+        """Add rows and problems for a header (DICOM JSON, PS3.18 Annex F); must never raise."""
 
 
 @runtime_checkable

@@ -62,8 +62,38 @@ UNITS = {
 }  # fmt: skip
 
 
-def _field(name: str, kind: pa.DataType, comment: str, *, null: bool = True) -> pa.Field:
-    return pa.field(name, kind, null, {"comment": comment})
+def _field(name: str, type_: pa.DataType, comment: str, **about: str) -> pa.Field:
+    return pa.field(name, type_, True, {"comment": comment, **about})
+
+
+def _text(name: str, comment: str) -> pa.Field:
+    return _field(name, pa.string(), comment)
+
+
+def _whole(name: str, comment: str) -> pa.Field:
+    return _field(name, pa.int64(), comment)
+
+
+def _measure(name: str, unit: str, comment: str) -> pa.Field:
+    """A number in a unit of UCUM."""
+    return _field(name, pa.float64(), f"{comment}, {unit}", unit=unit)
+
+
+def _listed(name: str, kind: pa.DataType, comment: str) -> pa.Field:
+    return _field(name, pa.list_(pa.field("element", kind)), comment)
+
+
+def _coded(name: str, what: str, *, sent: bool = True) -> list[pa.Field]:
+    """A code: as questions ask for it, and as it was sent."""
+    asked = f"{what}: SCHEME:VALUE, of equal codes always the same one"
+    found = [_field(name, pa.string(), asked, kind="code")]
+    if sent:
+        found += [
+            _field(f"{name}_value", pa.string(), f"Code Value of {name} as sent"),
+            _field(f"{name}_scheme", pa.string(), f"Coding Scheme Designator of {name} as sent"),
+            _field(f"{name}_meaning", pa.string(), f"Code Meaning of {name} as sent"),
+        ]
+    return found
 
 
 @cache
@@ -174,6 +204,176 @@ ELEMENTS = pa.schema(
     ],
     {"comment": "one row per attribute path and value of a series, public and private, any depth"},
 )  # fmt: skip
+
+_OF = [
+    _ID,
+    _attribute("SOPInstanceUID"),
+    _text("reader", "name of the reader of contents that made the row"),
+]
+
+ITEMS = pa.schema(
+    [
+        *_OF,
+        _field("item", pa.int32(), "number of the item in its object, in order, from 1"),
+        _field("parent", pa.int32(), "number of the item around it; null: a root"),
+        _text("place", "which child of which child: 1.6.2"),
+        _text("path", "concepts from the root to the item: [SCHEME:VALUE] joined by dots, of equal "
+              "codes always the same one; [] has no concept"),
+        _text("RelationshipType", "Relationship Type (0040,A010) to the item around it, as sent"),
+        _text("target", "place of the item that a by-reference relation points at"),
+        _text("ValueType", "Value Type (0040,A040) as sent"),
+        _text("value_type", "value type: CONTAINER, TEXT, CODE, NUM, PNAME, DATE, TIME, DATETIME, "
+              "UIDREF, IMAGE, WAVEFORM, COMPOSITE, SCOORD, SCOORD3D, TCOORD or TABLE"),
+        *_coded("concept", "what the item is about"),
+        _text("concept_version", "Coding Scheme Version of the concept as sent"),
+        _text("text", "value of TEXT, PNAME, UIDREF, DATE, TIME, DATETIME as sent"),
+        _field("number", pa.float64(), "first Numeric Value of NUM, in the unit as sent; its "
+               "Floating Point Value where there is one"),
+        _listed("numbers", pa.float64(), "all Numeric Values, where there are several"),
+        _text("number_sent", "Numeric Value as sent"),
+        *_coded("unit", "unit of the number, UCUM:CODE"),
+        _field("quantity", pa.float64(), "first number in quantity_unit"),
+        _text("quantity_unit", "the unit in which all numbers of this kind are compared, UCUM"),
+        *_coded("qualifier", "why there is no number", sent=False),
+        *_coded("code", "value of CODE"),
+        _field("moment", STAMP, "value of DATE or DATETIME in UTC"),
+        _listed("values", pa.string(), "values of TCOORD: sample positions, offsets in s or times"),
+        _text("ReferencedSOPClassUID", "class of the object that the item refers to"),
+        _text("ReferencedSOPInstanceUID", "the object that the item refers to"),
+        _listed("ReferencedFrameNumber", pa.int64(), "frames of that object; null: all"),
+        _listed("ReferencedSegmentNumber", pa.int64(), "segments of that object; null: all"),
+        _listed("ReferencedWaveformChannels", pa.int64(), "pairs of group and channel"),
+        _text("GraphicType", "SCOORD, SCOORD3D: Graphic Type; TCOORD: Temporal Range Type"),
+        _listed("GraphicData", pa.float64(), "coordinates: column and row, or x, y, z in mm"),
+        _text("ReferencedFrameOfReferenceUID", "frame of reference of SCOORD3D"),
+        _text("template", "identifier of the template of the nearest container that names one"),
+        _field("observed", STAMP, "nearest Observation DateTime in UTC"),
+        _text("observation", "Observation UID of the item"),
+        *_coded("finding", "nearest finding", sent=False),
+        *_coded("site", "nearest finding site", sent=False),
+        *_coded("laterality", "nearest laterality", sent=False),
+        _text("tracking", "nearest tracking identifier"),
+        _text("tracking_uid", "nearest tracking unique identifier"),
+        _text("observer", "nearest person or device observer"),
+        _text("language", "nearest language of content, RFC 5646"),
+        _listed("modifiers", pa.int32(), "numbers of the modifiers and contexts around it that "
+                "count for the item"),
+    ],
+    {"comment": "one row per content item of a report, and per annotation of a waveform"},
+)  # fmt: skip
+
+_MODIFIER = pa.struct([pa.field(n, pa.string()) for n in ("code", "value", "scheme", "meaning")])
+
+SEGMENTS = pa.schema(
+    [
+        *_OF,
+        _text("kind", "segmentation, label map or structure set"),
+        _whole("number", "Segment Number or ROI Number"),
+        _text("label", "Segment Label or ROI Name"),
+        _text("description", "Segment Description or ROI Description"),
+        *_coded("category", "what sort of thing it is: Segmented Property Category"),
+        *_coded("type", "what it is: Segmented Property Type, or identification of the ROI"),
+        _listed("modifiers", _MODIFIER, "Segmented Property Type Modifier codes"),
+        *_coded("laterality", "right, left, both or unilateral", sent=False),
+        *_coded("region", "Anatomic Region"),
+        _text("interpreted", "RT ROI Interpreted Type"),
+        _text("algorithm_type", "AUTOMATIC, SEMIAUTOMATIC or MANUAL"),
+        _text("algorithm_name", "Segment Algorithm Name"),
+        _text("creator", "Content Creator's Name or ROI Interpreter"),
+        _listed("color", pa.int64(), "recommended CIELab, or ROI Display Color"),
+        _text("tracking", "Tracking ID"),
+        _text("tracking_uid", "Tracking UID"),
+        _text("fractional", "PROBABILITY or OCCUPANCY; null: binary"),
+        _text("overlap", "Segments Overlap: YES, NO or UNDEFINED"),
+        _whole("frames", "frames that show it; of a label map null"),
+        _whole("contours", "contours of an ROI"),
+        _text("geometry", "Contour Geometric Types"),
+        _field("present", pa.bool_(), "whether frames or contours show it; null: unknown"),
+        _text("FrameOfReferenceUID", "frame of reference"),
+        _listed("ReferencedSeriesInstanceUID", pa.string(), "series that it was drawn on"),
+        _listed("ReferencedSOPInstanceUID", pa.string(), "instances that it was drawn on"),
+        _measure("volume", "mL", "volume by the geometry of its own object, if computed"),
+        _text("volume_problem", "why there is no volume, in words"),
+    ],
+    {"comment": "one row per segment of a segmentation, and per ROI of an RT structure set"},
+)  # fmt: skip
+
+WAVEFORMS = pa.schema(
+    [
+        *_OF,
+        _whole("group", "multiplex group, from 1"),
+        _text("group_label", "Multiplex Group Label: RHYTHM, MEDIAN BEAT, ..."),
+        _text("originality", "ORIGINAL or DERIVED"),
+        _whole("channel", "channel of the group, from 1"),
+        _text("lead", "plain name of an ECG lead: I, II, III, aVR, aVL, aVF, V1 to V9, ..."),
+        *_coded("source", "what the channel records"),
+        _text("label", "Channel Label"),
+        _measure("SamplingFrequency", "Hz", "samples per second"),
+        _whole("samples", "samples per channel"),
+        _measure("duration", "s", "samples by frequency"),
+        _measure("offset", "ms", "Multiplex Group Time Offset"),
+        _measure("skew", "s", "Channel Time Skew or Sample Skew"),
+        _field("sensitivity", pa.float64(), "units per step of a sample, correction included"),
+        _field("baseline", pa.float64(), "what a sample of 0 stands for, in units"),
+        *_coded("unit", "unit of the samples, UCUM:CODE"),
+        _measure("filter_low", "Hz", "Filter Low Frequency"),
+        _measure("filter_high", "Hz", "Filter High Frequency"),
+        _measure("notch", "Hz", "Notch Filter Frequency"),
+        _text("interpretation", "Waveform Sample Interpretation: SS, US, SB, UB, MB, AB, SL, UL"),
+        _whole("bits", "Waveform Bits Allocated"),
+        _field("padding", pa.float64(), "Waveform Padding Value"),
+    ],
+    {"comment": "one row per channel of a waveform; Lake.waveform reads the samples"},
+)  # fmt: skip
+
+_SENT_NUMBER = pa.struct(
+    [pa.field(n, pa.string()) for n in ("quantity", "number", "unit", "place")]
+)
+
+_DOSE = [
+    *_OF,
+    _field("item", pa.int32(), "number of its container in items; null: from header attributes"),
+    _text("source", "RDSR, enhanced SR, image or secondary capture"),
+    _whole("precedence", "smaller is better: 1 RDSR, 2 enhanced SR, 3 image, 4 secondary capture"),
+    _text("kind", "CT, projection, mammography or radiopharmaceutical"),
+    _field("documented", STAMP, "when the document was made"),
+    _text("plane", "acquisition plane: single, A or B"),
+    *_coded("laterality", "side", sent=False),
+    _measure("CTDIvol", "mGy", "mean CTDIvol"),
+    _measure("DLP", "mGy.cm", "dose length product"),
+    _measure("DAP", "Gy.m2", "dose area product"),
+    _measure("RP", "mGy", "air kerma at the reference point"),
+    _measure("AGD", "mGy", "average glandular dose"),
+    _measure("activity", "MBq", "administered activity"),
+    _listed("sent", _SENT_NUMBER, "numbers and units as sent"),
+]
+
+DOSE_EVENTS = pa.schema(
+    [
+        *_DOSE,
+        _text("event_key", "irradiation or administration event UID; else made of study, time, "
+              "kVp, exposure and laterality. Rows of one key are one event"),
+        _text("event_uid", "irradiation or administration event UID as sent"),
+        _field("complete", pa.bool_(), "whether the document says that it is complete"),
+        _whole("filled", "how many quantities the row has"),
+        _field("started", STAMP, "when irradiation or administration began, in UTC"),
+        *_coded("type", "acquisition type or event type"),
+        _text("protocol", "acquisition protocol as sent"),
+        *_coded("region", "target region"),
+        *_coded("view", "image view"),
+        *_coded("phantom", "phantom of CTDIvol", sent=False),
+        *_coded("agent", "radiopharmaceutical"),
+    ],
+    {"comment": "one row per irradiation event and document that tells of it; views add counted"},
+)  # fmt: skip
+
+DOSE_TOTALS = pa.schema(
+    [
+        *_DOSE,
+        _whole("events", "number of irradiation events as stated"),
+    ],
+    {"comment": "one row per accumulated dose that a document states, by plane and side"},
+)
 
 RUNS = pa.schema(
     [
@@ -286,6 +486,11 @@ ALL = {
     "series": SERIES,
     "instances": INSTANCES,
     "elements": ELEMENTS,
+    "items": ITEMS,
+    "segments": SEGMENTS,
+    "waveforms": WAVEFORMS,
+    "dose_events": DOSE_EVENTS,
+    "dose_totals": DOSE_TOTALS,
     "runs": RUNS,
     "failures": FAILURES,
     "files": FILES,
@@ -293,6 +498,11 @@ ALL = {
     "vocabulary_values": VOCABULARY_VALUES,
 }
 """Every table by name, in the order in which `describe` shows them."""
+
+CONTENTS = ("items", "segments", "waveforms", "dose_events", "dose_totals")
+"""Tables of what is inside of objects; readers of contents make their rows."""
+CHILDREN = ("instances", "elements", *CONTENTS)
+"""Tables whose rows count only while `series` holds their series_id."""
 
 
 def comment_of(field: pa.Field | pa.Schema) -> str:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -102,8 +103,9 @@ def test_killed_again_and_again(folder, expected, tmp_path, seed):
             os.killpg(process.pid, signal.SIGKILL)
         elif victim == "parent":
             process.kill()
-        elif readers and runs(readers[0]):
-            os.kill(chance.choice(readers), signal.SIGKILL)
+        elif alive := [reader for reader in readers if runs(reader)]:
+            with suppress(ProcessLookupError):  # it may end by itself at this moment
+                os.kill(chance.choice(alive), signal.SIGKILL)
         errors = process.communicate(timeout=60)[1].decode()
         kills += process.returncode != 0
         if victim == "reader" and process.returncode:

@@ -39,7 +39,7 @@ __all__ = ["CHILDREN", "MARK", "WORK", "Store", "connect", "is_lake", "view"]
 MARK = "dicomlake.json"
 WORK = "_work"
 """Folder for what is only needed while a job runs."""
-CHILDREN = ("instances", "elements")
+CHILDREN = tables.CHILDREN
 """Tables whose rows count only while `series` holds their series_id."""
 
 _MEMORY = "1GB"

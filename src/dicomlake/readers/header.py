@@ -132,14 +132,16 @@ _UNEXPECTED = (
 )
 """What a mistake of ours may raise on bytes that nobody foresaw."""
 
-_FIRST = {
-    dictionary.tag_of(k).to_bytes(4, "big"): k
-    for k in (
-        "MediaStorageSOPClassUID MediaStorageSOPInstanceUID SOPClassUID SOPInstanceUID "
-        "StudyInstanceUID SeriesInstanceUID PatientID IssuerOfPatientID InstanceNumber Rows "
-        "Columns NumberOfFrames DirectoryRecordSequence".split()
-    )
-}
+FIRST = """
+MediaStorageSOPClassUID MediaStorageSOPInstanceUID SOPClassUID SOPInstanceUID StudyInstanceUID
+SeriesInstanceUID PatientID IssuerOfPatientID InstanceNumber Rows Columns NumberOfFrames
+DirectoryRecordSequence Modality Manufacturer ContentSequence WaveformSequence SegmentSequence
+StructureSetROISequence RadiopharmaceuticalInformationSequence IrradiationEventUID
+AcquisitionNumber AcquisitionDate AcquisitionTime CTDIvol KVP Exposure ExposureInuAs OrganDose
+EntranceDose EntranceDoseInmGy ImageAndFluoroscopyAreaDoseProduct
+""".split()
+"""Attributes of which a header gives the first value at once; of sequences "1"."""
+_FIRST = {dictionary.tag_of(k).to_bytes(4, "big"): k for k in FIRST}
 _FIRST = {bytes((t[1], t[0], t[3], t[2])): k for t, k in _FIRST.items()}
 
 _CHARSET = b"\x08\x00\x05\x00"
@@ -545,10 +547,12 @@ def _clean(raw: object, charset: Repertoire) -> str:
 def _first(keyword: str, element: Element, context: _Context) -> str | None:
     """The first value of an attribute as text, or None."""
     _, vr, raw = element
-    if keyword == "DirectoryRecordSequence":
-        return "1"
+    if keyword.endswith("Sequence"):
+        return "1" if raw else None
     if not isinstance(raw, bytes):
         return None
+    if keyword == "CTDIvol":  # binary; whether two are the same is all that matters
+        return raw.hex() or None
     if keyword in ("Rows", "Columns") and vr in (b"US", b"UN", b"??"):
         code = "<H" if context.order == "<" or vr == b"UN" else ">H"
         return str(struct.unpack_from(code, raw)[0]) if len(raw) >= 2 else None

@@ -27,3 +27,16 @@ def equivalent(value: str, scheme: str) -> tuple[tuple[str, str], ...]:
     elif scheme == "SCT" and (old := mapping["SCT"].get(value)):
         found += [(old, other) for other in _SNOMED_RT]
     return tuple(found)
+
+
+@lru_cache(maxsize=65536)
+def normal(value: str, scheme: str) -> tuple[str, str]:
+    """The one (value, scheme) that stands for all codes of a concept.
+
+    >>> normal("T-62000", "SRT"), normal("10200004", "SCT"), normal("121071", "DCM")
+    (('10200004', 'SCT'), ('10200004', 'SCT'), ('121071', 'DCM'))
+    """
+    for other in equivalent(value, scheme):
+        if other[1] == "SCT":
+            return other
+    return value, scheme
