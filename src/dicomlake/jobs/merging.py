@@ -6,13 +6,13 @@ at a time. So a series may be as large as it likes.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import orjson
@@ -23,12 +23,15 @@ from dicomlake import tables
 from dicomlake.jobs.reading import Numbers
 from dicomlake.lake import Store
 from dicomlake.lake.database import parquet
-from dicomlake.lake.files import Stream, row_groups
+from dicomlake.lake.files import Stream, order_of, row_groups
 from dicomlake.readers.batch import elements_table, folded_of, moment, series_row
+from dicomlake.readers.contents import ContentRows, ContentsReader, Wants
 from dicomlake.readers.fold import Folded, fold, merge
 from dicomlake.readers.header import HeaderReader
 
 _FLUSH_ROWS = 100_000
+IMAGE = 3
+"""From this precedence on, a row of `dose_events` is told by one object of a series for all."""
 
 
 @dataclass(slots=True)
@@ -48,12 +51,68 @@ class Merged:
     out to be duplicates.
     """
 
-    instances: list[str] = field(default_factory=list)
-    elements: list[str] = field(default_factory=list)
+    children: dict[str, list[str]] = field(default_factory=dict)
     series: list[dict[str, Any]] = field(default_factory=list)
     replaced: set[str] = field(default_factory=set)
     files: list[dict[str, Any]] = field(default_factory=list)
     repeated: int = 0
+
+
+class _Moving(NamedTuple):
+    """A series, of the lake or a part, whose instances get a new number; or only some of them."""
+
+    old: int
+    number: int
+    partly: bool
+
+
+class _Anew:
+    """Series that are made anew from the headers of their instances, by their numbers."""
+
+    def __init__(self, reader: HeaderReader, contents: ContentsReader, series: set[int]) -> None:
+        self.series = series
+        self._reader, self._contents = reader, contents
+        self._counts: dict[int, Counter[int]] = {number: Counter() for number in series}
+        self._rows = ContentRows()
+        self._headers: dict[tuple[int, int, str], tuple[str, str]] = {}
+
+    def take(self, rows: pa.Table) -> None:
+        """Read the headers of those instances that belong to the series."""
+        if not self.series:
+            return
+        numbers = pa.array(self.series, pa.int64())
+        picked = rows.filter(pc.is_in(rows.column("series_id"), value_set=numbers))
+        picked = picked.select(["series_id", "SOPInstanceUID", "header"])
+        for batch in picked.to_batches(max_chunksize=256):
+            for number, uid, header in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                found = self._reader.read_json(orjson.loads(header))
+                self._counts[number].update(found.rows)
+                self._inside(number, uid, header, self._contents.wanted(found.first))
+
+    def _inside(self, number: int, uid: str, header: str, wanted: Wants) -> None:
+        """Read what an object tells of itself; note which one is to tell of its series."""
+        itself = [place for place, what in wanted if not what]
+        if itself:
+            self._rows.add(number, uid, self._contents.read(header, itself))
+        for place, what in wanted:
+            key = number, place, what
+            if what and uid <= self._headers.get(key, (uid, ""))[0]:
+                self._headers[key] = uid, header
+
+    def folded(self) -> dict[int, list[Folded]]:
+        """The rows of `elements` of each series."""
+        said = self._reader.rows
+        found = {
+            n: fold((said[i], count) for i, count in c.items()) for n, c in self._counts.items()
+        }
+        self._reader.forget()
+        return found
+
+    def insides(self) -> Iterator[tuple[str, pa.Table]]:
+        """Rows of contents, by table."""
+        for (number, place, _), (uid, header) in self._headers.items():
+            self._rows.add(number, uid, self._contents.read(header, [place]))
+        return self._rows.tables()
 
 
 class Merger:
@@ -63,14 +122,15 @@ class Merger:
         self.store, self.db, self.numbers = store, db, numbers
         self.first = numbers.next
         self._reader = HeaderReader()
+        self._contents = ContentsReader()
 
-    def merge(self, wanted: list[Wanted], instances: list[Path], elements: list[Path]) -> Merged:
-        """Merge series whose parts have their rows in some files, besides those of the lake."""
+    def merge(self, wanted: list[Wanted], files: dict[str, list[Path]]) -> Merged:
+        """Merge series whose parts have their rows in files by table, besides those of the lake."""
         merged = Merged()
         known = [w.known for w in wanted if w.known is not None]
         paths = {
             name: sorted({*map(str, parts), *self.store.paths(name, known)})
-            for name, parts in (("instances", instances), ("elements", elements))
+            for name, parts in files.items()
         }
         if not paths["instances"]:
             return merged
@@ -78,8 +138,12 @@ class Merger:
         self._note(wanted, merged)
         numbers = self._numbered(wanted, merged)
         if numbers:
-            refolded = self._instances(paths["instances"], numbers, merged)
+            moving = self._moving(numbers)
+            anew = _Anew(self._reader, self._contents, {m.number for m in moving if m.partly})
+            merged.children["instances"] = self._instances(paths["instances"], moving, anew)
+            refolded = anew.folded()
             self._elements(paths["elements"], numbers, refolded, wanted, merged)
+            self._insides(paths, moving, anew, merged)
         return merged
 
     def _choose(self, wanted: list[Wanted], paths: list[str]) -> None:
@@ -157,24 +221,26 @@ class Merger:
                 numbers[place] = (self.numbers.take(1), kept)
         return numbers
 
-    def _instances(
-        self, paths: list[str], numbers: dict[int, tuple[int, int]], merged: Merged
-    ) -> dict[int, list[Folded]]:
-        """Write the kept instances under their new numbers; the rows of series that have to be
-        folded anew, because only some instances of a part are kept."""
-        moving = self.db.execute(
+    def _moving(self, numbers: dict[int, tuple[int, int]]) -> list[_Moving]:
+        """What of the parts and the lake goes on under which number."""
+        found = self.db.execute(
             """select series_id, any_value(place), bool_or(not kept) from chosen
             group by series_id having bool_or(kept) order by series_id"""
         ).fetchall()
-        moving = [row for row in moving if row[1] in numbers]
-        ids = [row[0] for row in moving]
-        partly = {row[0] for row in moving if row[2]}
-        refold = {numbers[row[1]][0] for row in moving if row[2]}
+        return [
+            _Moving(old, numbers[place][0], partly)
+            for old, place, partly in found
+            if place in numbers
+        ]
+
+    def _instances(self, paths: list[str], moving: list[_Moving], anew: _Anew) -> list[str]:
+        """Write the kept instances under their new numbers."""
+        ids = [m.old for m in moving]
+        partly = {m.old for m in moving if m.partly}
         dropped = self._dropped(partly)
         value_set = pa.array(ids, pa.int64())
-        new = pa.array([numbers[place][0] for _, place, _ in moving], pa.int64())
+        new = pa.array([m.number for m in moving], pa.int64())
         stream = Stream(self.store.path / "instances", "instances", sort=True)
-        counts: dict[int, Counter[int]] = defaultdict(Counter)
         for path in paths:
             for rows in row_groups(Path(path), ids):
                 at = pc.index_in(rows.column("series_id"), value_set=value_set)
@@ -184,29 +250,15 @@ class Merger:
                     continue
                 column = new.take(pc.index_in(rows.column("series_id"), value_set=value_set))
                 rows = rows.set_column(0, tables.INSTANCES.field(0), column)
-                self._count(rows, refold, counts)
+                anew.take(rows)
                 stream.write(rows)
-        merged.instances = stream.close()
-        said = self._reader.rows
-        folded = {n: fold((said[i], count) for i, count in c.items()) for n, c in counts.items()}
-        self._reader.forget()
-        return folded
+        return stream.close()
 
     def _dropped(self, partly: set[int]) -> set[tuple[int, str]]:
         if not partly:
             return set()
         found = self.db.execute("select series_id, sop from chosen where not kept").fetchall()
         return {(number, sop) for number, sop in found if number in partly}
-
-    def _count(self, rows: pa.Table, refold: set[int], counts: dict[int, Counter[int]]) -> None:
-        """Count what the headers of some series say."""
-        if not refold:
-            return
-        mask = pc.is_in(rows.column("series_id"), value_set=pa.array(refold, pa.int64()))
-        picked = rows.filter(mask).select(["series_id", "header"])
-        for batch in picked.to_batches(max_chunksize=256):
-            for number, header in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-                counts[number].update(self._reader.read_json(orjson.loads(header)).rows)
 
     def _elements(
         self,
@@ -231,7 +283,47 @@ class Merger:
                 stream.write(elements_table(held))
                 held, size = [], 0
         stream.write(elements_table(held))
-        merged.elements = stream.close()
+        merged.children["elements"] = stream.close()
+
+    def _insides(
+        self, paths: dict[str, list[str]], moving: list[_Moving], anew: _Anew, merged: Merged
+    ) -> None:
+        """Write what is inside of objects: as it was for whole series, else as read anew."""
+        whole = [m for m in moving if m.number not in anew.series]
+        self.db.register(
+            "whole",
+            pa.table(
+                {
+                    "series_id": pa.array([m.old for m in whole], pa.int64()),
+                    "number": pa.array([m.number for m in whole], pa.int64()),
+                }
+            ),
+        )
+        read = dict(anew.insides())
+        for name in tables.CONTENTS:
+            rows = [read[name]] if name in read else []
+            if whole and paths[name]:
+                rows.append(self._moved(name, paths[name]))
+            file = None
+            if rows:
+                file = self.store.write(name, pa.concat_tables(rows).sort_by(order_of(name)))
+            merged.children[name] = [file] if file else []
+        self.db.unregister("whole")
+
+    def _moved(self, name: str, paths: list[str]) -> pa.Table:
+        """Rows of whole series under their new numbers; what stands for a series stands once."""
+        columns = ", ".join(f'c."{column}"' for column in tables.ALL[name].names[1:])
+        once = ""
+        if name == "dose_events":
+            once = (
+                f"qualify c.precedence < {IMAGE} or row_number() over (partition by w.number, "
+                'c.event_key order by c."SOPInstanceUID") = 1'
+            )
+        found = self.db.sql(
+            f"select w.number as series_id, {columns} from {parquet(paths)} c "
+            f"join whole w using (series_id) {once}"
+        ).to_arrow_table()
+        return found.cast(tables.ALL[name])
 
     def _parts(
         self, paths: list[str], numbers: dict[int, int]

@@ -28,6 +28,7 @@ from dicomlake.contracts import Found, Object, Source
 from dicomlake.errors import ServiceError
 from dicomlake.lake.files import new_name, write_parquet
 from dicomlake.readers.batch import Batch, rows_of
+from dicomlake.readers.contents import ContentsReader
 from dicomlake.readers.fold import Folder
 from dicomlake.readers.header import HeaderReader
 
@@ -57,11 +58,10 @@ class Chunk:
 
 @dataclass(eq=False, slots=True)
 class Part:
-    """Files with rows of the tables that a process left behind; `elements` is "" without rows."""
+    """Files that a process left behind: rows of `series`, and by table those of its children."""
 
-    instances: str
-    elements: str
     series: str
+    children: dict[str, str]
     waiting: int = 0
     """Series in them that are not committed yet."""
     added: bool = False
@@ -125,18 +125,20 @@ class Worker:
 
     def __init__(self, source: Source, work: Path) -> None:
         self.source, self.work = source, work
-        self.reader, self.folder = HeaderReader(), Folder()
+        self.reader, self.folder, self.contents = HeaderReader(), Folder(), ContentsReader()
 
     def read(self, chunk: Chunk, check: Callable[[], None] = lambda: None) -> Iterator[Done]:
         """What a chunk holds, some hundred objects at a time."""
-        batch, first, left = Batch(), chunk.first_id, chunk.numbers
+        batch = Batch(contents=self.contents)
+        first, left = chunk.first_id, chunk.numbers
         for found in chunk.files:
             for thing in self._objects(found):
                 batch.add(found, thing, self.reader)
                 if batch.objects >= 2 * CHUNK_FILES or batch.bytes > BATCH_BYTES:
                     used = len(batch.series)
                     yield self._leave(batch, first)
-                    batch, first, left = Batch(), first + used, left - used
+                    batch = Batch(contents=self.contents)
+                    first, left = first + used, left - used
                     if found.archive and left < 2 * CHUNK_FILES:
                         batch.fail(found, found.uri, "read", "too many objects in one archive")
                         break
@@ -162,10 +164,11 @@ class Worker:
         done = Done(failures=batch.failures, files=batch.files, objects=batch.objects)
         if batch.series:
             rows = rows_of(batch, self.reader, self.folder, first_id)
-            done.part = Part(new_name(), new_name(), f"series-{first_id}.parquet")
+            children = {name: new_name() for name in rows.children}
+            done.part = Part(f"series-{first_id}.parquet", children)
             done.part.waiting = len(batch.series)
-            write_parquet(self.work / done.part.instances, "instances", rows.instances)
-            write_parquet(self.work / done.part.elements, "elements", rows.elements)
+            for name, file in children.items():
+                write_parquet(self.work / file, name, rows.children[name])
             write_parquet(self.work / done.part.series, "series", rows.series)
             picked = rows.series.select(["SeriesInstanceUID", "series_id", "instances"])
             done.index = [tuple(row.values()) for row in picked.to_pylist()]

@@ -145,18 +145,18 @@ class Writer:
         parts = {id(part): part for p in simple.values() for part, _ in p.parts}
         fresh = [part for part in parts.values() if not part.added]
         rows = [self._simple_rows(simple)] if simple else []
-        instances, elements = self._placed(fresh)
+        children = self._placed(fresh)
         replaced: set[str] = set()
         for group in _groups({u: p for u, p in ready.items() if u not in simple}, known):
             merged = self._merge(group, known)
-            instances += merged.instances
-            elements += merged.elements
+            for name, files in merged.children.items():
+                children[name] += files
             replaced |= merged.replaced
             if merged.series:
                 rows.append(self._series_rows(merged.series))
         run_id = self.run.run_id
-        self.store.add("instances", instances, run_id=run_id)
-        self.store.add("elements", elements, run_id=run_id)
+        for name, files in children.items():
+            self.store.add(name, files, run_id=run_id)
         for part in fresh:
             part.added = True
         table = pa.concat_tables(rows) if rows else tables.SERIES.empty_table()
@@ -174,13 +174,15 @@ class Writer:
         if back > max(8, ready // 8):
             self.quiet = min(2 * self.quiet, MOST_QUIET)
 
-    def _placed(self, parts: list[Part]) -> tuple[list[str], list[str]]:
-        """Move files of parts to their tables; their names."""
+    def _placed(self, parts: list[Part]) -> dict[str, list[str]]:
+        """Move files of parts to their tables; their names by table."""
+        placed: dict[str, list[str]] = {name: [] for name in tables.CHILDREN}
         for part in parts:
-            for name, file in (("instances", part.instances), ("elements", part.elements)):
+            for name, file in part.children.items():
                 if (self.work / file).exists():
                     (self.work / file).rename(self.store.path / name / file)
-        return [p.instances for p in parts], [p.elements for p in parts]
+                placed[name].append(file)
+        return placed
 
     def _path(self, name: str, file: str) -> Path:
         """Where a file of a part is now."""
@@ -195,7 +197,7 @@ class Writer:
             for part, _ in pending.parts:
                 part.waiting -= 1
                 if part.waiting == 0:
-                    for file in (part.instances, part.elements, part.series):
+                    for file in (part.series, *part.children.values()):
                         (self.work / file).unlink(missing_ok=True)
 
     def _note(self) -> None:
@@ -266,11 +268,11 @@ class Writer:
             for uid, p in group.items()
         ]
         parts = {id(part): part for p in group.values() for part, _ in p.parts}.values()
-        merged = self._merger.merge(
-            wanted,
-            [self._path("instances", part.instances) for part in parts],
-            [self._path("elements", part.elements) for part in parts],
-        )
+        files: dict[str, list[Path]] = {name: [] for name in tables.CHILDREN}
+        for part in parts:
+            for name, file in part.children.items():
+                files[name].append(self._path(name, file))
+        merged = self._merger.merge(wanted, files)
         self._files += merged.files
         self.counts["objects"] -= merged.repeated
         if merged.repeated:

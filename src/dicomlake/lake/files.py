@@ -27,13 +27,18 @@ ORDER = {
     "elements": ("path", "text", "number", "series_id"),
     "instances": ("series_id", "InstanceNumber", "SOPInstanceUID"),
     "series": ("Modality", "BodyPartExamined", "StudyDate", "series_id"),
+    "items": ("concept", "path", "number", "text", "series_id"),
+    "segments": ("type", "series_id"),
+    "waveforms": ("lead", "series_id"),
+    "dose_events": ("series_id", "event_key"),
+    "dose_totals": ("series_id",),
     "runs": ("run_id",),
     "failures": ("uri",),
     "files": ("uri",),
     "vocabulary": ("path",),
 }
 """The order of rows that questions want."""
-_PLAIN = frozenset(["header", "uri", "SOPInstanceUID"])
+_PLAIN = frozenset(["header", "uri"])
 """Columns that hardly repeat whole, so that a dictionary is of no use."""
 
 

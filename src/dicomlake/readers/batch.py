@@ -22,8 +22,10 @@ from dicomlake.contracts import Found, Object
 from dicomlake.dicom.values import Row
 from dicomlake.dicom.walk import FIRST_READ, sniff
 from dicomlake.errors import DataError
+from dicomlake.lake.files import order_of
+from dicomlake.readers.contents import ContentRows, ContentsReader, Wants, chosen
 from dicomlake.readers.fold import Folded, Folder, columns
-from dicomlake.readers.header import Header, HeaderReader
+from dicomlake.readers.header import Header, HeaderReader, Problem
 
 DICOMDIR = "1.2.840.10008.1.3.10"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,6 +55,8 @@ class SeriesPart:
     instances: list[dict[str, Any]] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
     """Where in `instances` the object of a SOPInstanceUID is."""
+    wanted: dict[str, Wants] = field(default_factory=dict)
+    """By SOPInstanceUID, which readers of contents want the object."""
 
 
 @dataclass(slots=True)
@@ -65,6 +69,9 @@ class Batch:
     objects: int = 0
     bytes: int = 0
     """Of headers."""
+
+    contents: ContentsReader = field(default_factory=lambda: ContentsReader(()))
+    """Reads what is inside of objects."""
 
     def add(self, found: Found, thing: Object, reader: HeaderReader) -> None:
         """Read one object into the batch; what cannot be read becomes a failure."""
@@ -119,8 +126,15 @@ class Batch:
         part.places[uid] = len(part.instances)
         part.counts.update(header.rows)
         part.instances.append(_instance(found, thing, header))
+        self._want(part, uid, header)
         self.objects += 1
         self.bytes += len(header.json)
+
+    def _want(self, part: SeriesPart, uid: str, header: Header) -> None:
+        if wanted := self.contents.wanted(header.first):
+            part.wanted[uid] = wanted
+        else:
+            part.wanted.pop(uid, None)
 
     def _repeat(
         self,
@@ -143,6 +157,7 @@ class Batch:
         part.counts.update(header.rows)
         part.counts = +part.counts
         part.instances[place] = said
+        self._want(part, said["SOPInstanceUID"], header)
 
     def fail(self, found: Found, uri: str, stage: str, reason: str) -> None:
         """Note an object that could not be read."""
@@ -182,9 +197,7 @@ def _instance(found: Found, thing: Object, header: Header) -> dict[str, Any]:
         "offset": thing.offset,
         "size": thing.size,
         "modified": moment(found.modified),
-        "problems": [
-            {"path": path, "vr": vr, "problem": problem} for path, vr, problem in header.problems
-        ],
+        "problems": problems(header.problems),
         "header": header.json.decode(),
     }
 
@@ -214,11 +227,10 @@ def series_row(uid: str, rows: list[Folded], instances: int) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Rows:
-    """The tables of a batch: `elements` ordered by path, `instances` and `series` by number."""
+    """The tables of a batch: `series`, and by name those of its children that have rows."""
 
     series: pa.Table
-    instances: pa.Table
-    elements: pa.Table
+    children: dict[str, pa.Table]
 
 
 def rows_of(batch: Batch, reader: HeaderReader, folder: Folder, first_id: int) -> Rows:
@@ -227,19 +239,38 @@ def rows_of(batch: Batch, reader: HeaderReader, folder: Folder, first_id: int) -
     instances: list[dict[str, Any]] = []
     folded: list[tuple[int, list[Folded]]] = []
     kept: list[tuple[int, list[int], list[int]]] = []
+    contents = ContentRows()
     folder.follow(reader.rows)
     for number, (uid, part) in enumerate(sorted(batch.series.items()), first_id):
         numbers, some, shown = folder.fold(part.counts)
         series.append({"series_id": number, **series_row(uid, shown, len(part.instances))})
+        _read_contents(batch.contents, part, number, contents)
         instances += ({"series_id": number, **row} for row in part.instances)
         folded.append((number, some))
         kept.append((number, numbers, [part.counts[n] for n in numbers]))
     elements = pa.concat_tables([_kept_table(kept, reader.rows), _folded_table(folded)])
-    return Rows(
-        pa.Table.from_pylist(series, tables.SERIES),
-        pa.Table.from_pylist(instances, tables.INSTANCES),
-        _sorted(elements),
-    )
+    children = {
+        "instances": pa.Table.from_pylist(instances, tables.INSTANCES),
+        "elements": _sorted(elements),
+        **{name: rows.sort_by(order_of(name)) for name, rows in contents.tables()},
+    }
+    return Rows(pa.Table.from_pylist(series, tables.SERIES), children)
+
+
+def _read_contents(
+    reader: ContentsReader, part: SeriesPart, number: int, rows: ContentRows
+) -> None:
+    """Read what is inside of the objects of a series; problems are added to its instances."""
+    for uid, places in chosen(part.wanted).items():
+        instance = part.instances[part.places[uid]]
+        contents = reader.read(instance["header"], places)
+        rows.add(number, uid, contents)
+        instance["problems"] += problems(contents.problems)
+
+
+def problems(found: Iterable[Problem]) -> list[dict[str, str]]:
+    """Problems as rows of `instances` have them."""
+    return [{"path": path, "vr": vr, "problem": problem} for path, vr, problem in found]
 
 
 def _kept_table(kept: list[tuple[int, list[int], list[int]]], rows: list[Row]) -> pa.Table:
