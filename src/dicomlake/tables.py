@@ -267,7 +267,7 @@ _MODIFIER = pa.struct([pa.field(n, pa.string()) for n in ("code", "value", "sche
 SEGMENTS = pa.schema(
     [
         *_OF,
-        _text("kind", "segmentation, label map or structure set"),
+        _text("kind", "segmentation, label map, height map, surface or structure set"),
         _whole("number", "Segment Number or ROI Number"),
         _text("label", "Segment Label or ROI Name"),
         _text("description", "Segment Description or ROI Description"),
