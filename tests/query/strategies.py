@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from dicomlake.query import (
     LEVELS,
-    SAME_LEVELS,
     Age,
     And,
     Between,
@@ -18,11 +17,13 @@ from dicomlake.query import (
     Not,
     OneOf,
     Or,
+    Quantity,
     Query,
     Related,
     Same,
     Within,
 )
+from dicomlake.query.values import rank
 from dicomlake.terms import Code
 
 PATHS = {
@@ -32,9 +33,26 @@ PATHS = {
     "time": ["StudyTime"],
     "datetime": ["AcquisitionDateTime"],
     "age": ["PatientAge"],
+    "content": ["*.[MDC:2:16160]", '["9 X":"a]b"].**.[SCT:10200004].*.[]', "[DCM:126000]"],
+    "measured": ["event.DLP", "total.DLP"],
+    "named": ["segment.label", "channel.lead", "item.template", "item.text"],
     "unknown": ["(0019,1010)", '(0009,"ACME ""X"". 1",01)', 'CTExposureSequence.(0009,"A",02)'],
 }
-CODED = ["ProcedureCodeSequence", "*.ConceptNameCodeSequence", "(0019,1010)"]
+ROWS = {
+    "item": ["item.text", "*.[SCT:10200004]", "item.site"],
+    "segment": ["segment.label", "segment.volume", "segment.type", "segment"],
+    "channel": ["channel.lead", "channel.SamplingFrequency"],
+    "event": ["event.DLP", "event.region"],
+    "total": ["total.DLP"],
+}
+CODED = [
+    "segment.type",
+    "anatomy",
+    "*.[DCM:121071]",
+    "ProcedureCodeSequence",
+    "*.ConceptNameCodeSequence",
+    "(0019,1010)",
+]
 BULK = ["PixelData", "OverlayData"]
 
 words = st.text(min_size=1, max_size=12) | st.sampled_from(["it's", '"', "''", "a\nb", "and", "|)"])
@@ -44,7 +62,11 @@ numbers = (
     | st.integers(-1000, 1000)
 )
 offsets = st.none() | st.integers(-720, 840).map(lambda m: dt.timezone(dt.timedelta(minutes=m)))
+quantities = st.builds(Quantity, numbers, st.sampled_from(["mGy.cm", "Gy.cm"]))
 VALUES = {
+    "content": words | numbers | quantities | st.dates().filter(lambda day: day.year > 999),
+    "measured": numbers | quantities,
+    "named": words,
     "text": words,
     "number": numbers,
     "date": st.dates(),
@@ -62,12 +84,15 @@ def _path(kind):
 
 def _ordered(values):
     """Two values, the lower first; moments and unknown values of one type."""
-    key = {Age: lambda age: age.days}.get(type(values[0]))
+    key = rank if isinstance(values[0], Age | Quantity) else None
     return tuple(sorted(values, key=key))
 
 
 def _alike(values):
-    first, second = ("text" if isinstance(v, str) else "other" for v in values)
+    first, second = (
+        next((kind for kind in (str, Quantity, dt.date) if isinstance(v, kind)), int)
+        for v in values
+    )
     return first == second and len({getattr(v, "tzinfo", None) is None for v in values}) == 1
 
 
@@ -87,7 +112,7 @@ betweens = kinds.flatmap(
     ).map(lambda given: Between(given[0], *given[1]))
 )
 any_path = st.sampled_from([*(path for paths in PATHS.values() for path in paths), *CODED, *BULK])
-text_path = st.sampled_from(PATHS["text"] + PATHS["unknown"])
+text_path = st.sampled_from(PATHS["text"] + PATHS["unknown"] + PATHS["named"])
 codes = st.builds(Code, words, words | st.just("SCT"), st.text(max_size=8))
 leaves = st.one_of(
     compares,
@@ -111,13 +136,21 @@ def _related(draw, inner):
     return Related(draw(inner), draw(inner), relation, low, high)
 
 
+def _of_row(level):
+    """Conditions on one row inside of objects."""
+    some = st.builds(Exists, st.sampled_from(ROWS[level]))
+    return st.builds(Same, st.just(level), some | st.builds(And, st.tuples(some, some)))
+
+
 def _joined(inner):
     parts = st.lists(inner, min_size=1, max_size=4).map(tuple)
     return st.one_of(
         st.builds(And, parts),
         st.builds(Or, parts),
         st.builds(Not, inner),
-        st.builds(Same, st.sampled_from(SAME_LEVELS), inner),
+        st.builds(Same, st.sampled_from(["instance", "series", "study"]), inner),
+        st.builds(Same, st.just("item"), st.builds(Exists, st.sampled_from(BULK))),
+        st.sampled_from(sorted(ROWS)).flatmap(_of_row),
         _related(inner),
         st.builds(lambda a, b: a & b, inner, inner),
         st.builds(lambda a, b: a | b, inner, inner),

@@ -153,8 +153,8 @@ def test_what_may_be_left_out():
         (
             {"same": {"level": ["series"], "part": NAME}},
             UsageError,
-            "At same: ['series'] is no level for same. Use one of item, segment, instance, series,"
-            " study.",
+            "At same: ['series'] is no level for same. Use one of item, segment, channel, event,"
+            " total, instance, series, study.",
         ),
         (
             {"one_of": {"path": "Modality", "values": "CT"}},

@@ -264,7 +264,8 @@ def test_offsets_are_kept_as_fixed_ones():
         (
             lambda: Same("patient", A),
             UsageError,
-            "'patient' is no level for same. Use one of item, segment, instance, series, study.",
+            "'patient' is no level for same. Use one of item, segment, channel, event, total,"
+            " instance, series, study.",
         ),
         (
             lambda: Related(A, B, "near"),

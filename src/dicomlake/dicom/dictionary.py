@@ -7,6 +7,8 @@ A path is what people write and what the lake stores:
     (0019,"SIEMENS MR HEADER",0C)                   a private one, keyed by its creator
     (0019,0010)                                     a private creator, or an unknown element
     *.EchoTime                                      an attribute at any depth (questions only)
+    [LN:11524-0].[DCM:122158]                       a place in a report, by the codes of concepts
+    segment.label                                   a column of a row inside of objects
 
 Sequence items are not part of a path. pydicom's copy of PS3.6 is the source of every entry.
 """
@@ -21,7 +23,9 @@ from functools import cache, lru_cache
 from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 from pydicom._private_dict import private_dictionaries
 
+from dicomlake.dicom.concepts import STEP, code_of, step
 from dicomlake.errors import UnknownAttribute, UsageError
+from dicomlake.terms.mapping import normal
 
 NUMBERS = frozenset(["DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"])
 BINARY = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN"])
@@ -56,11 +60,14 @@ class Attribute:
     name: str
     creator: str = ""
     retired: bool = False
+    table: str = ""
+    """The table of contents that it asks, "" for attributes of headers."""
+    unit: str = ""
 
     @property
     def kind(self) -> str:
-        """One of text, number, date, time, datetime, age, sequence, binary, unknown."""
-        return kind_of(self.vr)
+        """One of text, number, date, time, datetime, age, sequence, binary, content, unknown."""
+        return "content" if self.vr == "" and self.table else kind_of(self.vr)
 
 
 @cache
@@ -193,6 +200,8 @@ def private_segment(group: int, creator: str, element: int) -> str:
 PRIVATE = re.compile(r'\(([0-9A-Fa-f]{4}), ?"((?:[^"]|"")*)", ?(?:[xX]{2})?([0-9A-Fa-f]{2})\)')
 RAW = re.compile(r"\(([0-9A-Fa-f]{4}), ?([0-9A-Fa-f]{4})\)")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_GAP = re.compile(r"\*\*?(?=\.(?:\[|\*))")
+"""Any concept between two others, or any number of them."""
 
 
 def segments(path: str) -> list[str]:
@@ -222,7 +231,11 @@ def match_path(text: str, start: int = 0) -> tuple[list[str], int]:
     if text.startswith("*.", at):
         found, at = ["*"], at + 2
     while True:
-        if m := PRIVATE.match(text, at):
+        if m := STEP.match(text, at):
+            segment = step(*normal(*code_of(m[0])))
+        elif found and (m := _GAP.match(text, at)):
+            segment = m[0]
+        elif m := PRIVATE.match(text, at):
             segment = private_segment(int(m[1], 16), m[2].replace('""', '"'), int(m[3], 16))
         elif m := RAW.match(text, at):
             segment = public_segment(int(m[1] + m[2], 16))

@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.dicom import dictionary
+from dicomlake.engines import contents
 from dicomlake.engines.conditions import HAS_VALUE, Part
 from dicomlake.engines.counts import COUNTS, MODALITIES, counts
 from dicomlake.engines.order import OF_INSTANCE, ONE_VALUE, Page, listed
 from dicomlake.engines.search import Search
 from dicomlake.query import Query
+from dicomlake.query.attributes import ANATOMY, ANATOMY_PATHS, attribute
 from dicomlake.query.headers import shower
 
 DEFAULTS = {
@@ -87,6 +89,7 @@ class Shown:
         """Rows of patients, studies or series."""
         found = self._counted()
         found |= self._wide([path for path in self.show if path in tables.SERIES_KEYWORDS])
+        found |= self._inside([path for path in self.show if _inside(path)])
         found |= self._long([path for path in self.show if path not in found])
         return pa.table({path: found[path] for path in self.show})
 
@@ -94,6 +97,7 @@ class Shown:
         """Rows of instances, given by series_id and SOPInstanceUID."""
         self.db.register("members", members.append_column("place", pa.array(self.page.rows)))
         found = self._counted()
+        found |= self._inside([path for path in self.show if _inside(path)], "members")
         found |= self._of_instances([path for path in self.show if path not in found])
         return pa.table({path: found[path] for path in self.show})
 
@@ -202,8 +206,44 @@ class Shown:
             said.setdefault(path, []).append((place, texts, numbers or [], days or []))
         return {path: self._cells(path, names[path], said) for path in paths}
 
+    def _inside(self, paths: list[str], page: str = "page") -> dict[str, pa.Array]:
+        """Columns from what is inside of objects."""
+        found: dict[str, pa.Array] = {}
+        same = 'p."SOPInstanceUID" = c."SOPInstanceUID"' if page == "members" else "true"
+        for path in paths:
+            if path == ANATOMY:
+                found[path] = self._anatomy(page)
+                continue
+            asked = contents.asked_rows(path)
+            rows = self.db.execute(
+                f"select p.place, list(distinct {contents.shown(path)}) as shown, "
+                f"list(distinct {contents.number(path)}) as numbers "
+                f"from {asked.table} c join {page} p on p.series_id = c.series_id and {same} "
+                f"where {asked.where.sql} group by p.place",
+                list(asked.where.values),
+            ).fetchall()
+            cells: list[list[Any]] = [[] for _ in range(self.page.size)]
+            for place, texts, numbers in rows:
+                texts = sorted(text for text in texts if text is not None)
+                numbers = [number for number in numbers if number is not None]
+                cells[place] = numbers if len(numbers) == len(texts) == 1 else texts
+            about = attribute(path)
+            numeric = about.kind in ("content", "number")
+            found[path] = _column(cells, pa.float64() if numeric else pa.string())
+        return found
+
+    def _anatomy(self, page: str) -> pa.Array:
+        """Everything that says what is in the picture."""
+        inside = [path for path in ANATOMY_PATHS if attribute(path).table]
+        columns = list(self._inside(inside, page).values())
+        if page == "page":
+            columns += self._long([path for path in ANATOMY_PATHS if path not in inside]).values()
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        texts = [dict.fromkeys(t for cell in row if cell for t in cell.split("; ")) for row in rows]
+        return pa.array(["; ".join(text) or None for text in texts], pa.string())
+
     def _cells(self, path: str, names: list[str], said: dict[str, Any]) -> pa.Array:
-        about = dictionary.attribute(path)
+        about = attribute(path)
         cells: list[list[Any]] = [[] for _ in range(self.page.size)]
         for name in names:
             for place, texts, numbers, days in said.get(name, ()):
@@ -237,7 +277,11 @@ class Shown:
                 item = orjson.loads(header)
                 for path, show in read:
                     cells[path][place] = show(item)
-        return {path: _column(cells[path], _type(dictionary.attribute(path))) for path in paths}
+        return {path: _column(cells[path], _type(attribute(path))) for path in paths}
+
+
+def _inside(path: str) -> bool:
+    return path == ANATOMY or bool(attribute(path).table)
 
 
 _NUMBERS = ", ".join(f"'{vr}'" for vr in sorted(dictionary.NUMBERS))

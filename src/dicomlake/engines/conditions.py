@@ -26,6 +26,7 @@ from dicomlake.query import (
     OneOf,
     Within,
 )
+from dicomlake.query.attributes import attribute
 from dicomlake.query.headers import comparable
 from dicomlake.terms.mapping import equivalent
 
@@ -122,7 +123,7 @@ def columns_of(path: str, forms: Forms) -> Columns:
     Bulk data and sequences have a number too, their length, so numbers only count in rows of a VR
     that fits. Where nobody knows what an attribute holds, a text that reads as a number is one.
     """
-    about = dictionary.attribute(path)
+    about = attribute(path)
     folded = Part("folded") if forms.folded else NEVER
     if about.kind in ("date", "datetime"):
         return Columns("text", *_range("moment", forms), folded=folded)
@@ -146,6 +147,11 @@ _READ = (  # as dicom.values.number_of
     r"when regexp_full_match(text, '[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?') "
     "then try_cast(text as double)"
 )
+
+
+def over(node: Leaf, columns: Columns, lists: Lists) -> Rows:
+    """A condition over rows of any table, by the columns that have its values."""
+    return _rows(node, columns, lists)
 
 
 @singledispatch

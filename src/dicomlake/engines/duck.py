@@ -22,13 +22,14 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.contracts import Answer
 from dicomlake.engines.columns import Shown
+from dicomlake.engines.contents import with_anatomy
 from dicomlake.engines.order import Order, Page
 from dicomlake.engines.search import Search
 from dicomlake.engines.snapshot import Snapshot
-from dicomlake.errors import Cancelled, Unsupported, UsageError
+from dicomlake.errors import Cancelled, UsageError
 from dicomlake.lake import Store
 from dicomlake.lake.store import CHILDREN, connect, view
-from dicomlake.query import Node, Query, Same, fold
+from dicomlake.query import Query
 
 
 class DuckEngine:
@@ -51,7 +52,6 @@ class DuckEngine:
     def answer(self, query: Query) -> Answer:
         """The answer; Unsupported names a node that this engine cannot run."""
         began = time.perf_counter()
-        _refuse_segments(query.where)
         with self._run(self._db, query) as run:
             search = Search(run.db, self._snapshot, run.check)
             answer = self._instances if query.level == "instance" else self._entities
@@ -62,14 +62,15 @@ class DuckEngine:
         snapshot = self._snapshot
         mask = own = snapshot.every()
         if query.where is not None:
-            mask = search.series(query.where, query.level)
-            own = search.series(query.where, "series", mask) & mask
+            where = with_anatomy(query.where)
+            mask = search.series(where, query.level)
+            own = search.series(where, "series", mask) & mask
         page = Order(search, query).entities(mask, own)
         return snapshot.totals(mask, snapshot.instances), Shown(search, query, page).entities()
 
     def _instances(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table]:
         snapshot = self._snapshot
-        found = search.instances(query.where)
+        found = search.instances(None if query.where is None else with_anatomy(query.where))
         members = Order(search, query).instances(found)
         at, _ = snapshot.places(members.column("series_id").to_numpy())
         shown = Shown(search, query, Page(np.arange(len(at)), at, len(at)))
@@ -168,14 +169,3 @@ def _confine(db: duckdb.DuckDBPyConnection, store: Store) -> None:
     db.execute(f"set allowed_directories = ['{folder}']")
     db.execute("set enable_external_access = false")
     db.execute("set lock_configuration = true")
-
-
-def _refuse_segments(where: Node | None) -> None:
-    def refuse(node: Node, _: list[None]) -> None:
-        if isinstance(node, Same) and node.level == "segment":
-            raise Unsupported(
-                "The DuckDB engine cannot run same(segment, ...): this lake has no segments."
-            )
-
-    if where is not None:
-        fold(where, refuse)

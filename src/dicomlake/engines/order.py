@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from dicomlake import tables
 from dicomlake.dicom import dictionary
+from dicomlake.engines import contents
 from dicomlake.engines.conditions import Part, columns_of
 from dicomlake.engines.counts import COUNTS, MODALITIES, counts
 from dicomlake.engines.search import Instances, Search
 from dicomlake.engines.snapshot import Mask, Numbers
 from dicomlake.query import Query
+from dicomlake.query.attributes import attribute
 from dicomlake.query.headers import Item, sort_values
 
 ORDER = {
@@ -124,7 +126,10 @@ class Order:
 
     def _values(self, path: str, down: bool) -> str:
         """SQL of the value by which each series is ordered."""
-        kind = dictionary.attribute(path).kind
+        about = attribute(path)
+        kind = about.kind
+        if about.table:
+            return self._inside(path, down)
         if path in ONE_VALUE and kind not in ("time", "age"):
             return f'select series_id, "{path}" as value from series where value is not null'
         paths = self.search.any_depth(path)
@@ -135,6 +140,15 @@ class Order:
         return (
             f"select series_id, {'max' if down else 'min'}({value}) as value from elements "
             f"where path in ({listed(paths)}) group by series_id having value is not null"
+        )
+
+    def _inside(self, path: str, down: bool) -> str:
+        """SQL of the value inside of objects by which each series is ordered."""
+        asked = contents.asked_rows(path)
+        where = _inlined(asked.where)
+        return (
+            f"select series_id, {'max' if down else 'min'}({contents.sortable(path)}) as value "
+            f"from {asked.table} c where {where} group by series_id having value is not null"
         )
 
     # Instances
@@ -201,6 +215,13 @@ class Order:
             f"where ((p.whole and {found.columns.sql}) or m.series_id is not null)"
         )
         return Part(select, found.columns.values)
+
+
+def _inlined(part: Part) -> str:
+    """A condition on texts with its parameters written into it."""
+    pieces = part.sql.split("?")
+    values = ["'" + str(value).replace("'", "''") + "'" for value in part.values]
+    return "".join(a + b for a, b in zip(pieces, [*values, ""], strict=True))
 
 
 def listed(paths: list[str]) -> str:

@@ -18,13 +18,15 @@ import orjson
 import pyarrow as pa
 
 from dicomlake.dicom import dictionary
-from dicomlake.engines import conditions
+from dicomlake.engines import conditions, contents
 from dicomlake.engines.conditions import ALWAYS, HAS_VALUE, NEVER, Forms, Leaf, Lists, Part
 from dicomlake.engines.counts import COUNTS, MODALITIES, counts, meets
 from dicomlake.engines.snapshot import Mask, Numbers, Snapshot
 from dicomlake.errors import Unsupported
 from dicomlake.query import And, Exists, Missing, Node, Not, Or, Related, Same
+from dicomlake.query.attributes import ROWS, is_content
 from dicomlake.query.headers import Test, decider
+from dicomlake.query.nodes import paths_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -110,7 +112,9 @@ class Search:
 
     @_find.register
     def _(self, node: Same, level: str, narrow: Mask) -> Mask:
-        if node.level == "item":
+        if _asks_rows(node):
+            mask = self._with_rows(node)
+        elif node.level == "item":
             mask = self._judged(node, self._some_item(node.part) & narrow, self._decided)
         elif node.level == "instance":
             mask = self._judged(node, narrow, self._with_instance)
@@ -146,7 +150,19 @@ class Search:
         mask, doubt = self._scanned[node]
         return mask.copy(), doubt.copy()
 
+    def _with_rows(self, node: Node) -> Mask:
+        """Series with an object whose contents meet a condition."""
+        if node not in self._scanned:
+            lists: Lists = {}
+            select = contents.objects(node, lists)
+            what = Part(f"select distinct series_id from ({select.sql})", select.values)
+            mask = self.snapshot.mask(self._fetch(what, lists)["series_id"])
+            self._scanned[node] = mask, self.snapshot.none()
+        return self._scanned[node][0].copy()
+
     def _scan(self, node: Leaf) -> tuple[Mask, Mask]:
+        if is_content(node.path):
+            return self._with_rows(node), self.snapshot.none()
         paths = self.any_depth(node.path)
         forms = self.forms(paths)
         if not forms.vrs:
@@ -277,6 +293,11 @@ class Search:
                     return None
                 whole = whole & part if isinstance(node, And) else whole | part
             return whole
+        if _asks_rows(node):
+            if isinstance(node, Missing):
+                return self._column(Not(Exists(node.path)), lists)
+            objects = contents.objects(node, lists)
+            return Part(f'(i.series_id, i."SOPInstanceUID") in ({objects.sql})', objects.values)
         found = conditions.of_instance(node, lists)
         return found if found is not None and self._plain(node) else None
 
@@ -284,6 +305,8 @@ class Search:
         mask = self._of_series(node)
         if mask is not None:
             return mask, mask
+        if _asks_rows(node) and not isinstance(node, Missing):
+            return self._with_rows(node), self.snapshot.none()
         if isinstance(node, And | Or):
             bounds = [self._bounds(part) for part in node.parts]
             join = np.logical_and if isinstance(node, And) else np.logical_or
@@ -383,9 +406,12 @@ class Search:
 
         `once`: one of each series is enough.
         """
-        place = 0
+        place, here = 0, (0, "")
 
         def known(node: Node) -> Test | None:
+            if _asks_rows(node) and not isinstance(node, Missing):
+                there = self._objects(node)
+                return lambda _: here in there
             mask = self._of_series(node)
             return None if mask is None else lambda _: bool(mask[place])
 
@@ -395,12 +421,19 @@ class Search:
         for number, uid, header in self._headers(series, columns, lists):
             if once and number in done:
                 continue
-            place = int(np.searchsorted(self.snapshot.ids, number))
+            place, here = int(np.searchsorted(self.snapshot.ids, number)), (number, uid)
             if test(orjson.loads(header)):
                 met.append((number, uid))
                 done.add(number)
         numbers, uids = [m[0] for m in met], [m[1] for m in met]
         return pa.table([pa.array(numbers, pa.int64()), pa.array(uids, pa.string())], _FOUND)
+
+    def _objects(self, node: Node) -> set[tuple[int, str]]:
+        """The objects whose contents meet a condition: series_id and SOPInstanceUID."""
+        lists: Lists = {}
+        select = contents.objects(node, lists)
+        found = self._fetch(Part(f"select distinct * from ({select.sql})", select.values), lists)
+        return set(zip(found["series_id"].tolist(), found["SOPInstanceUID"].tolist(), strict=True))
 
     def _headers(self, series: Mask, columns: Part, lists: Lists) -> Iterator[tuple[int, str, str]]:
         self._want(series, lists)
@@ -444,6 +477,13 @@ class Search:
             self.db.register(name, table)
         self.check()
         return self.db.execute(select.sql, list(select.values)).fetchnumpy()
+
+
+def _asks_rows(node: Node) -> bool:
+    """Whether a condition is about rows of contents: on one path, or on one and the same row."""
+    if isinstance(node, Same) and node.level in ROWS:
+        return any(map(is_content, paths_of(node.part)))
+    return isinstance(node, Leaf) and is_content(node.path)
 
 
 _COUNTED = frozenset([*COUNTS, MODALITIES])

@@ -33,7 +33,7 @@ from dicomlake.query.nodes import (
 )
 from dicomlake.query.plain import from_json, to_json
 from dicomlake.query.text import parse, parse_query, render
-from dicomlake.query.values import Age, Value
+from dicomlake.query.values import Age, Quantity, Value
 
 __all__ = [
     "LEVELS",
@@ -51,6 +51,7 @@ __all__ = [
     "Not",
     "OneOf",
     "Or",
+    "Quantity",
     "Query",
     "Related",
     "Same",

@@ -15,6 +15,7 @@ from typing import Any
 from dicomlake.dicom import dictionary
 from dicomlake.dicom.values import days_of, moment_of, number_of, readable, seconds_of
 from dicomlake.errors import Unsupported
+from dicomlake.query.attributes import attribute, is_content
 from dicomlake.query.nodes import (
     And,
     Between,
@@ -30,8 +31,9 @@ from dicomlake.query.nodes import (
     Same,
     Within,
     fold,
+    paths_of,
 )
-from dicomlake.query.values import Age, Value
+from dicomlake.query.values import Age, Quantity, Value
 from dicomlake.terms.mapping import equivalent
 
 Item = dict[str, Any]
@@ -92,7 +94,7 @@ def _(node: Not, prefix: tuple[str, ...], known: Known) -> Test:
 def _(node: Same, prefix: tuple[str, ...], known: Known) -> Test:
     if node.level == "instance":
         return _test(node.part, prefix, known)
-    if node.level != "item":
+    if node.level != "item" or any(map(is_content, paths_of(node.part))):
         raise Unsupported(f"same({node.level}, ...) cannot be decided on a single header.")
     shared = common_prefix(node.part)
     part = _test(node.part, shared, known)
@@ -149,7 +151,7 @@ def _(node: Contains, prefix: tuple[str, ...], known: Known) -> Test:
 
 @_decide.register
 def _(node: Like, prefix: tuple[str, ...], known: Known) -> Test:
-    person = dictionary.attribute(node.path).vr == "PN"
+    person = attribute(node.path).vr == "PN"
     pattern = re.compile(wildcard(node.pattern), re.DOTALL | (re.IGNORECASE if person else 0))
     return _some(
         node.path,
@@ -170,7 +172,7 @@ def wildcard(pattern: str) -> str:
 
 @_decide.register
 def _(node: OneOf, prefix: tuple[str, ...], known: Known) -> Test:
-    person = dictionary.attribute(node.path).vr == "PN"
+    person = attribute(node.path).vr == "PN"
     texts = {value for value in node.values if isinstance(value, str)}
     others = {comparable(value) for value in node.values if not isinstance(value, str)}
     kinds: list[Test] = []
@@ -207,7 +209,7 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 def _(node: Compare, prefix: tuple[str, ...], known: Known) -> Test:
     wanted = comparable(node.value)
     read = _texts if isinstance(node.value, str) else _measures(node.path)
-    person = read is _texts and dictionary.attribute(node.path).vr == "PN"
+    person = read is _texts and attribute(node.path).vr == "PN"
     if node.op == "=":
         return _some(node.path, prefix, read, lambda found: wanted in _forms(found, person))
     if node.op == "!=":
@@ -232,6 +234,8 @@ def comparable(value: Value) -> Any:
     """
     if isinstance(value, Age):
         return value.days
+    if isinstance(value, Quantity):
+        return value.common[0]
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
     if isinstance(value, dt.date):
@@ -249,7 +253,7 @@ def sort_values(path: str) -> Callable[[Item], list[Any]]:
     [80.0, 90.0]
     """
     find = _finder(path, ())
-    textual = dictionary.attribute(path).kind in ("text", "unknown")
+    textual = attribute(path).kind in ("text", "unknown")
     read = _texts if textual else _measures(path)
     return lambda item: [value for element in find(item) for value in read(element)]
 
@@ -263,7 +267,7 @@ def shower(path: str) -> Callable[[Item], list[Any]]:
     A single number is a number where the attribute holds numbers, a single date a date.
     """
     find = _finder(path, ())
-    kind = dictionary.attribute(path).kind
+    kind = attribute(path).kind
 
     def show(item: Item) -> list[Any]:
         return [shown for element in find(item) for shown in _shown(element, kind)]
@@ -362,7 +366,7 @@ def _forms(value: Any, person: bool) -> tuple[Any, ...]:
 
 def _measures(path: str) -> Read:
     """How values at a path are read where they are compared as numbers or moments."""
-    kind = dictionary.attribute(path).kind
+    kind = attribute(path).kind
     return {
         "date": _moments,
         "datetime": _moments,

@@ -17,8 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from dicomlake.dicom.dictionary import WORD, Attribute, attribute, segments
+from dicomlake.dicom.dictionary import WORD, Attribute, segments
 from dicomlake.errors import UsageError, WrongType
+from dicomlake.query.attributes import ANATOMY, ROWS, attribute
 from dicomlake.query.values import Value, checker, named, number, rank, short, shown, text, wrong
 from dicomlake.terms import Code
 
@@ -30,7 +31,7 @@ T = TypeVar("T")
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 LEVELS = ("patient", "study", "series", "instance")
 """What a query may answer with."""
-SAME_LEVELS = ("item", "segment", "instance", "series", "study")
+SAME_LEVELS = ("item", "segment", "channel", "event", "total", "instance", "series", "study")
 """What conditions may be asked to hold on together."""
 RELATIONS = ("before", "after", "within")
 MAX_DEPTH = 200
@@ -119,7 +120,7 @@ def known(path: object) -> Attribute:
     if len(path) > MAX_PATH:
         raise UsageError(f"{short(path)} is no attribute path: it has {len(path)} characters.")
     about = attribute(path)
-    if "." in path:
+    if "." in path and not about.table:
         for outer in segments(path)[:-1]:
             if WORD.fullmatch(outer) and attribute(outer).kind != "sequence":
                 raise UsageError(f"{named(attribute(outer))} is no sequence: {path} cannot exist.")
@@ -133,7 +134,7 @@ def _set(node: object, **values: object) -> None:
 
 def _text(path: object, value: object, what: str) -> tuple[Attribute, str]:
     about = known(path)
-    if about.kind not in ("text", "unknown"):
+    if about.kind not in ("text", "unknown", "content"):
         checker(about)
         raise WrongType(f"{named(about)} holds no text, so {what} cannot be asked of it.")
     found = text(value)
@@ -297,7 +298,7 @@ class Within(Node):
 
     def __post_init__(self) -> None:
         about = known(self.path)
-        if about.kind not in ("sequence", "unknown"):
+        if about.kind not in ("sequence", "unknown", "content"):
             raise WrongType(
                 f"{named(about)} holds no codes. within asks a coded sequence, such as"
                 " ProcedureCodeSequence."
@@ -413,11 +414,47 @@ class Same(Node):
                 f"{short(self.level)} is no level for same. Use one of {', '.join(SAME_LEVELS)}."
             )
         _set(self, depth=_joined(self, "same"))
+        if self.level in ROWS:
+            _check_rows(self.level, self.part)
 
     @property
     def children(self) -> tuple[Node, ...]:
         """The condition that one thing meets, alone."""
         return (self.part,)
+
+
+def paths_of(node: Node) -> list[str]:
+    """The paths that a condition asks, in order.
+
+    >>> paths_of(Exists("Modality") & ~Exists("EchoTime"))
+    ['Modality', 'EchoTime']
+    """
+    found: list[str] = []
+    todo = [node]
+    while todo:
+        each = todo.pop()
+        if hasattr(each, "path"):
+            found.append(each.path)
+        todo.extend(reversed(each.children))
+    return found
+
+
+def _check_rows(level: str, part: Node) -> None:
+    """UsageError when conditions on one row ask what is no column of it."""
+    for path in paths_of(part):
+        table = "items" if path == ANATOMY and level == "item" else attribute(path).table
+        if level == "item" and not table:
+            continue  # an item of a sequence; what is mixed is refused below
+        if table != ROWS[level]:
+            raise UsageError(
+                f"same({level}, ...) asks one {level}, and {path} is nothing that a {level} has. "
+                f"Ask it beside same, or in same(instance, ...)."
+            )
+    kinds = {bool(attribute(path).table) for path in paths_of(part)}
+    if len(kinds) > 1:
+        raise UsageError(
+            "same(item, ...) asks items of sequences or content items of reports, not both at once."
+        )
 
 
 @dataclass(frozen=True, slots=True)

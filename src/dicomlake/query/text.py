@@ -40,8 +40,9 @@ from dicomlake.query.nodes import (
     known,
     too_deep,
 )
-from dicomlake.query.values import checker, number, plain, short, span
+from dicomlake.query.values import Quantity, checker, date, moment, number, plain, short, span
 from dicomlake.terms import Code
+from dicomlake.terms.units import ucum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,12 +61,14 @@ CODE_PART = re.compile(rf"{STRING}|([\w.-]+)", re.ASCII)
 PLAIN_CODE = re.compile(r"[\w.-]+", re.ASCII)
 MEANING = re.compile(r"\|([^|]*(?:\|\|[^|]*)*)\|")
 SYMBOL = re.compile(r"<=|>=|!=|<>|==|=|<|>|~")
+UNIT = re.compile(r"(?:\{[^}]*\}|\[[^\]]*\]|[^\s()'\",|<>={}\[\]])+")
 UNQUOTED = re.compile(r"[^\s()'\",|]+")
 FOUND = re.compile(r"[\w.@-]+|[&|=<>!~]+|\S", re.ASCII)
 
 ASKED = ("exists", "missing", "contains", "like", "between", "in", "within")
 CALLS = ("same", "related", "all", "any")
 CLAUSES = ("level", "show", "order", "limit")
+RESERVED = frozenset(["and", "or", "not", "to", *CLAUSES, *ASKED])
 INSTEAD = {"==": "=", "<>": "!=", "~": "contains or like", "&": "and", "&&": "and", "|": "or"}
 INSTEAD |= {"||": "or", "!": "not", "is": "exists or missing", "has": "contains", ",": "and"}
 
@@ -219,6 +222,8 @@ def _quoted(text: str) -> str:
 
 
 def _literal(value: Value) -> str:
+    if isinstance(value, Quantity):
+        return str(value)
     return _quoted(value) if isinstance(value, str) else str(plain(value))
 
 
@@ -441,7 +446,11 @@ class _Reader:
     def span(self, about: Attribute) -> tuple[Value, Value]:
         """First and last value that what is written next stands for."""
         check = checker(about)
-        if about.kind not in ("text", "unknown"):
+        typed = about.unit or about.kind == "content"
+        if typed and (measured := self.measured()) is not None:
+            value = check(measured)
+            return value, value
+        if about.kind not in ("text", "unknown", "content"):
             return span(about, self.written(about))
         m = LITERAL.match(self.text, self.skip())
         found = number(m[3]) if m and m[3] and about.kind == "unknown" else None
@@ -450,6 +459,23 @@ class _Reader:
             return found, found
         value = check(self.string(about))
         return value, value
+
+    def measured(self) -> Value | None:
+        """A number, with or without a unit, or a date that is written next."""
+        m = LITERAL.match(self.text, self.skip())
+        if not m or not m[3]:
+            return None
+        found = number(m[3])
+        if found is None:
+            when = date(m[3]) or moment(m[3])
+            self.at = m.end() if when else self.at
+            return when
+        self.at = m.end()
+        unit = UNIT.match(self.text, self.skip())
+        if unit and unit[0].lower() not in RESERVED and ucum(unit[0]):
+            self.at = unit.end()
+            return Quantity(found, unit[0])
+        return found
 
     def written(self, about: Attribute) -> str:
         if m := self.next(LITERAL):

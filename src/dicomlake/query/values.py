@@ -9,6 +9,9 @@ Every kind of attribute has one Python type that a node keeps, and spellings tha
     datetime    datetime.datetime     "2024-01-31T12:30:00+01:00", "20240131123000+0100"
     age         Age                   "45Y", "045Y", 45 (years)
     unknown     str, int, float       as given: private attributes that no dictionary has
+    content     str, int, float, Quantity, date, datetime      as given: items of reports
+
+Where an attribute is measured in a unit of UCUM, a number may come with one: a Quantity.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ import math
 import numbers
 import re
 from calendar import monthrange
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dicomlake.dicom.values import DAYS
 from dicomlake.errors import UsageError, WrongType
+from dicomlake.terms import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +70,40 @@ class Age:
         return f"{self.count}{self.unit}"
 
 
-Value = str | int | float | dt.date | dt.time | dt.datetime | Age
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number with its unit in UCUM.
+
+    >>> str(Quantity(2.5, "cm")), Quantity(2.5, "cm").common
+    ('2.5 cm', (25.0, 'mm'))
+    """
+
+    number: int | float
+    unit: str
+
+    def __post_init__(self) -> None:
+        found = number(self.number)
+        unit = units.ucum(self.unit) if isinstance(self.unit, str) and self.unit else None
+        if found is None or unit is None or units.common(found, unit) is None:
+            raise UsageError(
+                f"{self.number!r} {self.unit!r} is no quantity. Give a number and a unit of UCUM, "
+                "such as 30 mm, 450 ms or 1.2 mGy.cm."
+            )
+        object.__setattr__(self, "number", found)
+        object.__setattr__(self, "unit", unit)
+
+    @property
+    def common(self) -> tuple[float, str]:
+        """The number in the common unit of its kind, and that unit."""
+        found = units.common(float(self.number), self.unit)
+        assert found is not None
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.unit}"
+
+
+Value = str | int | float | dt.date | dt.time | dt.datetime | Age | Quantity
 
 DATE = re.compile(r"(\d{4})(-?)(\d\d)\2(\d\d)", re.ASCII)
 PART_OF_YEAR = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
@@ -205,7 +243,34 @@ def anything(value: object) -> str | int | float | None:
     return text(value) if isinstance(value, str) else number(value)
 
 
+def quantity(value: object) -> Quantity | None:
+    """The value as a number with a unit, or None: also as JSON has it.
+
+    >>> quantity({"number": 30, "unit": "mm"})
+    Quantity(number=30, unit='mm')
+    """
+    if isinstance(value, Quantity):
+        return value
+    if isinstance(value, Mapping) and value.keys() == {"number", "unit"}:
+        return Quantity(value["number"], value["unit"])
+    return None
+
+
+def content(value: object) -> Value | None:
+    """The value as an item of a report may have it, or None; text is a date where it reads as one.
+
+    >>> content("3"), content(3), content("2024-01-31")
+    ('3', 3, datetime.date(2024, 1, 31))
+    """
+    if isinstance(value, dt.date) or (isinstance(value, str) and value[4:5] == "-"):
+        when = date(value) or moment(value)
+        if when is not None:
+            return when
+    return quantity(value) or anything(value)
+
+
 _READ: dict[str, Callable[[object], Value | None]] = {
+    "content": content,
     "text": text,
     "number": number,
     "date": date,
@@ -223,6 +288,7 @@ _HOLDS = {
     "datetime": "dates with time, such as 2024-01-31T12:30:00",
     "age": "ages, such as 45Y, 18M, 2W or 3D",
     "unknown": "text or numbers, such as 'HEAD' or 3",
+    "content": "text, numbers or dates, such as 'HEAD', 3, 30 mm or 2024-01-31",
 }
 
 
@@ -255,6 +321,8 @@ def shown(value: Value) -> str:
     >>> shown(dt.date(2024, 1, 31)), shown("MR")
     ('2024-01-31', "'MR'")
     """
+    if isinstance(value, Quantity):
+        return str(value)
     return short(value) if isinstance(value, str) else str(plain(value))
 
 
@@ -291,12 +359,21 @@ def checker(about: Attribute) -> Callable[[object], Value]:
     read = _READ[about.kind]
 
     def check(value: object) -> Value:
-        found = read(value)
+        found: Value | None = _measured(about, value) if about.unit else None
+        found = read(value) if found is None else found
         if found is None:
             raise wrong(about, value)
         return found
 
     return check
+
+
+def _measured(about: Attribute, value: object) -> Quantity | None:
+    """The value as a quantity in a unit that the attribute may have."""
+    found = quantity(value)
+    if found is not None and found.common[1] != Quantity(1, about.unit).common[1]:
+        raise WrongType(f"{about.path} is measured in {about.unit}; {found} is none of these.")
+    return found
 
 
 def span(about: Attribute, written: str) -> tuple[Value, Value]:
@@ -325,20 +402,24 @@ def _days(kind: str, written: str) -> tuple[dt.date, dt.date] | None:
 
 
 def rank(value: Value) -> str | int | float | dt.date | dt.time | dt.datetime:
-    """What the value is ordered by: ages by their days, all else by itself.
+    """What the value is ordered by: ages by their days, quantities in their common unit.
 
     >>> rank(Age(1, "W"))
     7.0
     """
+    if isinstance(value, Quantity):
+        return value.common[0]
     return value.days if isinstance(value, Age) else value
 
 
-def plain(value: Value) -> str | int | float:
+def plain(value: Value) -> Any:
     """The value in JSON: text and numbers as they are, dates, times and ages as ISO text.
 
-    >>> plain(dt.date(2024, 1, 31)), plain(Age(45, "Y")), plain(3)
-    ('2024-01-31', '45Y', 3)
+    >>> plain(dt.date(2024, 1, 31)), plain(Age(45, "Y")), plain(Quantity(3, "mm"))
+    ('2024-01-31', '45Y', {'number': 3, 'unit': 'mm'})
     """
     if isinstance(value, str | int | float):
         return value
+    if isinstance(value, Quantity):
+        return {"number": value.number, "unit": value.unit}
     return str(value) if isinstance(value, Age) else value.isoformat()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dicomlake.contracts import Answer, Engine
-from dicomlake.errors import Unsupported, UsageError
+from dicomlake.errors import UsageError
 from dicomlake.query import LEVELS, Query, parse, parse_query
 from dicomlake.terms import Code
 from dicomlake.testing.dicom import Description, encode, uid
@@ -856,17 +856,6 @@ class EngineContract:
         for limit in (1, 2, 1000):
             found = engine.answer(Query(level=level, show=(_KEY[level],), limit=limit))
             assert names(found) == all_of_them[:limit]
-
-    def test_segments_are_refused(self, engine: Engine, level: str) -> None:
-        """What an engine cannot run it refuses by name, wherever it stands."""
-        import pytest
-
-        for text in (
-            "same(segment, *.SegmentLabel = 'A')",
-            "Modality = 'XX' and not same(segment, *.SegmentLabel = 'A')",
-        ):
-            with pytest.raises(Unsupported, match=r"same\(segment, \.\.\.\)"):
-                engine.answer(Query(parse(text), level))
 
     def test_sql(self, engine: Engine) -> None:
         """SQL reads current rows."""

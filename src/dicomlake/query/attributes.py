@@ -1,0 +1,122 @@
+"""What a path of a question asks: attributes of headers, concepts of reports, columns of contents.
+
+EchoTime                  an attribute of headers
+*.[MDC:2:16160]           content items of that concept, at any depth
+segment.type              a column of the rows inside of objects
+anatomy                   every place where anatomy is written down
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import lru_cache
+
+import pyarrow as pa
+
+from dicomlake import tables
+from dicomlake.dicom import dictionary
+from dicomlake.dicom.dictionary import Attribute
+from dicomlake.errors import UsageError
+
+ROWS = {
+    "item": "items",
+    "segment": "segments",
+    "channel": "waveforms",
+    "event": "dose_events",
+    "total": "dose_totals",
+}
+"""What one row of each table of contents is called in questions."""
+ANATOMY = "anatomy"
+ANATOMY_PATHS = (
+    "segment.type",
+    "segment.region",
+    "item.site",
+    "event.region",
+    "*.AnatomicRegionSequence",
+)
+"""Where anatomy is written down as a code."""
+
+_HIDDEN = frozenset(["series_id", "SOPInstanceUID", "sent", "GraphicData", "values"])
+_PERSONS = frozenset(["creator", "observer"])
+
+
+@lru_cache(maxsize=65536)
+def attribute(path: str) -> Attribute:
+    """What is known of a path; UnknownAttribute for a misspelt keyword, UsageError for no path.
+
+    >>> attribute("segment.volume").unit, attribute("*.[MDC:2:16160]").kind
+    ('mL', 'content')
+    """
+    root, _, name = path.partition(".")
+    if path == ANATOMY:
+        return Attribute(path, "", "", "SQ", "1-n", "Anatomy, wherever it is written down")
+    if root in ROWS:
+        return _field(root, name)
+    parts = dictionary.segments(path)
+    if not any(part.startswith("[") for part in parts):
+        return dictionary.attribute(path)
+    if parts[-1].startswith("[") and all(p.startswith(("[", "*")) for p in parts):
+        return Attribute(".".join(parts), "", "", "", "1-n", "", table="items")
+    raise UsageError(
+        f"{path!r} is no path of a report. Join concepts by dots: [DCM:126000].[DCM:125007], or "
+        "*.[DCM:125007] at any depth."
+    )
+
+
+def is_content(path: str) -> bool:
+    """Whether a path asks what is inside of objects.
+
+    >>> is_content("segment.type"), is_content("*.[DCM:121071]"), is_content("Modality")
+    (True, True, False)
+    """
+    return bool(attribute(path).table)
+
+
+@lru_cache(maxsize=64)
+def fields(root: str) -> dict[str, Attribute]:
+    """The columns of what is called `root` that can be asked, by name."""
+    table = ROWS[root]
+    found = {}
+    for column in tables.ALL[table]:
+        if column.name not in _HIDDEN:
+            about = {k.decode(): v.decode() for k, v in (column.metadata or {}).items()}
+            vr = _vr(column, about)
+            found[column.name] = Attribute(
+                f"{root}.{column.name}",
+                "",
+                "",
+                vr,
+                "1-n" if pa.types.is_list(column.type) else "1",
+                about.get("comment", ""),
+                table=table,
+                unit=about.get("unit", ""),
+            )
+    return found
+
+
+def _vr(column: pa.Field, about: dict[str, str]) -> str:
+    """The VR that stands for the type of a column."""
+    kind = column.type.value_type if pa.types.is_list(column.type) else column.type
+    if about.get("kind") == "code" or pa.types.is_struct(kind):
+        return "SQ"
+    if pa.types.is_floating(kind):
+        return "FD"
+    if pa.types.is_integer(kind):
+        return "SL"
+    if pa.types.is_timestamp(kind):
+        return "DT"
+    if column.name in _PERSONS:
+        return "PN"
+    return "UI" if column.name.endswith(("UID", "_uid")) else "LO"
+
+
+def _field(root: str, name: str) -> Attribute:
+    known = fields(root)
+    if not name:
+        return Attribute(root, "", "", "SQ", "1-n", tables.comment_of(tables.ALL[ROWS[root]]),
+                         table=ROWS[root])  # fmt: skip
+    if name not in known:
+        near = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"Did you mean {root}.{near[0]}?" if near else f"There are: {', '.join(known)}."
+        raise UsageError(f"{root}.{name} is not known. {hint}")
+    return known[name]
