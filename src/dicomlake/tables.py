@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dicomlake.dicom import dictionary
 
-VERSION = 1
+VERSION = 2
 """Layout of the tables; a lake of another one is refused with a clear message."""
 
 STAMP = pa.timestamp("us", "UTC")
@@ -437,6 +437,7 @@ _BIN = pa.struct(
     ]
 )
 _SENT = pa.struct([pa.field("vr", pa.string()), pa.field("series", pa.int64())])
+_CALLED = pa.struct([pa.field("text", pa.string()), pa.field("series", pa.int64())])
 
 VOCABULARY = pa.schema(
     [
@@ -445,11 +446,14 @@ VOCABULARY = pa.schema(
         _field("vr", pa.string(), "value representation, the most frequent one"),
         _field("vrs", pa.list_(pa.field("element", _SENT)), "every value representation and how "
                "many series have it, most frequent first"),
+        _listed("units", _CALLED, "units of the numbers, UCUM, and how many series have them"),
+        _listed("names", _CALLED, "what reports call the concept, and how many series do"),
         _field("tag", pa.string(), "tag; private ones with xx for the block"),
-        _field("name", pa.string(), "what PS3.6 or a private dictionary calls it"),
+        _field("name", pa.string(), "what PS3.6, a private dictionary or most reports call it"),
         _field("patients", pa.int64(), "patients that have it with a value"),
         _field("studies", pa.int64(), "studies that have it with a value"),
         _field("series", pa.int64(), "series that have it with a value"),
+        _field("documents", pa.int64(), "objects that have it inside; 0 for header attributes"),
         _field("empty", pa.int64(), "series that have it only without a value"),
         _field("distinct_values", pa.int64(), "different values, folded ones not counted, numbers "
                "compared as numbers and texts by their first 100 characters; null: not counted, "

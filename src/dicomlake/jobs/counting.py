@@ -21,7 +21,9 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.dicom.dictionary import BINARY
 from dicomlake.jobs.axis import Axis, Moments, Numbers
+from dicomlake.jobs.inside import anatomy_codes, inside
 from dicomlake.lake.store import connect, view
+from dicomlake.terms.mapping import normal
 
 MOST_TOP = 20
 LONGEST_VALUE = 100
@@ -63,6 +65,7 @@ class Count:
     patients: int = 0
     studies: int = 0
     series: int = 0
+    documents: int = 0
     empty: int = 0
     distinct: int | None = 0
     lowest: float | None = None
@@ -70,6 +73,8 @@ class Count:
     first: datetime | None = None
     last: datetime | None = None
     vrs: dict[str, int] = field(default_factory=dict)
+    units: dict[str, int] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
     bins: list[int] = field(default_factory=list)
     top: list[Top] = field(default_factory=list)
     meanings: dict[str, str] = field(default_factory=dict)
@@ -106,16 +111,27 @@ def workspace(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def snapshot(
-    db: duckdb.DuckDBPyConnection, name: str, series: list[str], elements: list[str]
-) -> None:
-    """Make a snapshot known under a name: the views NAME_series and NAME_elements."""
-    view(db, f"{name}_files", series, tables.SERIES)
+def snapshot(db: duckdb.DuckDBPyConnection, name: str, paths: Callable[[str], list[str]]) -> None:
+    """Make a snapshot known under a name: the views NAME_series and NAME_elements.
+
+    `paths` gives the files of a table. Rows of contents come as rows of elements.
+    """
+    view(db, f"{name}_files", paths("series"), tables.SERIES)
     db.execute(
         f"create temp table {name}_series as "
         f"select series_id, patient_key, study_key from {name}_files"
     )
-    view(db, f"{name}_elements", elements, tables.ELEMENTS)
+    view(db, f"{name}_elements_", paths("elements"), tables.ELEMENTS)
+    for table in tables.CONTENTS:
+        view(db, f"{name}_{table}", paths(table), tables.ALL[table])
+    found = db.execute(
+        f"select distinct code_scheme, code_value from {name}_elements_ where {anatomy_codes()} "
+        "and code_scheme is not null"
+    ).fetchall()
+    rows = [(scheme, value, *normal(value, scheme)[::-1]) for scheme, value in found]
+    kinds = ("code_scheme text", "code_value text", "scheme text", "value text")
+    fill(db, f"{name}_codes", kinds, rows)
+    db.execute(f"create temp view {name}_elements as {inside(name)}")
 
 
 def only_row(db: duckdb.DuckDBPyConnection, statement: str) -> tuple[Any, ...]:
@@ -205,7 +221,8 @@ def _facts(db: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
     )
     db.execute(
         f"""create or replace temp table facts as
-        select k, s, p, t, vr, folded, number, number_max,
+        select k, s, p, t, vr, folded, number, number_max, unit, called,
+               case when object is not null then hash(series_id, object) end as d,
                moment::timestamp as moment, moment_max::timestamp as moment_max,
                case when text is null then
                       case when code_value is not null
@@ -234,12 +251,15 @@ def _counted(db: duckdb.DuckDBPyConnection) -> Counts:
                bit_count(bitstring_agg(s, {series}) filter (not bare)),
                bit_count(bitstring_agg(s, {series})),
                min(number), max(greatest(number, number_max)),
-               min(moment), max(greatest(moment, moment_max))
+               min(moment), max(greatest(moment, moment_max)),
+               count(distinct d) filter (not bare)
         from facts join names using (k) group by path"""
     ).fetchall()
     counts = {
-        path: Count(p or 0, t or 0, s or 0, seen - (s or 0), 0, low, high, utc(first), utc(last))
-        for path, p, t, s, seen, low, high, first, last in found
+        path: Count(
+            p or 0, t or 0, s or 0, documents, seen - (s or 0), 0, low, high, utc(first), utc(last)
+        )
+        for path, p, t, s, seen, low, high, first, last, documents in found
     }
     rows = db.execute(
         f"""select path, vr, bit_count(bitstring_agg(s, {series}))
@@ -247,6 +267,13 @@ def _counted(db: duckdb.DuckDBPyConnection) -> Counts:
     ).fetchall()
     for path, vr, number in rows:
         counts[path].vrs[vr] = number
+    for column, of in (("unit", "units"), ("called", "names")):
+        rows = db.execute(
+            f"""select path, {column}, bit_count(bitstring_agg(s, {series}))
+            from facts join names using (k) where {column} is not null group by path, {column}"""
+        ).fetchall()
+        for path, text, number in rows:
+            getattr(counts[path], of)[text] = number
     return counts
 
 

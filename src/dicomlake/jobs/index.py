@@ -12,6 +12,7 @@ from typing import Any
 
 from dicomlake.contracts import Progress, Source
 from dicomlake.errors import ServiceError
+from dicomlake.jobs.contents import outdated, read_again
 from dicomlake.jobs.ledger import Ledger
 from dicomlake.jobs.reading import chunks, read_all
 from dicomlake.jobs.runs import Run, running
@@ -21,6 +22,7 @@ from dicomlake.jobs.writing import Writer
 from dicomlake.lake import Store
 from dicomlake.lake.compaction import delete, leftovers
 from dicomlake.lake.store import WORK
+from dicomlake.readers.contents import ContentsReader
 from dicomlake.sources.folder import FolderSource
 
 COMMIT_EVERY_S = 20.0
@@ -99,6 +101,10 @@ def _source(paths: Paths | Source) -> Source:
 def _index(
     source: Source, store: Store, run: Run, work: Path, report: Report, options: _Options
 ) -> None:
+    readers = ContentsReader()
+    again = bool(store.files("series")) and outdated(store, readers)
+    if again:  # so that old and new objects are read alike
+        read_again(store, run, readers)
     ledger = Ledger(store, work)
     try:
         ledger.scan(source, run)
@@ -122,7 +128,8 @@ def _index(
     finally:
         ledger.close()
     tidy(store, run.progress)
-    rebuild(store, progress=run.progress)
+    rebuild(store, progress=run.progress, full=again)
+    store.note_content_readers(readers.versions)
 
 
 def _processors() -> int:

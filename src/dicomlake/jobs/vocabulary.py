@@ -45,10 +45,11 @@ from dicomlake.jobs.counting import (
 )
 from dicomlake.lake import Store
 from dicomlake.lake.store import view
+from dicomlake.query.attributes import attribute
 
 log = logging.getLogger(__name__)
 
-RULES = 2
+RULES = 3
 """Way of counting; what was counted in another one is counted anew."""
 NOTE = "counted"
 """Metadata of a commit of `vocabulary`: what it was counted from, as JSON."""
@@ -70,6 +71,7 @@ IDENTIFYING = frozenset(
 FEW_PATIENTS = 20
 LEAST_SHARED = 3
 
+_COUNTED = ("elements", *tables.CONTENTS)
 _COLUMNS = f"{KEY}, meaning, series, patients"
 
 
@@ -81,7 +83,7 @@ class _Basis(NamedTuple):
 
     rules: int
     series: int
-    elements: int
+    children: dict[str, int]
     values: int
     rows: int
     files: int
@@ -109,7 +111,7 @@ def rebuild(
         return
     progress.stage("counting what can be asked", None, "rows")
     with workspace(store.path / "_work" / "vocabulary") as db:
-        snapshot(db, "new", store.paths("series"), store.paths("elements"))
+        snapshot(db, "new", store.paths)
         if not full and basis is not None:
             try:
                 _update(db, store, basis, largest_share)
@@ -165,6 +167,8 @@ def _least(path: str, count: Count) -> int:
     """How many patients must share a value for it to be listed; more than there are: none is."""
     if "PN" in count.vrs or not IDENTIFYING.isdisjoint(path.split(".")):
         return 1 << 62
+    if path.startswith("[") and "UT" in count.vrs:  # what a report says in words
+        return max(LEAST_SHARED, 1 << (count.patients // 100).bit_length() >> 1)
     several = count.distinct is not None and count.distinct > count.patients / 2
     if several and count.patients >= FEW_PATIENTS:
         # A power of two, so that it seldom changes when patients come and go.
@@ -179,7 +183,7 @@ def _write(
     basis = _Basis(
         RULES,
         store.version,
-        int(store.table("elements").version()),
+        {name: int(store.table(name).version()) for name in _COUNTED},
         int(store.table("vocabulary_values").version()),
         rows,
         files,
@@ -189,7 +193,7 @@ def _write(
         "select count(distinct patient_key), count(distinct study_key), count(*) from new_series",
     )
     listed = [_row(path, counts[path]) for path in sorted(counts)]
-    top = {"path": "", "name": "the lake", "empty": 0, "distinct_values": None}
+    top = {"path": "", "name": "the lake", "documents": 0, "empty": 0, "distinct_values": None}
     top.update(zip(("patients", "studies", "series"), whole, strict=True))
     table = pa.Table.from_pylist([top, *listed], tables.VOCABULARY)
     file = store.write("vocabulary", table)
@@ -200,23 +204,24 @@ def _row(path: str, count: Count) -> dict[str, Any]:
     axis = count.axis
     try:
         *around, last = dictionary.segments(path)
-        known: dictionary.Attribute | None = dictionary.attribute(path)
+        known: dictionary.Attribute | None = attribute(path)
     except UsageError:  # a path of a newer or a foreign reader
         around, last, known = [], path, None
     vr = count.vr
+    called = most(count.names) or (known.name if known else "") or last
     return {
         "path": path,
         "parent": ".".join(around),
         "vr": vr,
-        "vrs": [
-            {"vr": sent, "series": count.vrs[sent]}
-            for sent in sorted(count.vrs, key=lambda sent: (-count.vrs[sent], sent))
-        ],
+        "vrs": [{"vr": sent, "series": count.vrs[sent]} for sent in by_number(count.vrs)],
+        "units": [{"text": s, "series": count.units[s]} for s in by_number(count.units)],
+        "names": [{"text": s, "series": count.names[s]} for s in by_number(count.names)],
         "tag": known.tag if known else "",
-        "name": (known.name if known else "") or last,
+        "name": called,
         "patients": count.patients,
         "studies": count.studies,
         "series": count.series,
+        "documents": count.documents,
         "empty": count.empty,
         "distinct_values": count.distinct,
         "lowest": count.lowest,
@@ -231,6 +236,16 @@ def _row(path: str, count: Count) -> dict[str, Any]:
         else [],
         "top": [_top(vr, top, count.meanings) for top in count.top],
     }
+
+
+def by_number(counts: dict[str, int]) -> list[str]:
+    """What is counted, the most frequent first."""
+    return sorted(counts, key=lambda what: (-counts[what], what))
+
+
+def most(counts: dict[str, int]) -> str:
+    """What is most frequent, or ""."""
+    return next(iter(by_number(counts)), "")
 
 
 def _top(vr: str, top: Top, meanings: dict[str, str]) -> dict[str, Any]:
@@ -261,9 +276,8 @@ def _update(
 
     Nothing is written before everything is known.
     """
-    snapshot(
-        db, "old", _files(store, "series", basis.series), _files(store, "elements", basis.elements)
-    )
+    versions = {**basis.children, "series": basis.series}
+    snapshot(db, "old", lambda name: _files(store, name, versions[name]))
     if not _affected(db, largest_share):
         return
     counts = _counts(store)
@@ -356,6 +370,7 @@ def _count(row: dict[str, Any]) -> Count:
         patients=row["patients"],
         studies=row["studies"],
         series=row["series"],
+        documents=row["documents"],
         empty=row["empty"],
         distinct=row["distinct_values"],
         lowest=row["lowest"],
@@ -363,6 +378,8 @@ def _count(row: dict[str, Any]) -> Count:
         first=row["first"],
         last=row["last"],
         vrs={sent["vr"]: sent["series"] for sent in row["vrs"]},
+        units={sent["text"]: sent["series"] for sent in row["units"]},
+        names={sent["text"]: sent["series"] for sent in row["names"]},
         bins=[part["series"] for part in row["histogram"]],
         top=top,
         meanings={top["value"]: top["meaning"] for top in row["top"] if top["meaning"]},
@@ -434,14 +451,15 @@ def _apply(
     for path in {*before, *after}:
         count = counts.setdefault(path, Count())
         left, came = before.get(path, Count()), after.get(path, Count())
-        for name in ("patients", "studies", "series", "empty"):
+        for name in ("patients", "studies", "series", "documents", "empty"):
             value = getattr(count, name) + getattr(came, name) - getattr(left, name)
             setattr(count, name, value)
-        for vr in {*left.vrs, *came.vrs}:
-            number = count.vrs.get(vr, 0) + came.vrs.get(vr, 0) - left.vrs.get(vr, 0)
-            count.vrs[vr] = number
-            if number == 0:
-                del count.vrs[vr]
+        for name in ("vrs", "units", "names"):
+            said, gone, new = (getattr(c, name) for c in (count, left, came))
+            for text in {*gone, *new}:
+                said[text] = said.get(text, 0) + new.get(text, 0) - gone.get(text, 0)
+                if said[text] == 0:
+                    del said[text]
         if min(count.patients, count.studies, count.series, count.empty) < 0:
             raise _Unknown(f"the counts of {path} do not fit the series")
         if not count.series + count.empty:

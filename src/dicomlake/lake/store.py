@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from dicomlake.lake.files import (
 __all__ = ["CHILDREN", "MARK", "WORK", "Store", "connect", "is_lake", "view"]
 
 MARK = "dicomlake.json"
+OLDER = (1,)
+"""Layouts that `Store.create` brings up to date; nothing is lost."""
 WORK = "_work"
 """Folder for what is only needed while a job runs."""
 CHILDREN = tables.CHILDREN
@@ -60,16 +63,17 @@ class Store:
 
     def __init__(self, path: str | Path, version: int | None = None) -> None:
         self.path = Path(path).absolute()
-        try:
-            mark = json.loads((self.path / MARK).read_text())
-        except FileNotFoundError:
+        if not is_lake(path):
             raise LakeError(
                 f"{path} is no lake. Make one with: dicomlake index FOLDER --lake {path}"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise LakeError(f"{self.path / MARK} cannot be read.") from error
-        if not isinstance(mark, dict) or mark.get("layout") != tables.VERSION:
-            layout = mark.get("layout") if isinstance(mark, dict) else None
+            )
+        layout = _read_mark(self.path).get("layout")
+        if layout in OLDER:
+            raise LakeError(
+                f"{path} was made by an older dicomlake. Bring it up to date with: "
+                f"dicomlake contents --lake {path}"
+            )
+        if layout != tables.VERSION:
             raise LakeError(
                 f"{path} has layout {layout}; this dicomlake reads layout "
                 f"{tables.VERSION}. Index it again, or use the version that wrote it."
@@ -86,6 +90,7 @@ class Store:
         """The lake at a folder, made when there is none; LakeError when other files are in it."""
         path = Path(path).absolute()
         if is_lake(path):
+            _bring_up(path)
             return cls(path)
         if any(c in "%?\\" or not c.isprintable() for c in str(path)):
             raise LakeError(f"{path} cannot be a lake: no %, ?, \\ or line break in it, please.")
@@ -102,6 +107,16 @@ class Store:
         except OSError as error:
             raise LakeError(f"{path} cannot become a lake: {error.strerror}.") from error
         return cls(path)
+
+    @property
+    def content_readers(self) -> dict[str, int]:
+        """Names and versions of the readers that have read what is inside of all objects."""
+        found: dict[str, int] = _read_mark(self.path).get("contents", {})
+        return found
+
+    def note_content_readers(self, versions: dict[str, int]) -> None:
+        """Note that these readers have read what is inside of all objects."""
+        _write_mark(self.path, {**_read_mark(self.path), "contents": versions})
 
     # Reading
 
@@ -369,15 +384,44 @@ class Store:
 
 def _lay_out(path: Path) -> None:
     """Make the tables of a new lake; the mark comes last."""
-    for name, schema in tables.ALL.items():
-        DeltaTable.create(
-            str(path / name),
-            schema,
-            mode="ignore",
-            name=name,
-            description=tables.comment_of(schema),
-        )
-    mark = {"layout": tables.VERSION, "what": "a lake of dicomlake"}
+    for name in tables.ALL:
+        _make(path, name)
+    _write_mark(path, {"layout": tables.VERSION, "what": "a lake of dicomlake"})
+
+
+def _bring_up(path: Path) -> None:
+    """Bring a lake of an older layout up to date: new tables, and what is counted anew anyway."""
+    mark = _read_mark(path)
+    if mark.get("layout") in OLDER:
+        with _locked(path):
+            for name in tables.ALL:
+                _make(path, name)
+            for name in ("vocabulary", "vocabulary_values"):
+                shutil.rmtree(path / name)
+                _make(path, name)
+            _write_mark(path, {**mark, "layout": tables.VERSION})
+
+
+def _make(path: Path, name: str) -> None:
+    schema = tables.ALL[name]
+    DeltaTable.create(
+        str(path / name),
+        schema,
+        mode="ignore",
+        name=name,
+        description=tables.comment_of(schema),
+    )
+
+
+def _read_mark(path: Path) -> dict[str, Any]:
+    try:
+        mark = json.loads((path / MARK).read_text())
+    except (OSError, ValueError) as error:
+        raise LakeError(f"{path / MARK} cannot be read.") from error
+    return mark if isinstance(mark, dict) else {}
+
+
+def _write_mark(path: Path, mark: dict[str, Any]) -> None:
     part = path / f".{MARK}.part"
     part.write_text(json.dumps(mark) + "\n")
     part.replace(path / MARK)

@@ -26,6 +26,7 @@ from dicomlake.dicom import dictionary
 from dicomlake.dicom.wording import shown
 from dicomlake.errors import UsageError
 from dicomlake.lake.store import Store
+from dicomlake.query.attributes import ANATOMY, attribute
 
 _EPOCH = datetime(1970, 1, 1)
 _MOMENTS = frozenset(["DA", "DT"])
@@ -61,6 +62,7 @@ class Term:
     """An attribute path that occurs: what it is, who has it, and what it says.
 
     `patients`, `studies` and `series` have it with a value, `empty` series only without one;
+    `documents` are the objects that have it inside. `units` and `names`: those met, by series;
     `fill` is `series` as a share of all series. `distinct` is None where values are not counted.
     `lowest` and `highest` are seconds for TM, days for AS, items for SQ, bytes for binary VRs.
     """
@@ -74,6 +76,7 @@ class Term:
     patients: int
     studies: int
     series: int
+    documents: int
     empty: int
     fill: float
     distinct: int | None
@@ -84,6 +87,8 @@ class Term:
     histogram: tuple[Bin, ...]
     values: tuple[Value, ...]
     children: int
+    units: tuple[tuple[str, int], ...] = ()
+    names: tuple[tuple[str, int], ...] = ()
 
     @property
     def segment(self) -> str:
@@ -98,6 +103,8 @@ class Term:
     @property
     def unit(self) -> str:
         """Unit of the numbers, where the lake knows one."""
+        if self.units:
+            return self.units[0][0]
         return tables.UNITS.get(self.segment, "")
 
     @property
@@ -125,7 +132,7 @@ class Term:
 
         It does not depend on the lake.
         """
-        return _definition(self.path, self.vr)
+        return _definition(self.path, self.vr, self.name)
 
 
 _VALUES = {
@@ -135,8 +142,13 @@ _VALUES = {
 }
 
 
-def _definition(path: str, vr: str) -> str:
+def _definition(path: str, vr: str, name: str) -> str:
     known = _known(path)
+    if known is not None and known.kind == "content":
+        kind = dictionary.kind_of(vr) if vr != "SQ" else "code, container or reference"
+        return f"Content items of reports called {name}, {kind}."
+    if known is not None and (known.table or path == ANATOMY):
+        return f"{known.name[:1].upper()}{known.name[1:]}."
     if known is None or not (known.name or known.creator):
         tag = f" {known.tag}" if known else ""
         return f"Attribute{tag}, {vr}, that no dictionary knows."
@@ -153,7 +165,7 @@ def _definition(path: str, vr: str) -> str:
 
 def _known(path: str) -> dictionary.Attribute | None:
     try:
-        return dictionary.attribute(path)
+        return attribute(path)
     except UsageError:
         return None
 
@@ -215,7 +227,7 @@ class Vocabulary:
         """The term of a path, also written as a tag; UsageError when nothing in the lake has it."""
         row = self._row(path)
         if row is None:
-            dictionary.attribute(path)  # a misspelt keyword says so
+            attribute(path)  # a misspelt keyword says so
             raise UsageError(f"Nothing in this lake has {path}. Search the vocabulary for others.")
         return self._terms([row])[0]
 
@@ -295,6 +307,7 @@ class Vocabulary:
             patients=row["patients"],
             studies=row["studies"],
             series=row["series"],
+            documents=row["documents"],
             empty=row["empty"],
             fill=row["series"] / self.series if self.series else 0.0,
             distinct=row["distinct_values"],
@@ -305,6 +318,8 @@ class Vocabulary:
             histogram=_bins(row),
             values=tuple(_value(vr, top) for top in row["top"] or ()),
             children=len(self._inside.get(row["path"], ())),
+            units=tuple((sent["text"], sent["series"]) for sent in row["units"] or ()),
+            names=tuple((sent["text"], sent["series"]) for sent in row["names"] or ()),
         )
 
     def __repr__(self) -> str:

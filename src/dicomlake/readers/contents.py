@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from dicomlake import plugins, tables
 from dicomlake.contracts import ContentReader, Contents
+from dicomlake.dicom.dictionary import tag_of
 from dicomlake.errors import UsageError
+from dicomlake.readers.header import FIRST
 
 Wants = tuple[tuple[int, str], ...]
 """Which readers want an object: their places, and what the object stands for ("" for itself)."""
@@ -37,6 +39,19 @@ def in_order(readers: Iterable[ContentReader]) -> list[ContentReader]:
     return ordered
 
 
+def first_of(header: dict[str, Any]) -> dict[str, str]:
+    """The first values of a header in JSON that readers are asked about, as `Header.first`."""
+    found = {}
+    for key, keyword in _KEYS.items():
+        values = header.get(key, {}).get("Value")
+        if values:
+            found[keyword] = "1" if keyword.endswith("Sequence") else str(values[0]).strip()
+    return found
+
+
+_KEYS = {f"{tag_of(keyword):08X}": keyword for keyword in FIRST}
+
+
 class ContentsReader:
     """Reads the contents of objects with all readers that want them; never raises."""
 
@@ -60,10 +75,10 @@ class ContentsReader:
                 found.append((place, what))
         return tuple(found)
 
-    def read(self, header: str | bytes, places: Iterable[int]) -> Contents:
-        """What some readers find in a header in JSON."""
+    def read(self, header: str | bytes | dict[str, Any], places: Iterable[int]) -> Contents:
+        """What some readers find in a header in JSON, decoded or not."""
         contents = Contents()
-        item: dict[str, Any] = orjson.loads(header)
+        item = header if isinstance(header, dict) else orjson.loads(header)
         for place in places:
             reader = self.readers[place]
             contents.reader = reader.name
@@ -113,6 +128,12 @@ class ContentRows:
                 if len(self._held[name]) >= _ROWS_AT_ONCE:
                     self._flush(name)
 
+    def take(self, name: str) -> pa.Table | None:
+        """The rows of a table so far, which are forgotten; None when there are none."""
+        self._flush(name)
+        rows, self._done[name] = self._done[name], []
+        return pa.concat_tables(rows) if rows else None
+
     def _flush(self, name: str) -> None:
         if self._held[name]:
             self._done[name].append(pa.Table.from_pylist(self._held[name], tables.ALL[name]))
@@ -121,6 +142,5 @@ class ContentRows:
     def tables(self) -> Iterator[tuple[str, pa.Table]]:
         """The tables that have rows, by name."""
         for name in tables.CONTENTS:
-            self._flush(name)
-            if self._done[name]:
-                yield name, pa.concat_tables(self._done[name])
+            if (rows := self.take(name)) is not None:
+                yield name, rows
