@@ -586,7 +586,7 @@ def test_units(column: str, concept: str, unit: str, factor: float) -> None:
         (Code("furlong", "UCUM", ""), "DLP is in the unknown unit 'furlong'"),
         (Code("3082", "CID", ""), "DLP is in the unknown unit '3082'"),
         (Code("mm", "UCUM", ""), "DLP cannot be in mm"),
-        (Code("{events}", "UCUM", ""), "DLP cannot be in 1"),
+        (Code("{events}", "UCUM", ""), "DLP cannot be in {events}"),
     ],
 )
 def test_unknown_units(unit: Code, problem: str) -> None:
@@ -784,7 +784,7 @@ def test_enhanced_xray_dose() -> None:
     (row,) = contents.rows["dose_events"]
     (total,) = contents.rows["dose_totals"]
     assert (row["kind"], row["source"], row["precedence"]) == ("CT", "RDSR", 1)
-    assert (row["event_key"], row["DLP"], row["region"]) == ("1.2.3.4", 200, "SCT:51185008")
+    assert (row["event_key"], row["DLP"], row["region"]) == ("1.2.3.4", 200, "SCT:816094009")
     assert row["protocol"] == "Thorax"
     assert (total["DLP"], total["events"], total["kind"]) == (200, 1, "CT")
     assert not contents.problems
