@@ -1,13 +1,28 @@
-"""Codes that mean the same: SNOMED CT under its old and new designators (PS3.16 Annex 8).
+"""Codes that mean the same: one concept under old and new codes, and schemes under several names.
 
-The table of retired SNOMED-RT codes comes with pydicom.
+SNOMED-RT codes and their successors in SNOMED CT (PS3.16 Annex O) come with pydicom; codes that
+PS3.16 has retired otherwise are in `retired.csv`, with their sources.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import csv
+from functools import cache, lru_cache
+from importlib import resources
 
-_SNOMED_RT = ("SRT", "SNM3", "99SDM")
+_SNOMED_RT = ("SRT", "SNM3", "99SDM", "SNOMED-RT")
+_SNOMED_CT = ("SCT", "SNOMED-CT", "SNOMED CT")
+_SNOMED = frozenset([*_SNOMED_RT, *_SNOMED_CT])
+
+# scheme -> names that are used for it, itself first
+_NAMES = {"LN": ("LN", "LOINC"), "UCUM": ("UCUM", "UCM"), "MDC": ("MDC",), "SCPECG": ("SCPECG",)}
+_SCHEMES = {name: scheme for scheme, names in _NAMES.items() for name in names}
+
+# ECG leads have the same numbers in SCP-ECG (EN 1064) and in ISO/IEEE 11073-10101
+_SCP_LEAD = "5.6.3-9-"
+_LEADS = {
+    f"{_SCP_LEAD}{number}": f"2:{number}" for number in (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8)
+}
 
 
 @lru_cache(maxsize=4096)
@@ -16,17 +31,14 @@ def equivalent(value: str, scheme: str) -> tuple[tuple[str, str], ...]:
 
     >>> equivalent("T-D3000", "SRT")[:2], ("51185008", "SCT") in equivalent("T-D3000", "SRT")
     ((('T-D3000', 'SRT'), ('T-D3000', 'SNM3')), True)
+    >>> equivalent("121060", "DCM")
+    (('121060', 'DCM'), ('11329-0', 'LN'), ('11329-0', 'LOINC'))
     """
-    from pydicom.sr._snomed_dict import mapping
-
-    found = [(value, scheme)]
-    if scheme in _SNOMED_RT:
-        found += [(value, other) for other in _SNOMED_RT if other != scheme]
-        if new := mapping["SRT"].get(value):
-            found.append((new, "SCT"))
-    elif scheme == "SCT" and (old := mapping["SCT"].get(value)):
-        found += [(old, other) for other in _SNOMED_RT]
-    return tuple(found)
+    one = normal(value, scheme)
+    known = [one, *_older().get(one, ())]
+    found = [code for old in known for code in _written(*old)]
+    same = [code for code in found if code[0] == value]
+    return tuple(dict.fromkeys([(value, scheme), *same, *found]))
 
 
 @lru_cache(maxsize=65536)
@@ -35,8 +47,69 @@ def normal(value: str, scheme: str) -> tuple[str, str]:
 
     >>> normal("T-62000", "SRT"), normal("10200004", "SCT"), normal("121071", "DCM")
     (('10200004', 'SCT'), ('10200004', 'SCT'), ('121071', 'DCM'))
+    >>> normal("T-62000", "SCT"), normal("Gy", "UCM"), normal("5.6.3-9-61", "SCPECG")
+    (('10200004', 'SCT'), ('Gy', 'UCUM'), ('2:61', 'MDC'))
     """
-    for other in equivalent(value, scheme):
-        if other[1] == "SCT":
-            return other
-    return value, scheme
+    name = scheme.strip().upper()
+    if name in _SNOMED:
+        code = _snomed(value, name)
+    elif name == "SCPECG" and value in _LEADS:
+        code = _LEADS[value], "MDC"
+    else:
+        code = value, _SCHEMES.get(name, scheme)
+    return _newer().get(code, code)
+
+
+def _snomed(value: str, name: str) -> tuple[str, str]:
+    """The code of SNOMED CT where there is one, whichever of the two the scheme names."""
+    new = _rt_to_ct().get(value)
+    if new is not None:
+        return new, "SCT"
+    if value.isdecimal() and len(value) >= 6:  # only SNOMED CT has numbers
+        return value, "SCT"
+    return value, "SCT" if name in _SNOMED_CT else "SRT"
+
+
+def _written(value: str, scheme: str) -> list[tuple[str, str]]:
+    """How a code may be written."""
+    if scheme == "SRT":
+        return [(value, name) for name in _SNOMED_RT]
+    if scheme == "SCT":
+        found = [(value, name) for name in _SNOMED_CT]
+        if old := _ct_to_rt().get(value):
+            found += [(old, name) for name in (*_SNOMED_RT, *_SNOMED_CT)]
+        if value.isdecimal() and len(value) >= 6:
+            found += [(value, name) for name in _SNOMED_RT]
+        return found
+    found = [(value, name) for name in _NAMES.get(scheme, (scheme,))]
+    if scheme == "MDC" and (lead := _SCP_LEAD + value.removeprefix("2:")) in _LEADS:
+        found.append((lead, "SCPECG"))
+    return found
+
+
+def _rt_to_ct() -> dict[str, str]:
+    from pydicom.sr._snomed_dict import mapping
+
+    return mapping["SRT"]
+
+
+def _ct_to_rt() -> dict[str, str]:
+    from pydicom.sr._snomed_dict import mapping
+
+    return mapping["SCT"]
+
+
+@cache
+def _newer() -> dict[tuple[str, str], tuple[str, str]]:
+    """Retired codes and those that stand in their place; these are in force."""
+    text = resources.files(__package__).joinpath("retired.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {(r["value"], r["scheme"]): (r["new_value"], r["new_scheme"]) for r in rows}
+
+
+@cache
+def _older() -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
+    found: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
+    for old, new in _newer().items():
+        found[new] = (*found.get(new, ()), old)
+    return found
