@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from html import escape
@@ -13,11 +14,13 @@ import pyarrow as pa
 
 from dicomlake import plugins, tables
 from dicomlake.contracts import Answer, Progress
-from dicomlake.errors import UsageError
+from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs.index import Report, index, totals
+from dicomlake.jobs.objects import object_of, row_of
 from dicomlake.lake import Store
 from dicomlake.lake.vocabulary import Vocabulary
 from dicomlake.query import Node, Query, parse
+from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 
 Condition = str | Node | None
 
@@ -109,6 +112,20 @@ class Lake:
         header: dict[str, Any] = orjson.loads(found[0][0])
         return header
 
+    def waveform(self, SOPInstanceUID: str, group: int = 1) -> Waveform:
+        """The samples of one group of channels of an ECG or another waveform, in physical units.
+
+        `group` counts from 1, as in the table `waveforms`. UsageError when the instance is not in
+        the lake, its file is gone or changed, or it has no such group of samples.
+        """
+        with object_of(row_of(self._store, SOPInstanceUID)) as found, _samples(SOPInstanceUID):
+            return waveform_of(found.header, found.fetch, found.size, group)
+
+    def waveforms(self, SOPInstanceUID: str) -> list[Waveform]:
+        """The samples of every group of channels of an instance; UsageError as of `waveform`."""
+        with object_of(row_of(self._store, SOPInstanceUID)) as found, _samples(SOPInstanceUID):
+            return waveforms_of(found.header, found.fetch, found.size)
+
     def index(self, paths: str | Path | list[str | Path], **options: Any) -> Report:
         """Bring the lake up to date with folders and files; see `dicomlake.jobs.index.index`."""
         listed = paths if isinstance(paths, list) else [paths]
@@ -151,6 +168,17 @@ def make(
     listed = paths if isinstance(paths, list) else [paths]
     index(listed, lake, progress=progress, **options)
     return Lake(lake)
+
+
+@contextlib.contextmanager
+def _samples(SOPInstanceUID: str) -> Iterator[None]:
+    try:
+        yield
+    except (DataError, OSError) as error:
+        raise UsageError(
+            f"The samples of {SOPInstanceUID} cannot be read: {error}. The table waveforms says "
+            "which groups it has."
+        ) from error
 
 
 def _lines(path: str) -> Iterator[str]:

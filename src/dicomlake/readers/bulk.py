@@ -1,0 +1,91 @@
+"""Bulk data of an object: the bytes that its header left out, and the frames of pixel data."""
+
+from __future__ import annotations
+
+import base64
+from binascii import Error as NotBase64
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+from dicomlake.dicom.walk import BIG_ENDIAN, UNKNOWN_SIZE, Fetch, Inflated
+from dicomlake.errors import DataError
+from dicomlake.readers.attributes import Item, key_of, number, text
+
+LARGEST = 2 * 1024**3
+"""Bulk data with more bytes are not read."""
+_WIDTHS = {"OW": 2, "US": 2, "SS": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+
+
+def syntax_of(header: Item) -> str:
+    """Transfer syntax UID of a header, or ""."""
+    return text(header, "TransferSyntaxUID") or ""
+
+
+def place_of(item: Item, keyword: str) -> tuple[int, int, bool]:
+    """Offset, length and whether they count in the inflated data set; DataError without any."""
+    element = item.get(key_of(keyword)) or {}
+    uri = urlsplit(str(element.get("BulkDataURI") or ""))
+    asked = parse_qs(uri.query)
+    try:
+        return int(asked["offset"][0]), int(asked["length"][0]), "inflated" in asked
+    except (KeyError, ValueError) as error:
+        raise DataError(f"there is no {keyword} in the object") from error
+
+
+def bulk_of(item: Item, keyword: str, header: Item, fetch: Fetch, size: int) -> bytes:
+    """The value of a binary attribute in little endian, from the header or from the object.
+
+    `item` is the header, or an item in it. DataError when it is missing or ends too early.
+    """
+    element = item.get(key_of(keyword)) or {}
+    if "InlineBinary" in element:
+        try:
+            return base64.b64decode(element["InlineBinary"], validate=True)
+        except (NotBase64, TypeError, ValueError) as error:
+            raise DataError(f"{keyword} cannot be read from the header") from error
+    offset, length, inflated = place_of(item, keyword)
+    if length > LARGEST:
+        raise DataError(f"{keyword} is too large to be read")
+    if inflated:
+        fetch, size = Inflated(fetch, _start(header), size), UNKNOWN_SIZE
+    raw = read_all(fetch, offset, length)
+    if syntax_of(header) == BIG_ENDIAN:
+        width = _WIDTHS.get(str(element.get("vr")), 1)
+        if width > 1:
+            raw = raw[: len(raw) - len(raw) % width]
+            swapped = bytearray(len(raw))
+            for i in range(width):
+                swapped[i::width] = raw[width - 1 - i :: width]
+            raw = bytes(swapped)
+    return raw
+
+
+def read_all(fetch: Fetch, offset: int, length: int) -> bytes:
+    """So many bytes from an offset; fewer where the object ends."""
+    step = 32 * 1024**2
+    parts = []
+    while length > 0:
+        part = fetch(offset, min(step, length))
+        if not part:
+            break
+        parts.append(part)
+        offset, length = offset + len(part), length - len(part)
+    return b"".join(parts)
+
+
+def _start(header: Item) -> int:
+    """Where the data set of a deflated object starts."""
+    found = number(header, "FileMetaInformationGroupLength")
+    if found is None:
+        raise DataError("a deflated object without the length of its file meta information")
+    return 132 + 12 + int(found)
+
+
+def fragments_of(raw: bytes, frames: int) -> Iterator[bytes]:
+    """The compressed frames in encapsulated pixel data (PS3.5 A.4), delimiter left out or not."""
+    from pydicom.encaps import generate_frames
+
+    try:
+        yield from generate_frames(raw, number_of_frames=frames)
+    except (ValueError, TypeError, IndexError, EOFError) as error:
+        raise DataError("compressed frames cannot be told apart") from error

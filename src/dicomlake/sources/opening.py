@@ -1,0 +1,121 @@
+"""One object again, by its row of `instances`: out of a file, or of a zip or tar archive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+from dicomlake.contracts import Object
+from dicomlake.errors import DataError, UsageError
+from dicomlake.sources.folder import _DAMAGE, _Forward, path_of
+
+LARGEST = 4 * 1024**3
+"""An object with more bytes is not read as a whole."""
+_AGAIN = "Bring the lake up to date with: dicomlake index FOLDER --lake LAKE"
+
+
+@contextlib.contextmanager
+def opened(row: Mapping[str, Any]) -> Iterator[Object]:
+    """The object of a row with `uri`, `offset` and `size`, as long as the block runs.
+
+    UsageError when it is gone or has another size. Whether it still is the same object is for the
+    caller to see, by its SOPInstanceUID: files are touched and copied without being changed.
+    """
+    uri, offset, size = str(row["uri"]), int(row["offset"] or 0), int(row["size"] or 0)
+    member, _, file = uri.rpartition("::")
+    if not file.startswith("file://"):
+        raise UsageError(f"{uri} is no file, so it cannot be opened again.")
+    path = path_of(file)
+    if member.startswith("zip://"):
+        inside = _zipped(path, member.removeprefix("zip://"), size, uri)
+    elif member.startswith("tar://"):
+        inside = _tarred(path, member.removeprefix("tar://"), offset, size, uri)
+    elif member:
+        raise UsageError(f"{uri} is in an archive of a kind that cannot be opened.")
+    else:
+        inside = _plain(path, offset, size, uri)
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(inside)
+        except OSError as error:
+            why = error.strerror or "it cannot be unpacked"
+            raise UsageError(
+                f"{path} cannot be opened: {why}. Is a disk missing? If it was moved: {_AGAIN}"
+            ) from error
+        except (*_DAMAGE, RuntimeError) as error:
+            raise UsageError(f"{path} is damaged, or has changed. {_AGAIN}") from error
+        yield found
+
+
+def bytes_of(row: Mapping[str, Any]) -> bytes:
+    """All bytes of the object of a row; UsageError when it is gone, changed or too large."""
+    size = int(row["size"] or 0)
+    if size > LARGEST:
+        raise UsageError(f"The object has {size:,} bytes, too many to be held at once.")
+    step = 64 * 1024**2
+    with opened(row) as found:
+        try:
+            parts = [found.fetch(at, min(step, size - at)) for at in range(0, size, step)]
+        except (DataError, OSError) as error:
+            raise UsageError(f"{row['uri']} cannot be read to its end. {_AGAIN}") from error
+    data = b"".join(parts)
+    if len(data) != size:
+        raise _changed(str(row["uri"]))
+    return data
+
+
+def _changed(what: str) -> UsageError:
+    return UsageError(f"{what} has changed since it was indexed. {_AGAIN}")
+
+
+@contextlib.contextmanager
+def _plain(path: str, offset: int, size: int, uri: str) -> Iterator[Object]:
+    """Bytes that lie in a file as they are."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        there = os.fstat(handle).st_size
+        if there < offset + size or (not offset and there != size and "::" not in uri):
+            raise _changed(path)
+
+        def fetch(at: int, length: int) -> bytes:
+            return os.pread(handle, max(0, min(length, size - at)), offset + at)
+
+        yield Object(uri, offset, size, fetch)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _zipped(path: str, member: str, size: int, uri: str) -> Iterator[Object]:
+    with zipfile.ZipFile(path) as archive:
+        names = [m for m in archive.infolist() if _quoted(m.filename) == member]
+        found = next((m for m in names if m.file_size == size), None)
+        if found is None:
+            raise _changed(path)
+        with archive.open(found) as stream:
+            yield Object(uri, 0, size, _Forward(stream))
+
+
+@contextlib.contextmanager
+def _tarred(path: str, member: str, offset: int, size: int, uri: str) -> Iterator[Object]:
+    if offset:  # not packed: its bytes lie in the archive as they are
+        with _plain(path, offset, size, uri) as found:
+            yield found
+        return
+    with tarfile.open(path, "r:*") as archive:
+        for entry in archive:
+            if entry.isfile() and entry.size == size and _quoted(entry.name) == member:
+                stream = archive.extractfile(entry)
+                assert stream is not None
+                yield Object(uri, 0, size, _Forward(stream))
+                return
+    raise _changed(path)
+
+
+def _quoted(name: str) -> str:
+    return quote_from_bytes(os.fsencode(name))
