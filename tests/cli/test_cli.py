@@ -124,7 +124,7 @@ def test_a_list_of_accession_numbers_comes_from_a_file(run: Run, place: Path) ->
         (("query", "MagneticFieldStrength >= 'abc'"), "holds numbers"),
         (("query", "AccessionNumber in @missing.txt"), "cannot be read"),
         (("query", "Modality = 'MR'", "--level", "house"), "Use one of patient, study"),
-        (("query", "same(segment, Modality = 'SEG')"), "cannot run same(segment"),
+        (("query", "same(segment, Modality = 'SEG')"), "is nothing that a segment has"),
         (("query", "--show", "Modalty"), "Did you mean Modality?"),
         (("sql", "delete from series"), "one SELECT statement"),
         (("sql", "select nothing from series"), "DuckDB says"),

@@ -221,7 +221,7 @@ def _facts(db: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
     )
     db.execute(
         f"""create or replace temp table facts as
-        select k, s, p, t, vr, folded, number, number_max, unit, called,
+        select k, s, p, t, vr, folded, number, number_max, unit as measured, called,
                case when object is not null then hash(series_id, object) end as d,
                moment::timestamp as moment, moment_max::timestamp as moment_max,
                case when text is null then
@@ -267,7 +267,7 @@ def _counted(db: duckdb.DuckDBPyConnection) -> Counts:
     ).fetchall()
     for path, vr, number in rows:
         counts[path].vrs[vr] = number
-    for column, of in (("unit", "units"), ("called", "names")):
+    for column, of in (("measured", "units"), ("called", "names")):
         rows = db.execute(
             f"""select path, {column}, bit_count(bitstring_agg(s, {series}))
             from facts join names using (k) where {column} is not null group by path, {column}"""
