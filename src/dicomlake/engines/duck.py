@@ -28,7 +28,7 @@ from dicomlake.engines.search import Search
 from dicomlake.engines.snapshot import Snapshot
 from dicomlake.errors import Cancelled, UsageError
 from dicomlake.lake import Store
-from dicomlake.lake.store import CHILDREN, connect, view
+from dicomlake.lake.store import connect, view
 from dicomlake.query import Query
 
 
@@ -127,13 +127,7 @@ class DuckEngine:
         with self._lock:
             if self._tables is None:
                 db = _connection(self._store, self._memory_limit)
-                for name in tables.ALL:
-                    view(db, f"all_{name}", self._store.paths(name), tables.ALL[name])
-                    where = "where series_id in (select series_id from all_series)"
-                    db.execute(
-                        f"create view {name} as select * from all_{name} "
-                        f"{where if name in CHILDREN else ''}"
-                    )
+                self._store.show_current(db)
                 _confine(db, self._store)
                 self._tables = db
             return self._tables

@@ -196,16 +196,25 @@ class Store:
     def database(self, *, current: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with the tables as views; `current` hides rows nobody can see."""
         with connect() as db:
-            for name in tables.ALL:
-                if name in CHILDREN and current:
-                    view(db, f"all_{name}", self.paths(name), tables.ALL[name])
-                    db.execute(
-                        f"create temp view {name} as select * from all_{name} "
-                        "where series_id in (select series_id from series)"
-                    )
-                else:
+            if current:
+                self.show_current(db)
+            else:
+                for name in tables.ALL:
                     view(db, name, self.paths(name))
             yield db
+
+    def show_current(self, db: duckdb.DuckDBPyConnection) -> None:
+        """Make views of all tables without rows that nobody can see; doses know what counts."""
+        for name in tables.ALL:
+            if name not in CHILDREN:
+                view(db, name, self.paths(name))
+                continue
+            view(db, f"all_{name}", self.paths(name), tables.ALL[name])
+            more = f", {tables.COUNTED} as counted" if name == "dose_events" else ""
+            db.execute(
+                f"create view {name} as select *{more} from all_{name} "
+                "where series_id in (select series_id from series)"
+            )
 
     def _versions_at(self, version: int) -> dict[str, int]:
         """The versions of all tables that belong to a version of `series`."""
