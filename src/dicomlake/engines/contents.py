@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 OBJECT = 'c.series_id, c."SOPInstanceUID"'
 _STEP = r'\[(?:[^\[\]"]|"(?:[^"]|"")*")*\]'
 _NUMBER = "coalesce(c.quantity, c.number)"
-_VALUE = (
+VALUED = (
     "(c.text is not null or c.number is not null or c.code is not null or c.moment is not null "
     "or c.value_type not in ('NUM', 'CODE', 'TEXT', 'PNAME', 'DATE', 'TIME', 'DATETIME', 'UIDREF'))"
 )
@@ -123,9 +123,9 @@ def met(node: Leaf, lists: Lists) -> Met:
 def _of_item(node: Leaf, lists: Lists) -> Part:
     """A condition on the value of a content item."""
     if isinstance(node, Exists):
-        return Part(_VALUE)
+        return Part(VALUED)
     if isinstance(node, Missing):
-        return ~Part(_VALUE)
+        return ~Part(VALUED)
     if isinstance(node, Within):
         return Part("c.code = ?", (_code(node),))
     if isinstance(node, OneOf):
@@ -245,27 +245,27 @@ def objects(node: Node, lists: Lists) -> Part:
     if not isinstance(node, Same):
         return met(node, lists).select(OBJECT)  # type: ignore[arg-type]
     if node.level == "item":
-        inner = _items(node.part, lists)
+        inner = items_that_see(node.part, lists)
         return Part(f"select {OBJECT} from ({inner.sql}) c", inner.values)
     return Met(ROWS[node.level], row_condition(node.part, lists)).select(OBJECT)
 
 
-def _items(node: Node, lists: Lists) -> Part:
-    """SELECT of the items (object and number) that see all that a condition asks."""
+def items_that_see(node: Node, lists: Lists) -> Part:
+    """SELECT of the items (series_id, SOPInstanceUID, item) that see all that is asked."""
     if isinstance(node, Or):
-        return _join("union", [_items(part, lists) for part in node.parts])
+        return _join("union", [items_that_see(part, lists) for part in node.parts])
     if isinstance(node, And):
         wanted = [part for part in node.parts if not isinstance(part, Not | Missing)]
         unwanted = [part for part in node.parts if isinstance(part, Not | Missing)]
-        found = _join("intersect", [_items(p, lists) for p in wanted]) if wanted else _EVERY
+        found = _join("intersect", [items_that_see(p, lists) for p in wanted]) if wanted else _EVERY
         for part in unwanted:
             asked = part.part if isinstance(part, Not) else Exists(part.path)
-            found = _join("except", [found, _items(asked, lists)])
+            found = _join("except", [found, items_that_see(asked, lists)])
         return found
     if isinstance(node, Not | Missing):
-        return _items(And((node,)), lists)
+        return items_that_see(And((node,)), lists)
     if isinstance(node, Same):
-        return _items(node.part, lists)
+        return items_that_see(node.part, lists)
     if not hasattr(node, "path"):
         raise Unsupported(f"The DuckDB engine cannot run {type(node).__name__} inside of same.")
     rows = met(node, lists)  # type: ignore[arg-type]

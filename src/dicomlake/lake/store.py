@@ -42,6 +42,8 @@ OLDER = (1,)
 """Layouts that `Store.create` brings up to date; nothing is lost."""
 WORK = "_work"
 """Folder for what is only needed while a job runs."""
+EXTRACTIONS = "extractions"
+"""Folder of the results of extractions, one table each."""
 CHILDREN = tables.CHILDREN
 """Tables whose rows count only while `series` holds their series_id."""
 
@@ -94,7 +96,7 @@ class Store:
             return cls(path)
         if any(c in "%?\\" or not c.isprintable() for c in str(path)):
             raise LakeError(f"{path} cannot be a lake: no %, ?, \\ or line break in it, please.")
-        ours = {*tables.ALL, WORK, ".lock", f".{MARK}.part"}
+        ours = {*tables.ALL, WORK, EXTRACTIONS, ".lock", f".{MARK}.part"}
         try:
             if path.exists() and not {entry.name for entry in path.iterdir()} <= ours:
                 raise LakeError(
