@@ -15,7 +15,13 @@ _SNOMED_CT = ("SCT", "SNOMED-CT", "SNOMED CT")
 _SNOMED = frozenset([*_SNOMED_RT, *_SNOMED_CT])
 
 # scheme -> names that are used for it, itself first
-_NAMES = {"LN": ("LN", "LOINC"), "UCUM": ("UCUM", "UCM"), "MDC": ("MDC",), "SCPECG": ("SCPECG",)}
+_NAMES = {
+    "DCM": ("DCM",),
+    "LN": ("LN", "LOINC"),
+    "UCUM": ("UCUM", "UCM"),
+    "MDC": ("MDC",),
+    "SCPECG": ("SCPECG",),
+}
 _SCHEMES = {name: scheme for scheme, names in _NAMES.items() for name in names}
 
 # ECG leads have the same numbers in SCP-ECG (EN 1064) and in ISO/IEEE 11073-10101

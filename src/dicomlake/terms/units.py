@@ -127,8 +127,9 @@ def common(number: float, unit: str) -> tuple[float, str] | None:
     if found is None:
         return None
     factor, name = found
+    number = float(number)
     if factor == 1 or not isfinite(number):
-        return float(number), name
+        return number, name
     try:
         if isinstance(factor, Decimal):
             result = float(Decimal(repr(number)) * factor)
