@@ -99,7 +99,11 @@ class _Node:
     modifiers: dict[Any, tuple[int, ...]] = field(default_factory=dict)
     """Modifiers and contexts among its children: their numbers by concept."""
     above: _Context | None = None
+    """What holds for it."""
+    base: dict[str, Any] = field(default_factory=dict)
+    """Columns of its children, but for what these say for one another."""
     below: _Context | None = None
+    """What holds for its children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,22 +194,14 @@ class _Walk:
         for node in self._nodes:
             row = node.row
             above = node.above = _above(node)
-            columns, side, modifiers, listed = (
-                above.columns,
-                above.side,
-                above.modifiers,
-                above.numbers,
-            )
-            told = {name: row[name] for name in ("template", "observed") if row.get(name)}
-            if told:
-                columns = {**columns, **told}
-            here = columns
-            if node.own:
-                here, _ = _told(columns, side, node.own)
+            side, modifiers, listed = above.side, above.modifiers, above.numbers
+            columns = {**above.columns, **_own(row)}
+            here = _told(columns, side, node.own)[0] if node.own else columns
+            if node.fills is not None:  # what is below it is about it
+                columns = {**columns, node.fills[0]: node.fills[1]}
+            node.base = columns
             if node.passed:
                 columns, side = _told(columns, side, node.passed)
-            if node.fills and node.fills[0] not in node.passed:  # what is below it is about it
-                columns = {**columns, node.fills[0]: node.fills[1]}
             numbers = listed
             if node.modifiers:
                 outer = {k: v for k, v in modifiers.items() if k not in node.modifiers}
@@ -282,10 +278,14 @@ def _above(node: _Node) -> _Context:
         numbers = _numbers(modifiers)
     if node.fills and node.fills[0] in parent.passed:
         outer = parent.above or _NOTHING
-        told = {name: parent.row[name] for name in ("template", "observed") if parent.row.get(name)}
         says = {name: one for name, one in parent.passed.items() if name != node.fills[0]}
-        columns, side = _told({**outer.columns, **told}, outer.side, says)
+        columns, side = _told(parent.base, outer.side, says)
     return _Context(columns, side, modifiers, numbers)
+
+
+def _own(row: dict[str, Any]) -> dict[str, Any]:
+    """Columns that an item fills itself, for all below it too."""
+    return {name: row[name] for name in ("template", "observed") if row.get(name)}
 
 
 def _told(
