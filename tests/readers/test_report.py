@@ -692,14 +692,20 @@ def test_items_without_a_report() -> None:
            "NumericValue": [60], "MeasurementUnitsCodeSequence": ucum("a")}  # fmt: skip
     state = {"ValueType": "CODE", "ConceptNameCodeSequence": dcm("109054", "Patient State"),
              "ConceptCodeSequence": sct("128975004", "Resting state")}  # fmt: skip
-    data = encode(dataset(AcquisitionContextSequence=[age, state], SOPInstanceUID=uid("x")))
+    bare = {"ConceptNameCodeSequence": dcm("109054", "Patient State")}
+    data = encode(dataset(AcquisitionContextSequence=[age, state, bare]))
     json = orjson.loads(HeaderReader().read_bytes(data).json)
     contents = Contents()
     flatten(json["00400555"]["Value"], contents)
-    one, other = contents.rows["items"]
+    one, other, last = contents.rows["items"]
     assert (one["place"], one["value_type"], one["number"]) == ("1", "NUM", 60.0)
     assert one["quantity_unit"] == "ms"
     assert (other["place"], other["code"]) == ("2", "SCT:128975004")
+    assert (last["place"], last["value_type"]) == ("3", None)
+    assert contents.problems == [
+        ("1", "NUM", "a value type that the Standard does not know"),
+        ("3", "", "no value type"),
+    ]
 
 
 # What nobody foresaw

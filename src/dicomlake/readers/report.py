@@ -58,15 +58,16 @@ class ReportReader:
     def read(self, header: Json, contents: Contents) -> None:
         """Add a row for each content item; the data set is the root of their tree."""
         try:
-            flatten([header], contents)
+            flatten([header], contents, document=True)
         except _UNEXPECTED as error:
             contents.problem("", "SQ", f"content items not readable ({type(error).__name__})")
 
 
-def flatten(items: Iterable[Any], contents: Contents) -> None:
+def flatten(items: Iterable[Any], contents: Contents, *, document: bool = False) -> None:
     """Add rows for content items in DICOM JSON and all below them.
 
-    For anything that is written as content items are, as in Acquisition Context Sequence.
+    For anything that is written as content items are, as in Acquisition Context Sequence; the only
+    item of a `document` is the data set, a container whatever it says.
 
     >>> contents = Contents()
     >>> age = {"0040A040": {"vr": "CS", "Value": ["TEXT"]}, "0040A160": {"Value": ["old"]}}
@@ -74,7 +75,7 @@ def flatten(items: Iterable[Any], contents: Contents) -> None:
     >>> [(row["place"], row["value_type"], row["text"]) for row in contents.rows["items"]]
     [('1', 'TEXT', 'old')]
     """
-    walk = _Walk(contents)
+    walk = _Walk(contents, document)
     walk.collect(items)
     walk.inherit()
 
@@ -126,8 +127,9 @@ _NOTHING = _Context({}, None, {}, None)
 class _Walk:
     """One pass over items that makes rows, and one over the rows that pushes context down."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, document: bool) -> None:
         self._contents = contents
+        self._document = document
         self._nodes: list[_Node] = []
         self._notes = 0
         self._room = MOST_PATHS
@@ -161,7 +163,8 @@ class _Walk:
         kind: str | None = None
         try:
             if isinstance(item, dict):
-                concept, kind = _read(item, columns, notes, parent is None)
+                top = parent is None
+                concept, kind = _read(item, columns, notes, top, top and self._document)
             else:
                 notes.append("an item of the sequence that is none")
         except _UNEXPECTED as error:
@@ -195,7 +198,8 @@ class _Walk:
             row = node.row
             above = node.above = _above(node)
             side, modifiers, listed = above.side, above.modifiers, above.numbers
-            columns = {**above.columns, **_own(row)}
+            own = _own(row)
+            columns = {**above.columns, **own} if own else above.columns
             here = _told(columns, side, node.own)[0] if node.own else columns
             if node.fills is not None:  # what is below it is about it
                 columns = {**columns, node.fills[0]: node.fills[1]}
@@ -211,7 +215,8 @@ class _Walk:
                     modifiers = _nearest(modifiers)
                     self._note(row["place"], "SQ", f"more than {MOST_MODIFIERS} modifiers")
                 numbers = _numbers(modifiers)
-            node.below = _Context(columns, side, modifiers, numbers)
+            changed = columns is not above.columns or modifiers is not above.modifiers
+            node.below = _Context(columns, side, modifiers, numbers) if changed else above
             row.update(here)
             if listed:
                 row["modifiers"] = listed
@@ -270,6 +275,8 @@ def _above(node: _Node) -> _Context:
     if parent is None or parent.below is None:
         return _NOTHING
     below = parent.below
+    if not node.modifies and node.fills is None:
+        return below
     columns, side, modifiers, numbers = below.columns, below.side, below.modifiers, below.numbers
     number = node.row["item"]
     if node.modifies and numbers and number in numbers:
@@ -334,7 +341,7 @@ def _below(item: Any) -> list[tuple[Any, str]]:
 
 
 def _read(
-    item: Json, columns: dict[str, Any], notes: list[str], root: bool
+    item: Json, columns: dict[str, Any], notes: list[str], top: bool, root: bool
 ) -> tuple[Code | None, str | None]:
     """Fill the columns of an item; return its concept and its value type."""
     concept = None
@@ -358,7 +365,7 @@ def _read(
         columns["text"] = text
         if moment is not None:
             columns["moment"] = moment
-    if not root:
+    if not top:
         relation = _plain(columns.get("RelationshipType") or "")
         if _MODIFIERS not in item and relation not in _RELATIONS:
             notes.append("an unknown relationship" if relation else "no relationship")
