@@ -76,6 +76,8 @@ _SENT = {
     "mGycm": "mGy.cm", "mGy*cm": "mGy.cm", "Gym2": "Gy.m2", "Gy*m2": "Gy.m2", "uAs": "uA.s",
     "mAs": "mA.s", "pulse/s": "{pulse}/s", "X-ray sources": "{X-Ray sources}",
     "X-Ray sources": "{X-Ray sources}", "mmHg": "mm[Hg]", "no units": "1",
+    "dGycm2": "dGy.cm2", "cGycm2": "cGy.cm2", "mGycm2": "mGy.cm2", "uGym2": "uGy.m2",
+    "Gycm2": "Gy.cm2", "mGym2": "mGy.m2", "Gycm": "Gy.cm",
     "ppm": "[ppm]", "diop": "[diop]", "10-6.mm2/s": "10*-6.mm2/s",
 }  # fmt: skip
 
@@ -88,6 +90,7 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 _LITRE = re.compile(r"(?<![A-Za-z\[_'])(da|[PTGMkhdcmunpf])?l(?![A-Za-z\]_])", re.ASCII)
+_NOTE = re.compile(r"\{[^{}]*\}")
 _LONGEST = 64
 
 
@@ -138,6 +141,26 @@ def common(number: float, unit: str) -> tuple[float, str] | None:
     except OverflowError:
         return None
     return (result, name) if isfinite(result) else None
+
+
+def convert(number: float, unit: str, wanted: str) -> float | None:
+    """A number of a UCUM unit in another unit; None where they do not measure the same.
+
+    What stands in braces only explains; a hertz is one per second.
+
+    >>> convert(250, "ms", "s"), convert(2, "Gy", "mGy"), convert(7.5, "{pulse}/s", "Hz")
+    (0.25, 2000.0, 7.5)
+    >>> convert(4, "{events}", "1"), convert(1, "Gy", "mm")
+    (4.0, None)
+    """
+    unit, wanted = _NOTE.sub("", unit) or "1", _NOTE.sub("", wanted) or "1"
+    unit, wanted = ("/s" if u == "Hz" else u for u in (unit, wanted))
+    if unit == wanted:
+        return float(number)
+    here, there = common(number, unit), common(1, wanted)
+    if here is None or there is None or here[1] != there[1]:
+        return None
+    return here[0] / there[0]
 
 
 @lru_cache(maxsize=4096)
