@@ -330,23 +330,40 @@ _SENT_NUMBER = pa.struct(
     [pa.field(n, pa.string()) for n in ("quantity", "number", "unit", "place")]
 )
 
+_FILTER = pa.struct(
+    [
+        pa.field("material", pa.string()),
+        pa.field("material_meaning", pa.string()),
+        pa.field("type", pa.string()),
+        pa.field("minimum", pa.float64()),
+        pa.field("maximum", pa.float64()),
+    ]
+)
+
 _DOSE = [
     *_OF,
+    _attribute("StudyInstanceUID"),
     _field("item", pa.int32(), "number of its container in items; null: from header attributes"),
     _text("source", "RDSR, enhanced SR, image or secondary capture"),
     _whole("precedence", "smaller is better: 1 RDSR, 2 enhanced SR, 3 image, 4 secondary capture"),
     _text("kind", "CT, projection, mammography or radiopharmaceutical"),
     _field("documented", STAMP, "when the document was made"),
+    _field("complete", pa.bool_(), "whether the document says that it is complete"),
+    _whole("filled", "how many quantities the row has"),
     _text("plane", "acquisition plane: single, A or B"),
-    *_coded("laterality", "side", sent=False),
+    *_coded("laterality", "side: right, left, both or unilateral; of a breast its side",
+            sent=False),
+    *_coded("phantom", "phantom of CTDIvol", sent=False),
+    *_coded("reference_point", "where RP is meant", sent=False),
     _measure("CTDIvol", "mGy", "mean CTDIvol"),
     _measure("DLP", "mGy.cm", "dose length product"),
     _measure("DAP", "Gy.m2", "dose area product"),
     _measure("RP", "mGy", "air kerma at the reference point"),
     _measure("AGD", "mGy", "average glandular dose"),
     _measure("activity", "MBq", "administered activity"),
-    _listed("sent", _SENT_NUMBER, "numbers and units as sent"),
-]
+    _listed("sent", _SENT_NUMBER, "numbers and units as sent: the column that they fill, and the "
+            "place of their item or their keyword"),
+]  # fmt: skip
 
 DOSE_EVENTS = pa.schema(
     [
@@ -354,15 +371,69 @@ DOSE_EVENTS = pa.schema(
         _text("event_key", "irradiation or administration event UID; else made of study, time, "
               "kVp, exposure and laterality. Rows of one key are one event"),
         _text("event_uid", "irradiation or administration event UID as sent"),
-        _field("complete", pa.bool_(), "whether the document says that it is complete"),
-        _whole("filled", "how many quantities the row has"),
         _field("started", STAMP, "when irradiation or administration began, in UTC"),
         *_coded("type", "acquisition type or event type"),
         _text("protocol", "acquisition protocol as sent"),
         *_coded("region", "target region"),
         *_coded("view", "image view"),
-        *_coded("phantom", "phantom of CTDIvol", sent=False),
         *_coded("agent", "radiopharmaceutical"),
+        *_coded("nuclide", "radionuclide", sent=False),
+        *_coded("mode", "fluoro mode", sent=False),
+        *_coded("anode", "anode target material", sent=False),
+        _measure("KVP", "kV", "tube voltage: mean of the values that are not 0"),
+        _measure("KVP_max", "kV", "largest tube voltage"),
+        _measure("XRayTubeCurrent", "mA", "tube current: mean of the values that are not 0"),
+        _measure("XRayTubeCurrent_max", "mA", "largest tube current"),
+        _measure("Exposure", "mA.s", "exposure"),
+        _measure("ExposureTime", "ms", "exposure time"),
+        _measure("rotation_time", "s", "exposure time per rotation"),
+        _measure("duration", "s", "irradiation duration"),
+        _measure("length", "mm", "scanning length"),
+        _measure("reconstructed_length", "mm", "length of the reconstructable volume"),
+        _measure("exposed_range", "mm", "exposed range"),
+        _measure("SingleCollimationWidth", "mm", "nominal single collimation width"),
+        _measure("TotalCollimationWidth", "mm", "nominal total collimation width"),
+        _measure("SpiralPitchFactor", "1", "pitch factor"),
+        _measure("sources", "1", "number of X-ray sources"),
+        _measure("frames", "1", "number of pulses or frames"),
+        _measure("pulse_rate", "Hz", "pulses per second"),
+        _measure("pulse_width", "ms", "pulse width: mean of the values that are not 0"),
+        _measure("FocalSpots", "mm", "focal spot size"),
+        _listed("filters", _FILTER, "X-ray filters: material and type as codes, thickness in mm"),
+        _measure("FilterThicknessMinimum", "mm", "smallest thickness of a filter"),
+        _measure("FilterThicknessMaximum", "mm", "largest thickness of a filter"),
+        _measure("HalfValueLayer", "mm", "half value layer"),
+        _measure("entrance", "mGy", "entrance exposure at the reference point"),
+        _measure("BodyPartThickness", "mm", "compression thickness"),
+        _measure("CompressionForce", "N", "compression force"),
+        _measure("fibroglandular", "%", "percent fibroglandular tissue"),
+        _measure("DistanceSourceToDetector", "mm", "distance source to detector"),
+        _measure("DistanceSourceToIsocenter", "mm", "distance source to isocenter"),
+        _measure("DistanceSourceToEntrance", "mm", "distance source to entrance surface"),
+        _measure("reference_distance", "mm", "distance source to reference point"),
+        _measure("PositionerPrimaryAngle", "deg", "positioner primary angle, at the begin"),
+        _measure("PositionerSecondaryAngle", "deg", "positioner secondary angle, at the begin"),
+        _measure("primary_end_angle", "deg", "positioner primary angle at the end"),
+        _measure("secondary_end_angle", "deg", "positioner secondary angle at the end"),
+        _measure("ColumnAngulation", "deg", "column angulation"),
+        _measure("EstimatedRadiographicMagnificationFactor", "1", "magnification factor"),
+        _measure("field_area", "m2", "collimated field area"),
+        _measure("field_height", "mm", "collimated field height"),
+        _measure("field_width", "mm", "collimated field width"),
+        _measure("SSDE", "mGy", "size specific dose estimate as sent"),
+        _measure("water_equivalent_diameter", "mm", "water equivalent diameter as sent"),
+        _measure("CTDIvol_alert", "mGy", "dose check: alert value"),
+        _measure("DLP_alert", "mGy.cm", "dose check: alert value"),
+        _measure("CTDIvol_alert_estimate", "mGy", "dose check: accumulated forward estimate that "
+                 "exceeds the alert value"),
+        _measure("DLP_alert_estimate", "mGy.cm", "dose check: accumulated forward estimate that "
+                 "exceeds the alert value"),
+        _measure("CTDIvol_notification", "mGy", "dose check: notification value"),
+        _measure("DLP_notification", "mGy.cm", "dose check: notification value"),
+        _measure("CTDIvol_notification_estimate", "mGy", "dose check: forward estimate that "
+                 "exceeds the notification value"),
+        _measure("DLP_notification_estimate", "mGy.cm", "dose check: forward estimate that "
+                 "exceeds the notification value"),
     ],
     {"comment": "one row per irradiation event and document that tells of it; views add counted"},
 )  # fmt: skip
@@ -371,9 +442,32 @@ DOSE_TOTALS = pa.schema(
     [
         *_DOSE,
         _whole("events", "number of irradiation events as stated"),
+        _measure("DAP_fluoro", "Gy.m2", "dose area product of fluoroscopy"),
+        _measure("DAP_acquisition", "Gy.m2", "dose area product of acquisitions"),
+        _measure("RP_fluoro", "mGy", "air kerma at the reference point of fluoroscopy"),
+        _measure("RP_acquisition", "mGy", "air kerma at the reference point of acquisitions"),
+        _measure("fluoro_time", "s", "total fluoro time"),
+        _measure("acquisition_time", "s", "total acquisition time"),
+        _measure("frames", "1", "total number of radiographic frames"),
     ],
     {"comment": "one row per accumulated dose that a document states, by plane and side"},
 )
+
+COUNTED = """
+(row_number() over (
+    partition by event_key
+    order by precedence, complete desc nulls last, documented desc nulls last, filled desc,
+        SOPInstanceUID, item, StudyInstanceUID, series_id
+) = 1
+and precedence = min(precedence) over (
+    partition by coalesce(StudyInstanceUID, SOPInstanceUID), kind
+))
+""".strip()
+"""SQL over `dose_events`: whether a row is the one that counts of its event.
+
+Of the documents that tell of an event the best one counts. Events from a worse source do not count
+where the study has a better one for the same kind of dose, whatever their keys.
+"""
 
 RUNS = pa.schema(
     [
