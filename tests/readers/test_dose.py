@@ -712,6 +712,20 @@ def test_the_made_up_hospital() -> None:
     assert len({r["event_key"] for r in good}) == len(good)
 
 
+def test_two_kinds_in_one_document() -> None:
+    """A device that serves two modalities."""
+    root = container(
+        XRAY,
+        code(dcm("121058"), sct("77477000", "CT"), relation="HAS CONCEPT MOD"),
+        container(dcm("113819"), uidref(EVENT, "1.2")),
+        container(dcm("113706"), uidref(EVENT, "1.3")),
+        container(dcm("113702"), number(dcm("113722"), 1e-5, ucum("Gy.m2"))),
+    )
+    rows = of(report(root)).rows
+    assert [r["kind"] for r in rows["dose_events"]] == ["CT", "projection"]
+    assert [r["kind"] for r in rows["dose_totals"]] == ["projection"]
+
+
 def test_biplane_totals() -> None:
     def plane(value: str, dap: float) -> Item:
         return container(
