@@ -21,6 +21,10 @@ DEEPEST = 64
 """Items inside of items; what is deeper is left out and noted."""
 MOST_MODIFIERS = 100
 """Modifiers and contexts that are listed for one item."""
+LONGEST_CODE = 1024
+"""Characters of a code; longer ones are no codes."""
+MOST_PATHS = 64 * 1024 * 1024
+"""Characters of all paths of one object, which repeat the concepts of the items around."""
 MOST_PROBLEMS = 200
 """Problems of one object that are noted one by one."""
 
@@ -53,13 +57,17 @@ class ReportReader:
 
     def read(self, header: Json, contents: Contents) -> None:
         """Add a row for each content item; the data set is the root of their tree."""
-        flatten([header], contents)
+        try:
+            flatten([header], contents, document=True)
+        except _UNEXPECTED as error:
+            contents.problem("", "SQ", f"content items not readable ({type(error).__name__})")
 
 
-def flatten(items: Iterable[Any], contents: Contents) -> None:
+def flatten(items: Iterable[Any], contents: Contents, *, document: bool = False) -> None:
     """Add rows for content items in DICOM JSON and all below them.
 
-    For anything that is written as content items are, as in Acquisition Context Sequence.
+    For anything that is written as content items are, as in Acquisition Context Sequence; the only
+    item of a `document` is the data set, a container whatever it says.
 
     >>> contents = Contents()
     >>> age = {"0040A040": {"vr": "CS", "Value": ["TEXT"]}, "0040A160": {"Value": ["old"]}}
@@ -67,7 +75,7 @@ def flatten(items: Iterable[Any], contents: Contents) -> None:
     >>> [(row["place"], row["value_type"], row["text"]) for row in contents.rows["items"]]
     [('1', 'TEXT', 'old')]
     """
-    walk = _Walk(contents)
+    walk = _Walk(contents, document)
     walk.collect(items)
     walk.inherit()
 
@@ -83,14 +91,20 @@ class _Node:
     """Whether its relation makes it a modifier or a context of the item around it."""
     group: bool
     """Whether it is a measurement group (TID 1410, 1411, 1501)."""
-    own: dict[str, list[_Node]] = field(default_factory=dict)
+    own: dict[str, _Node] = field(default_factory=dict)
     """Children that fill a column of this item."""
-    passed: dict[str, list[_Node]] = field(default_factory=dict)
+    passed: dict[str, _Node] = field(default_factory=dict)
     """Children that fill a column of its other children."""
+    fills: tuple[str, str] | None = None
+    """The column of others that it fills itself, and its value."""
     modifiers: dict[Any, tuple[int, ...]] = field(default_factory=dict)
     """Modifiers and contexts among its children: their numbers by concept."""
     above: _Context | None = None
+    """What holds for it."""
+    base: dict[str, Any] = field(default_factory=dict)
+    """Columns of its children, but for what these say for one another."""
     below: _Context | None = None
+    """What holds for its children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +127,12 @@ _NOTHING = _Context({}, None, {}, None)
 class _Walk:
     """One pass over items that makes rows, and one over the rows that pushes context down."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, document: bool) -> None:
         self._contents = contents
+        self._document = document
         self._nodes: list[_Node] = []
         self._notes = 0
+        self._room = MOST_PATHS
 
     def collect(self, items: Iterable[Any]) -> None:
         """Make the rows, in the order of the items."""
@@ -129,6 +145,10 @@ class _Walk:
                 self._note("", "SQ", f"more than {MOST_ITEMS} content items")
                 return
             node = self._add(item, parent, relation)
+            self._room -= len(node.row["path"])
+            if self._room < 0:
+                self._note(node.row["place"], "SQ", "paths too long for the items that follow")
+                return
             below = _below(item)
             if below and node.depth >= DEEPEST:
                 self._note(node.row["place"], "SQ", f"items nested deeper than {DEEPEST}")
@@ -143,7 +163,8 @@ class _Walk:
         kind: str | None = None
         try:
             if isinstance(item, dict):
-                concept, kind = _read(item, columns, notes, parent is None)
+                top = parent is None
+                concept, kind = _read(item, columns, notes, top, top and self._document)
             else:
                 notes.append("an item of the sequence that is none")
         except _UNEXPECTED as error:
@@ -176,20 +197,15 @@ class _Walk:
         for node in self._nodes:
             row = node.row
             above = node.above = _above(node)
-            columns, side, modifiers, listed = (
-                above.columns,
-                above.side,
-                above.modifiers,
-                above.numbers,
-            )
-            told = {name: row[name] for name in ("template", "observed") if row.get(name)}
-            if told:
-                columns = {**columns, **told}
-            here = columns
-            if node.own:
-                here, _ = _told(columns, side, node.own, None)
+            side, modifiers, listed = above.side, above.modifiers, above.numbers
+            own = _own(row)
+            columns = {**above.columns, **own} if own else above.columns
+            here = _told(columns, side, node.own)[0] if node.own else columns
+            if node.fills is not None:  # what is below it is about it
+                columns = {**columns, node.fills[0]: node.fills[1]}
+            node.base = columns
             if node.passed:
-                columns, side = _told(columns, side, node.passed, None)
+                columns, side = _told(columns, side, node.passed)
             numbers = listed
             if node.modifiers:
                 outer = {k: v for k, v in modifiers.items() if k not in node.modifiers}
@@ -199,7 +215,8 @@ class _Walk:
                     modifiers = _nearest(modifiers)
                     self._note(row["place"], "SQ", f"more than {MOST_MODIFIERS} modifiers")
                 numbers = _numbers(modifiers)
-            node.below = _Context(columns, side, modifiers, numbers)
+            changed = columns is not above.columns or modifiers is not above.modifiers
+            node.below = _Context(columns, side, modifiers, numbers) if changed else above
             row.update(here)
             if listed:
                 row["modifiers"] = listed
@@ -226,7 +243,6 @@ _FILLS = {
     "DCM:121049": ("language", "code_value", 0),
 }
 _GROUPED = frozenset(["finding", "site", "laterality", "tracking", "tracking_uid"])
-_ENOUGH = 4
 
 
 def _tell(node: _Node, parent: _Node, relation: str) -> None:
@@ -241,16 +257,16 @@ def _tell(node: _Node, parent: _Node, relation: str) -> None:
         return
     column = fills[0]
     grouped = parent.group and column in _GROUPED
-    if grouped or node.modifies or relation == "HAS PROPERTIES":
-        _rank(parent.own.setdefault(column, []), node)
+    if not (grouped or node.modifies or relation == "HAS PROPERTIES"):
+        return
+    node.fills = (column, row[fills[1]])
+    told = [parent.own]
     if grouped or node.modifies:
-        _rank(parent.passed.setdefault(column, []), node)
-
-
-def _rank(nodes: list[_Node], node: _Node) -> None:
-    nodes.append(node)
-    nodes.sort(key=lambda one: _FILLS[one.row["concept"]][2])
-    del nodes[_ENOUGH:]
+        told.append(parent.passed)
+    for says in told:
+        before = says.get(column)
+        if before is None or _FILLS[before.row["concept"]][2] > fills[2]:
+            says[column] = node
 
 
 def _above(node: _Node) -> _Context:
@@ -259,36 +275,39 @@ def _above(node: _Node) -> _Context:
     if parent is None or parent.below is None:
         return _NOTHING
     below = parent.below
+    if not node.modifies and node.fills is None:
+        return below
     columns, side, modifiers, numbers = below.columns, below.side, below.modifiers, below.numbers
     number = node.row["item"]
     if node.modifies and numbers and number in numbers:
         rest = {k: tuple(n for n in v if n != number) for k, v in modifiers.items()}
         modifiers = {k: v for k, v in rest.items() if v}
         numbers = _numbers(modifiers)
-    if any(node in nodes for nodes in parent.passed.values()):
+    if node.fills and node.fills[0] in parent.passed:
         outer = parent.above or _NOTHING
-        told = {name: parent.row[name] for name in ("template", "observed") if parent.row.get(name)}
-        columns, side = _told({**outer.columns, **told}, outer.side, parent.passed, node)
+        says = {name: one for name, one in parent.passed.items() if name != node.fills[0]}
+        columns, side = _told(parent.base, outer.side, says)
     return _Context(columns, side, modifiers, numbers)
 
 
+def _own(row: dict[str, Any]) -> dict[str, Any]:
+    """Columns that an item fills itself, for all below it too."""
+    return {name: row[name] for name in ("template", "observed") if row.get(name)}
+
+
 def _told(
-    columns: dict[str, Any], side: str | None, says: dict[str, list[_Node]], without: _Node | None
+    columns: dict[str, Any], side: str | None, says: dict[str, _Node]
 ) -> tuple[dict[str, Any], str | None]:
-    """Columns and the nearest laterality after what the items `says` say, but for one of them."""
+    """Columns and the nearest laterality after what the items `says` say."""
     columns = dict(columns)
-    found = {
-        column: node
-        for column, nodes in says.items()
-        if (node := next((one for one in nodes if one is not without), None))
-    }
-    for column, node in found.items():
-        columns[column] = node.row[_FILLS[node.row["concept"]][1]]
-    if "laterality" in found:
+    for column, node in says.items():
+        assert node.fills is not None
+        columns[column] = node.fills[1]
+    if "laterality" in says:
         side = columns["laterality"]
-    elif "site" in found:  # the side of another site is not that of this one
-        lateral = found["site"].own.get("laterality")
-        columns["laterality"] = lateral[0].row["code"] if lateral else side
+    elif "site" in says:  # the side of another site is not that of this one
+        lateral = says["site"].own.get("laterality")
+        columns["laterality"] = lateral.row["code"] if lateral else side
     return columns, side
 
 
@@ -322,7 +341,7 @@ def _below(item: Any) -> list[tuple[Any, str]]:
 
 
 def _read(
-    item: Json, columns: dict[str, Any], notes: list[str], root: bool
+    item: Json, columns: dict[str, Any], notes: list[str], top: bool, root: bool
 ) -> tuple[Code | None, str | None]:
     """Fill the columns of an item; return its concept and its value type."""
     concept = None
@@ -346,7 +365,7 @@ def _read(
         columns["text"] = text
         if moment is not None:
             columns["moment"] = moment
-    if not root:
+    if not top:
         relation = _plain(columns.get("RelationshipType") or "")
         if _MODIFIERS not in item and relation not in _RELATIONS:
             notes.append("an unknown relationship" if relation else "no relationship")
@@ -397,6 +416,9 @@ def _code(values: list[Any], notes: list[str]) -> Code | None:
             break
     scheme = (_text(item.get("00080102")) or "").strip()
     meaning = (_text(item.get("00080104")) or "").strip()
+    if len(value) > LONGEST_CODE or len(scheme) > LONGEST_CODE:
+        notes.append(f"a code longer than {LONGEST_CODE} characters")
+        value = scheme = ""
     if not value:
         if scheme or meaning:
             notes.append("a code without a value")
@@ -635,10 +657,9 @@ def _kind(item: Json, columns: dict[str, Any], notes: list[str], root: bool) -> 
             return kind
         if kind in _PHRASES:
             return _PHRASES[kind]
-    kind = _shown(item, columns, root)
     if not sent and not root and _REFERENCE not in item:
         notes.append("no value type")
-    return kind
+    return _shown(item, columns, root)
 
 
 def _shown(item: Json, columns: dict[str, Any], root: bool) -> str | None:
