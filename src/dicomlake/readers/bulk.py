@@ -7,7 +7,7 @@ from binascii import Error as NotBase64
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
-from dicomlake.dicom.walk import BIG_ENDIAN, UNKNOWN_SIZE, Fetch, Inflated
+from dicomlake.dicom.walk import BIG_ENDIAN, Fetch, Inflated
 from dicomlake.errors import DataError
 from dicomlake.readers.attributes import Item, key_of, number, text
 
@@ -43,12 +43,10 @@ def bulk_of(item: Item, keyword: str, header: Item, fetch: Fetch, size: int) -> 
             return base64.b64decode(element["InlineBinary"], validate=True)
         except (NotBase64, TypeError, ValueError) as error:
             raise DataError(f"{keyword} cannot be read from the header") from error
-    offset, length, inflated = place_of(item, keyword)
+    offset, length, _ = place_of(item, keyword)
     if length > LARGEST:
         raise DataError(f"{keyword} is too large to be read")
-    if inflated:
-        fetch, size = Inflated(fetch, _start(header), size), UNKNOWN_SIZE
-    raw = read_all(fetch, offset, length)
+    raw = read_all(reader_of(item, keyword, fetch, size, header), offset, length)
     if syntax_of(header) == BIG_ENDIAN:
         width = _WIDTHS.get(str(element.get("vr")), 1)
         if width > 1:
@@ -58,6 +56,15 @@ def bulk_of(item: Item, keyword: str, header: Item, fetch: Fetch, size: int) -> 
                 swapped[i::width] = raw[width - 1 - i :: width]
             raw = bytes(swapped)
     return raw
+
+
+def reader_of(
+    item: Item, keyword: str, fetch: Fetch, size: int, header: Item | None = None
+) -> Fetch:
+    """What reads the bytes of an attribute by its offset; of a deflated object forward only."""
+    if not place_of(item, keyword)[2]:
+        return fetch
+    return Inflated(fetch, _start(item if header is None else header), size)
 
 
 def read_all(fetch: Fetch, offset: int, length: int) -> bytes:
