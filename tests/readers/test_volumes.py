@@ -146,8 +146,8 @@ def made(
     return segmentation(
         *(segment(n) for n in masks),
         frames=frames,
-        SharedFunctionalGroupsSequence=[shared],
         **{
+            "SharedFunctionalGroupsSequence": [shared],
             "Rows": SHAPE[1],
             "Columns": SHAPE[2],
             "BitsAllocated": 1,
