@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dicomlake.errors import DataError
+from dicomlake.readers.bulk import fragments_of
 from dicomlake.readers.frames import DEFLATED_FRAMES, frames_of
 from dicomlake.readers.segments import STORAGE
 from dicomlake.readers.volumes import Volume, volumes_of
@@ -365,6 +366,27 @@ def test_rle_of_label_maps() -> None:
     parts = [rle(*(half.astype(np.uint8).tobytes() for half in plane)) for plane in planes]
     found = volumes(description | {"PixelData": Fragments(tuple(parts))}, RLE)
     assert found[300] == pytest.approx(7 * VOXEL)
+
+
+def test_frames_in_several_fragments() -> None:
+    mask = box((3, 4, 5))
+    frames = [deflated(bits(plane)) for plane in mask]
+    items, offsets, at = b"", [], 0
+    for frame in frames:
+        offsets.append(at)
+        for part in (frame[:4], frame[4:]):
+            item = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(part)) + part
+            items += item
+            at += len(item)
+    table = struct.pack("<6I", *offsets)
+    raw = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(table)) + table + items
+    assert list(fragments_of(raw, 6)) == frames
+    assert list(fragments_of(raw, 1)) == [b"".join(frames)]
+    bare = b"\xfe\xff\x00\xe0" + bytes(4) + items
+    with pytest.raises(DataError, match="12 fragments"):
+        list(fragments_of(bare, 6))
+    with pytest.raises(DataError, match="no compressed frames"):
+        list(fragments_of(b"junk", 6))
 
 
 def test_frames_that_cannot_be_decoded_have_no_volume() -> None:
