@@ -368,6 +368,37 @@ def test_rle_of_label_maps() -> None:
     assert found[300] == pytest.approx(7 * VOXEL)
 
 
+@pytest.mark.parametrize(
+    ("module", "syntax"),
+    [("jpeg_ls", "1.2.840.10008.1.2.4.80"), ("openjpeg", "1.2.840.10008.1.2.4.90")],
+)
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_label_maps_that_pydicom_decodes(module: str, syntax: str, dtype: str) -> None:
+    codec = pytest.importorskip(module)
+    description = label_map(dtype, numbers=(1, 2))
+    raw = description["PixelData"][1]
+    pixels = np.frombuffer(raw if isinstance(raw, bytes) else raw.tobytes(), dtype).reshape(SHAPE)
+    pixels = pixels.repeat(4, axis=1).repeat(4, axis=2)  # JPEG 2000 wants 32 rows
+    encode_one = codec.encode if module == "openjpeg" else codec.encode_array
+    parts = [bytes(encode_one(np.ascontiguousarray(plane))) for plane in pixels]
+    packed = Fragments(tuple(part + bytes(len(part) % 2) for part in parts))
+    size = {"Rows": pixels.shape[1], "Columns": pixels.shape[2]}
+    found = volumes(description | size | {"PixelData": packed}, syntax)
+    assert found == {1: pytest.approx(16 * 60 * VOXEL), 2: pytest.approx(16 * 4 * VOXEL)}
+
+
+def test_a_decoder_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pydicom.pixels.decoders.base import Decoder
+
+    monkeypatch.setattr(Decoder, "is_available", False)
+    mask = box((3, 4, 5))
+    packed = Fragments((b"\0\0",) * 6)
+    for syntax, hint in (("1.2.840.10008.1.2.4.201", True), ("1.2.840.10008.1.2.4.70", False)):
+        (found,) = measured(encode(made({1: mask}, pixels=packed), syntax)).values()
+        assert "no decoder" in str(found.problem)
+        assert ("dicomlake[pixels]" in str(found.problem)) is hint
+
+
 def test_frames_in_several_fragments() -> None:
     mask = box((3, 4, 5))
     frames = [deflated(bits(plane)) for plane in mask]

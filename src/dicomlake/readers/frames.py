@@ -28,6 +28,8 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 RLE = "1.2.840.10008.1.2.5"
 NATIVE = frozenset([IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED, ""])
+BY_PIXELS = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81, 90, 91, 92, 93, 201, 202, 203))
+"""What the decoders of the extra `pixels` decode: JPEG-LS, JPEG 2000 and HTJ2K."""
 MOST_PIXELS = 1 << 28
 """A frame with more pixels is not decoded."""
 
@@ -194,10 +196,8 @@ def _by_pydicom(packed: bytes, shape: Shape, syntax: str) -> NDArray[Any]:
     except NotImplementedError as error:
         raise DataError(f"nobody decodes the transfer syntax {syntax}") from error
     if not decoder.is_available:
-        raise DataError(
-            f"no decoder of the transfer syntax {syntax} is installed: "
-            "pip install 'dicomlake[pixels]'"
-        )
+        hint = ": pip install 'dicomlake[pixels]'" if syntax in BY_PIXELS else ""
+        raise DataError(f"no decoder of the transfer syntax {syntax} is installed{hint}")
     options: dict[str, Any] = {
         "rows": shape.rows,
         "columns": shape.columns,
