@@ -164,12 +164,12 @@ def _rewritten(
 ) -> Iterator[pa.Table]:
     """Rows of `segments` with what was measured filled in."""
     changed = ("volume", "volume_problem", "present")
-    names = ("series_id", "SOPInstanceUID", "number", *changed)
+    names = ("series_id", "SOPInstanceUID", "number", "kind", *changed)
     for rows in groups:
         old = [rows.column(name).to_pylist() for name in names]
         new: dict[str, list[Any]] = {name: [] for name in changed}
-        for series_id, uid, number, *before in zip(*old, strict=True):
-            after = _after(found.get(_Key(series_id, uid)), number, before)
+        for series_id, uid, number, kind, *before in zip(*old, strict=True):
+            after = _after(found.get(_Key(series_id, uid)), number, kind, before)
             if after is not before:
                 report.measured += after[0] is not None
                 report.unmeasured += after[0] is None
@@ -182,11 +182,19 @@ def _rewritten(
         yield rows
 
 
-def _after(volumes: dict[int, Volume] | Volume | None, number: Any, before: list[Any]) -> list[Any]:
-    """Volume, problem and presence of a row: what was measured, or as they were."""
+def _after(
+    volumes: dict[int, Volume] | Volume | None, number: int | None, kind: str, before: list[Any]
+) -> list[Any]:
+    """Volume, problem and presence of a row: what was measured, or as they were.
+
+    Only of a label map do pixels tell what is there; of others frames and contours do.
+    """
     if volumes is None:
         return before
     if isinstance(volumes, dict):
-        volumes = volumes.get(number) or Volume(None, "the object has no segment of this number")
-    present = before[2] if before[2] is not None else volumes.present
+        nothing = Volume(None, "the object has no segment of this number")
+        volumes = nothing if number is None else volumes.get(number, nothing)
+    present = before[2]
+    if kind == "label map" and volumes.present is not None:
+        present = volumes.present
     return [volumes.volume, volumes.problem, present]
