@@ -37,7 +37,7 @@ def contents_of(reader: ContentReader, data: bytes | dict[str, Any]) -> Contents
 
 def named(files: list[Path], *ends: str) -> Path:
     """The first file whose path ends with the parts."""
-    end = "/".join(ends)
+    end = "/" + "/".join(ends)
     return next(f for f in files if f.as_posix().endswith(end))
 
 

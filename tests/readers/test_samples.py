@@ -189,6 +189,33 @@ def test_samples_of_a_lake(tmp_path: Path, twelve: tuple[str, bytes, Any], place
         lake.waveform(uid)
 
 
+def test_every_ecg_of_a_made_up_hospital() -> None:
+    from dicomlake.readers.waveforms import WaveformReader
+    from dicomlake.testing.hospital import objects
+    from tests.readers.contents import contents_of
+
+    found = 0
+    for path, data in objects(patients=4):
+        if "ECG" not in path:
+            continue
+        found += 1
+        rows = contents_of(WaveformReader(), data).rows
+        (waveform,) = read(data)
+        assert [r["lead"] for r in rows["waveforms"]] == list(waveform.leads)
+        assert [r["source"] for r in rows["waveforms"]][:3] == ["MDC:2:1", "MDC:2:2", "MDC:2:61"]
+        assert {r["unit"] for r in rows["waveforms"]} == {"UCUM:uV"}
+        measured = {r["concept"]: r["quantity_unit"] for r in rows["items"][1:]}
+        assert measured == {
+            "LN:8867-4": "/min",
+            "MDC:2:15872": "ms",
+            "MDC:2:16156": "ms",
+            "MDC:2:16160": "ms",
+        }
+        theirs = pydicom.dcmread(io.BytesIO(data)).waveform_array(0)
+        assert np.array_equal(np.asarray(waveform), theirs)
+    assert found > 2
+
+
 def test_another_object_in_its_place(tmp_path: Path, twelve: tuple[str, bytes, Any]) -> None:
     uid, data, _ = twelve
     file = tmp_path / "in" / "a.dcm"

@@ -306,6 +306,14 @@ def test_a_label_map_leaves_presence_to_its_pixels() -> None:
         assert all(r.get("frames") is None and r.get("present") is None for r in rows)
 
 
+def test_the_background_of_a_label_map_is_no_structure() -> None:
+    background = segment(0, kind=Code("125040", "DCM", "Background"))
+    rows = rows_of(segmentation(background, segment(1), frames=[{}], SOPClassUID=STORAGE + "66.7"))
+    assert [row["number"] for row in rows] == [1]
+    rows = rows_of(segmentation(segment(0), frames=[{}], SOPClassUID=STORAGE + "66.7"))
+    assert [row["number"] for row in rows] == [0]
+
+
 def test_surfaces_and_height_maps_are_rows() -> None:
     surface = {"SOPClassUID": STORAGE + "66.5", "SOPInstanceUID": "2.25.1"}
     shapes = [segment(1, SurfaceCount=2), segment(2, SurfaceCount=0)]

@@ -75,6 +75,10 @@ def test_the_example_ecg(corpus_files: list[Path]) -> None:
     assert (rows[0]["interpretation"], rows[0]["bits"]) == ("SS", 16)
     assert rows[0]["skew"] == 0
     assert not contents.rows["items"]
+    assert {path for path, _, _ in contents.problems} == {
+        "MediaStorageSOPInstanceUID",
+        "AcquisitionContextSequence.ValueType",
+    }
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,9 @@ def test_the_example_ecg(corpus_files: list[Path]) -> None:
         ("", "", "Lead V2", "V2", "2:4"),
         ("", "", "lead iii (derived)", "III", "2:61"),
         ("2:16160", "MDC", "", None, None),
+        ("131329", "MDC", "", "I", "2:1"),
+        ("2:318", "MDC", "", "aVR", "2:62"),
+        ("131073", "MDC", "", "I", "2:1"),
         ("5.6.3-9-140", "SCPECG", "", None, "2:140"),
         ("", "", "Pleth", None, None),
     ],

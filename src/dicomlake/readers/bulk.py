@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import struct
 from binascii import Error as NotBase64
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
-from dicomlake.dicom.walk import BIG_ENDIAN, UNKNOWN_SIZE, Fetch, Inflated
+from dicomlake.dicom.walk import BIG_ENDIAN, UNDEFINED, Fetch, Inflated
 from dicomlake.errors import DataError
 from dicomlake.readers.attributes import Item, key_of, number, text
 
 LARGEST = 2 * 1024**3
 """Bulk data with more bytes are not read."""
+_ITEM = b"\xfe\xff\x00\xe0"
 _WIDTHS = {"OW": 2, "US": 2, "SS": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 
@@ -43,12 +45,10 @@ def bulk_of(item: Item, keyword: str, header: Item, fetch: Fetch, size: int) -> 
             return base64.b64decode(element["InlineBinary"], validate=True)
         except (NotBase64, TypeError, ValueError) as error:
             raise DataError(f"{keyword} cannot be read from the header") from error
-    offset, length, inflated = place_of(item, keyword)
+    offset, length, _ = place_of(item, keyword)
     if length > LARGEST:
         raise DataError(f"{keyword} is too large to be read")
-    if inflated:
-        fetch, size = Inflated(fetch, _start(header), size), UNKNOWN_SIZE
-    raw = read_all(fetch, offset, length)
+    raw = read_all(reader_of(item, keyword, fetch, size, header), offset, length)
     if syntax_of(header) == BIG_ENDIAN:
         width = _WIDTHS.get(str(element.get("vr")), 1)
         if width > 1:
@@ -58,6 +58,15 @@ def bulk_of(item: Item, keyword: str, header: Item, fetch: Fetch, size: int) -> 
                 swapped[i::width] = raw[width - 1 - i :: width]
             raw = bytes(swapped)
     return raw
+
+
+def reader_of(
+    item: Item, keyword: str, fetch: Fetch, size: int, header: Item | None = None
+) -> Fetch:
+    """What reads the bytes of an attribute by its offset; of a deflated object forward only."""
+    if not place_of(item, keyword)[2]:
+        return fetch
+    return Inflated(fetch, _start(item if header is None else header), size)
 
 
 def read_all(fetch: Fetch, offset: int, length: int) -> bytes:
@@ -82,10 +91,36 @@ def _start(header: Item) -> int:
 
 
 def fragments_of(raw: bytes, frames: int) -> Iterator[bytes]:
-    """The compressed frames in encapsulated pixel data (PS3.5 A.4), delimiter left out or not."""
-    from pydicom.encaps import generate_frames
+    """The compressed frames in encapsulated pixel data (PS3.5 A.4), one after another.
 
-    try:
-        yield from generate_frames(raw, number_of_frames=frames)
-    except (ValueError, TypeError, IndexError, EOFError) as error:
-        raise DataError("compressed frames cannot be told apart") from error
+    DataError when it cannot be told where a frame ends: several fragments to a frame are only
+    understood with an offset table, or when there is one frame.
+    """
+    places: list[tuple[int, int]] = []
+    at = 0
+    while at + 8 <= len(raw):
+        tag, length = raw[at : at + 4], int.from_bytes(raw[at + 4 : at + 8], "little")
+        if tag != _ITEM or length == UNDEFINED:
+            break
+        places.append((at + 8, min(at + 8 + length, len(raw))))
+        at += 8 + length
+    if not places:
+        raise DataError("there are no compressed frames in the object")
+    table = raw[slice(*places[0])]
+    parts = places[1:]
+    if len(parts) == frames:
+        groups = [[part] for part in parts]
+    elif frames == 1:
+        groups = [parts]
+    elif len(table) == 4 * frames:
+        begin = places[0][1]
+        starts = [begin + offset for offset in struct.unpack(f"<{frames}I", table)]
+        ends = [*starts[1:], len(raw)]
+        groups = [
+            [part for part in parts if start < part[0] <= end]
+            for start, end in zip(starts, ends, strict=True)
+        ]
+    else:
+        raise DataError(f"{len(parts)} fragments cannot be told apart into {frames} frames")
+    for group in groups:
+        yield b"".join(raw[begin:end] for begin, end in group)

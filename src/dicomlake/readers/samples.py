@@ -47,7 +47,7 @@ class Waveform:
     notes: tuple[str, ...] = ()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array(self.samples, dtype=dtype, copy=copy is not False)
+        return np.array(self.samples, dtype=dtype, copy=copy)
 
     @property
     def masked(self) -> np.ma.MaskedArray[Any, Any]:

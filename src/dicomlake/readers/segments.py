@@ -41,6 +41,7 @@ MOST_REFERENCES = 100_000
 """Instances that one row names as those that it was drawn on."""
 
 _SIDES = {"7771000": "left", "24028007": "right", "51440002": "both", "66459002": "unilateral"}
+_BACKGROUND = ("125040", "DCM")
 _BOTH = {"7771000", "24028007"}
 _MODIFIERS = ("SegmentedPropertyTypeModifierCodeSequence", "AnatomicRegionModifierSequence")
 
@@ -118,8 +119,9 @@ def _segments(header: Item, kind: str, contents: Contents) -> None:
         "FrameOfReferenceUID": text(header, "FrameOfReferenceUID"),
     }
     for segment in declared:
-        # Of a label map 0 is the background (PS3.3 C.8.20.2); it stays when it was declared.
         number = whole(segment, "SegmentNumber")
+        if number == 0 and kind == "label map" and _is_background(segment):
+            continue
         row: dict[str, Any] = {**common, "number": number, **_described(segment)}
         row["creator"] = creator
         drawn = frames.drawn.get(number or 0) if kind == "segmentation" else None
@@ -249,6 +251,13 @@ def _described(segment: Item) -> dict[str, Any]:
         "tracking": text(segment, "TrackingID"),
         "tracking_uid": text(segment, "TrackingUID"),
     }
+
+
+def _is_background(segment: Item) -> bool:
+    """Whether a segment says that it is what no segment covers: no structure, so no row."""
+    keywords = ("SegmentedPropertyTypeCodeSequence", "SegmentedPropertyCategoryCodeSequence")
+    found = (code(segment, keyword) for keyword in keywords)
+    return any(c is not None and (c.value, c.scheme) == _BACKGROUND for c in found)
 
 
 def _region(item: Item) -> Item:

@@ -16,7 +16,7 @@ from binascii import Error as NotBase64
 from collections.abc import Mapping
 from typing import Any
 
-from dicomlake.contracts import Contents, coded
+from dicomlake.contracts import MOST_ITEMS, Contents, coded
 from dicomlake.dicom.values import number_of
 from dicomlake.readers.attributes import (
     Item,
@@ -61,11 +61,27 @@ class WaveformReader:
         """Add a row per channel and per annotation."""
         for place, group in enumerate(items(header, "WaveformSequence"), 1):
             _group(group, place, contents)
+        _judge(header, contents)
         annotations = items(header, "WaveformAnnotationSequence")
         if annotations:
             root = contents.item(None, ANNOTATIONS, "CONTAINER")
-            for annotation in annotations:
+            for annotation in annotations[:MOST_ITEMS]:
                 _annotation(annotation, root, contents)
+            if len(annotations) > MOST_ITEMS:
+                said = f"only the first {MOST_ITEMS:,} of {len(annotations):,} annotations are read"
+                contents.problem("WaveformAnnotationSequence", "SQ", said)
+
+
+def _judge(header: Item, contents: Contents) -> None:
+    """Note what writers of ECG often do against the Standard."""
+    stored = text(header, "MediaStorageSOPInstanceUID")
+    if stored is not None and stored != text(header, "SOPInstanceUID"):
+        said = "not the SOPInstanceUID of the data set, which is the one that counts"
+        contents.problem("MediaStorageSOPInstanceUID", "UI", said)
+    context = items(header, "AcquisitionContextSequence")
+    if any(text(item, "ValueType") is None for item in context):
+        path = "AcquisitionContextSequence.ValueType"
+        contents.problem(path, "CS", "an item without a value type")
 
 
 def _group(group: Item, place: int, contents: Contents) -> None:

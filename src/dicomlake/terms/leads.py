@@ -28,6 +28,9 @@ _NAMES = {**{number: name for name, number in _NUMBERS.items()}, **_DERIVED}
 _SPELT = {name.upper(): name for name in _NUMBERS}
 _AMBIGUOUS = frozenset(["A", "CC", "CM", "D", "J", "S"])
 """Names that a label may carry for other reasons."""
+_PARTITION = 2 << 16
+_POTENTIAL = 256
+"""MDC has numbers of leads, and 256 further on the electric potentials that they measure."""
 _CODE = re.compile(r"(?:5\.6\.3-9-|2:)(\d{1,3})", re.ASCII)
 _BEFORE = re.compile(
     r"^(?:MDC[_ ]|ECG[_ ]|LEAD|ABLEITUNG|ABL\.|D[EÉ]RIVATION|CHANNEL|KANAL|ELEC_POTL_|[_ :])+", re.I
@@ -44,9 +47,12 @@ def lead_of(value: str, scheme: str, text: str = "") -> tuple[str | None, tuple[
     (('aVR', ('2:62', 'MDC')), (None, None))
     """
     match = _CODE.fullmatch(value.strip())
-    # ISO 11073 calls the same codes ISO 11073 and MDC; its part of 2 is the part of leads.
-    if match and int(match[1]) < 256 and (value.startswith("5.") or not scheme.startswith("99")):
-        number = int(match[1])
+    number = int(match[1]) if match and not scheme.startswith("99") else -1
+    if scheme.startswith("MDC") and value.isascii() and value.isdigit():  # 2:1 as one number
+        number = int(value) - _PARTITION
+    if _POTENTIAL <= number < 2 * _POTENTIAL:
+        number -= _POTENTIAL  # what the lead measures, instead of the lead
+    if 0 <= number < _POTENTIAL:
         return _NAMES.get(number), (f"2:{number}", "MDC")
     name = plain_name(value) if scheme.startswith("MDC") else None
     name = name or plain_name(text)
