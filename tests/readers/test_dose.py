@@ -661,6 +661,28 @@ def test_plausibility_and_sums() -> None:
     ]
 
 
+def test_images_of_two_studies() -> None:
+    """Copies of one image, as another exposure and in another study: 1 event, then 2, in each."""
+
+    def copy(**changed: str) -> list[Row]:
+        header = deepcopy(header_of("DX-Im-GE_XR220-2.dcm"))
+        for tag, value in changed.items():
+            header[tag.removeprefix("t")]["Value"] = [value]
+        return filled_in(header, contents_of(header))
+
+    later = {"t0008002A": "20140930141300", "t00080032": "141300", "t00080018": "1.2.3"}
+    other = {"t0020000D": "1.2.4", "t00080018": "1.2.5"}
+    both = {**later, **other, "t00080018": "1.2.6"}
+    same = {"t00080018": "1.2.7"}  # For Presentation
+    rows: list[Row] = []
+    found = []
+    for changed in ({}, other, same, later, both):
+        rows += copy(**changed)
+        per_study = Counter(r["StudyInstanceUID"] == "1.2.4" for r in counted(rows))
+        found.append((per_study[False], per_study[True]))
+    assert found == [(1, 0), (1, 1), (1, 1), (2, 1), (2, 2)]
+
+
 def test_two_sources() -> None:
     """Dual source CT: the mean of the voltages, and the larger one; all of them are in items."""
     sources = [container(dcm("113831"), number(dcm("113733"), kv, ucum("kV"))) for kv in (140, 80)]

@@ -19,7 +19,7 @@ class DoseReader:
 
     name = "dose"
     version = 1
-    after = ("report",)
+    after: tuple[str, ...] = ("report",)
 
     def wants(self, first: Mapping[str, str]) -> str | None:
         """Reports; and of images that tell a dose one per event.
