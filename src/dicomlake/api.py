@@ -15,6 +15,8 @@ import pyarrow as pa
 from dicomlake import plugins, tables
 from dicomlake.contracts import Answer, Progress
 from dicomlake.errors import DataError, UsageError
+from dicomlake.jobs import extraction
+from dicomlake.jobs.extraction import Hits, Kept
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.objects import object_of, row_of
 from dicomlake.lake import Store
@@ -125,6 +127,39 @@ class Lake:
         """The samples of every group of channels of an instance; UsageError as of `waveform`."""
         with object_of(row_of(self._store, SOPInstanceUID)) as found, _samples(SOPInstanceUID):
             return waveforms_of(found.header, found.fetch, found.size)
+
+    def inside(self, SOPInstanceUID: str) -> dict[str, pa.Table]:
+        """What is inside of an object: rows of `tables.CONTENTS`, by table where there are some."""
+        found: dict[str, pa.Table] = {}
+        with self._store.database() as db:
+            for name in tables.CONTENTS:
+                order = "order by item" if name == "items" else ""
+                rows: pa.Table = db.execute(
+                    f'select * from {name} where "SOPInstanceUID" = ? {order}', [SOPInstanceUID]
+                ).to_arrow_table()
+                if rows.num_rows:
+                    found[name] = rows
+        return found
+
+    def preview(self, definition: Any) -> list[Hits]:
+        """What each column of an extraction finds; see `dicomlake.jobs.extraction`."""
+        return extraction.preview(self._store, definition)
+
+    def extract(self, definition: Any, *, keep: bool = False) -> pa.Table:
+        """The flat table of an extraction: a YAML file or text, a dict, or an Extraction.
+
+        `keep`: also as a new version of its name in the lake.
+        """
+        return extraction.extract(self._store, definition, keep=keep)
+
+    def extraction(self, name: str, version: int | None = None) -> pa.Table:
+        """The table of an extraction as it was kept last, or at a version."""
+        return extraction.kept(self._store, name, version)
+
+    @property
+    def extractions(self) -> list[Kept]:
+        """Versions of all extractions that are kept, newest first."""
+        return extraction.versions(self._store)
 
     def index(self, paths: str | Path | list[str | Path], **options: Any) -> Report:
         """Bring the lake up to date with folders and files; see `dicomlake.jobs.index.index`."""

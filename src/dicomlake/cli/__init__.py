@@ -47,9 +47,10 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import commands
+    from dicomlake.cli import commands, inside
 
     assert commands
+    assert inside
     try:
         app(arguments)
     except DicomlakeError as error:

@@ -25,7 +25,8 @@ OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write
 HERE = Path("lake")
 
 
-def _console(*, error: bool = False) -> Console:
+def console(*, error: bool = False) -> Console:
+    """The screen, or standard error."""
     from rich.console import Console
 
     return Console(stderr=error, highlight=False, soft_wrap=False)
@@ -47,6 +48,9 @@ def index(
     retry_failures: Annotated[
         bool, typer.Option(help="Read files again whose last reading failed.")
     ] = False,
+    volumes: Annotated[
+        bool, typer.Option(help="Measure segments afterwards, as dicomlake volumes does.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar, no summary.")] = False,
 ) -> None:
     """Make a lake from DICOM files, or bring it up to date with them.
@@ -54,6 +58,7 @@ def index(
     Unchanged files are not read again. Stop it at any time and start it again.
     """
     from dicomlake.jobs.index import index as run
+    from dicomlake.jobs.volumes import volumes as measure
 
     options: dict[str, Any] = {
         "workers": workers,
@@ -62,18 +67,22 @@ def index(
     }
     if quiet:
         run(list(paths), lake, **options)
+        if volumes:
+            measure(lake)
         return
     from dicomlake.cli.progress import Bar
 
-    console = _console(error=True)
-    with Bar(console) as bar:
+    with Bar(console(error=True)) as bar:
         report = run(list(paths), lake, progress=bar, **options)
-    _summary(report, _console())
+        measured = measure(lake, progress=bar) if volumes else None
+    _summary(report, console())
+    if measured is not None:
+        typer.echo(str(measured))
     if report.failures:
         typer.echo(f"What could not be read: dicomlake failures --lake {lake}")
 
 
-def _summary(report: Report, console: Console) -> None:
+def _summary(report: Report, screen: Console) -> None:
     from rich.table import Table
 
     counts, seconds = report.counts, report.seconds
@@ -92,7 +101,7 @@ def _summary(report: Report, console: Console) -> None:
         a, n = left[i] if i < len(left) else ("", None)
         b, m = right[i] if i < len(right) else ("", None)
         table.add_row(a, "" if n is None else f"{n:,}", b, "" if m is None else f"{m:,}")
-    console.print(table)
+    screen.print(table)
 
 
 @app.command(
@@ -126,14 +135,13 @@ def query(
     opened = open_lake(lake)
     answer = opened.query(text, level, _paths(show), _paths(order), 1 if count else limit)
     assert isinstance(answer.query, Query)
-    console = _console()
     totals = ", ".join(f"{n:,} {what}" for what, n in answer.totals.items())
     to_screen = form is Format.table and output is None
     line = f"{answer.total:,} found: {totals} ({answer.seconds * 1000:,.0f} ms)"
     typer.echo(line, err=not to_screen)
     if count:
         return
-    write(answer.rows, form, output, console)
+    write(answer.rows, form, output, console())
     if to_screen and answer.total > len(answer):
         typer.echo(f"... and {answer.total - len(answer):,} more: --limit N, or --format csv")
 
@@ -174,7 +182,7 @@ def sql(
 
     screen = 100 if form is Format.table and output is None else None
     rows = open_lake(lake).sql(statement, limit or screen)
-    write(rows, form, output, _console())
+    write(rows, form, output, console())
 
 
 @app.command(
@@ -194,11 +202,11 @@ def vocabulary(
     from dicomlake.cli.vocabulary import print_found, print_tree
 
     found = open_lake(lake).vocabulary
-    console = _console()
+    screen = console()
     if words and words[0] == "search":
-        print_found(found, " ".join(words[1:]), console, limit=limit)
+        print_found(found, " ".join(words[1:]), screen, limit=limit)
     else:
-        print_tree(found, words[0] if words else "", console, depth=depth, limit=limit)
+        print_tree(found, words[0] if words else "", screen, depth=depth, limit=limit)
 
 
 @app.command()
@@ -216,7 +224,7 @@ def describe(
     store = Store(lake)
     if table is not None and table not in tables.ALL:
         raise UsageError(f"There is no table {table!r}. There are: {', '.join(tables.ALL)}.")
-    console = _console()
+    screen = console()
     for name in [table] if table else tables.ALL:
         import pyarrow as pa
 
@@ -231,8 +239,8 @@ def describe(
         shown.add_column("comment")
         for field in schema:
             shown.add_row(field.name, str(field.type), tables.comment_of(field))
-        console.print(shown)
-        console.print()
+        screen.print(shown)
+        screen.print()
 
 
 @app.command()
@@ -261,7 +269,7 @@ def compact(
     from dicomlake.cli.progress import Bar
     from dicomlake.jobs.compact import compact as run
 
-    with Bar(_console(error=True)) as bar:
+    with Bar(console(error=True)) as bar:
         report = run(lake, full=full, vacuum_hours=vacuum_hours, progress=bar)
     typer.echo(str(report))
 
@@ -304,7 +312,7 @@ def _list(lake: Path, statement: str, limit: int, form: Format, output: Path | N
     from dicomlake.api import open as open_lake
     from dicomlake.cli.output import write
 
-    write(open_lake(lake).sql(statement, limit), form, output, _console())
+    write(open_lake(lake).sql(statement, limit), form, output, console())
 
 
 @app.command()
@@ -349,7 +357,7 @@ def demo(
     """Make up a hospital, index it, and ask it three questions."""
     from dicomlake.cli.demo import show
 
-    show(folder, patients, seed, pixels=pixels, workers=workers, ask=ask, console=_console())
+    show(folder, patients, seed, pixels=pixels, workers=workers, ask=ask, console=console())
 
 
 @app.command()
