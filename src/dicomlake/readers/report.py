@@ -13,6 +13,7 @@ from typing import Any
 from dicomlake.contracts import MOST_ITEMS, Contents, coded
 from dicomlake.dicom.values import moment_of, number_of
 from dicomlake.terms import Code
+from dicomlake.terms.mapping import misnamed
 from dicomlake.terms.units import common, ucum
 
 CLASSES = "1.2.840.10008.5.1.4.1.1.88."
@@ -424,6 +425,8 @@ def _code(values: list[Any], notes: list[str]) -> Code | None:
             notes.append("a code without a value")
             return Code("", scheme, meaning)
         return None
+    if misnamed(value, scheme, meaning):
+        notes.append("a code with the meaning of another one; the code counts")
     return Code(value, scheme, meaning)
 
 

@@ -66,6 +66,33 @@ def normal(value: str, scheme: str) -> tuple[str, str]:
     return _newer().get(code, code)
 
 
+@lru_cache(maxsize=16384)
+def misnamed(value: str, scheme: str, meaning: str) -> bool:
+    """Whether a code of DICOM's own terminology comes with the meaning of another one.
+
+    >>> misnamed("113745", "DCM", "X-Ray Detector Data Available"), misnamed("113745", "DCM", "?")
+    (True, False)
+    """
+    codes, known = _terminology()
+    if scheme != "DCM" or value not in known:
+        return False
+    others = codes.get(meaning.casefold())
+    return others is not None and value not in others
+
+
+@cache
+def _terminology() -> tuple[dict[str, set[str]], set[str]]:
+    """Codes of DICOM's own terminology by their meaning, and all of them."""
+    from pydicom.sr._concepts_dict import concepts
+
+    codes: dict[str, set[str]] = {}
+    coded: dict[str, tuple[str, object]]
+    for coded in concepts["DCM"].values():  # type: ignore[assignment]
+        for value, (meaning, _) in coded.items():
+            codes.setdefault(meaning.casefold(), set()).add(value)
+    return codes, set().union(*codes.values())
+
+
 def _snomed(value: str, name: str) -> tuple[str, str]:
     """The code of SNOMED CT where there is one, whichever of the two the scheme names."""
     new = _rt_to_ct().get(value)
