@@ -134,8 +134,9 @@ class Lake:
         with self._store.database() as db:
             for name in tables.CONTENTS:
                 order = "order by item" if name == "items" else ""
-                rows: pa.Table = db.execute(
-                    f'select * from {name} where "SOPInstanceUID" = ? {order}', [SOPInstanceUID]
+                rows: pa.Table = db.sql(
+                    f'select * from {name} where "SOPInstanceUID" = ? {order}',
+                    params=[SOPInstanceUID],
                 ).to_arrow_table()
                 if rows.num_rows:
                     found[name] = rows

@@ -19,6 +19,9 @@ from dicomlake.cli.commands import (
 from dicomlake.cli.formats import Format
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from rich.table import Table
+
     from dicomlake.jobs.extraction import Hits, Kept
 
 extractions = typer.Typer(
@@ -98,7 +101,6 @@ def run_(
     output: OutputOption = None,
 ) -> None:
     """Make the table and keep it in the lake as the newest version of its name."""
-    from dicomlake.cli.output import write
     from dicomlake.cli.progress import Bar
     from dicomlake.jobs.extraction import extract, versions
 
@@ -107,8 +109,7 @@ def run_(
     newest = versions(lake)
     made = max(newest, key=lambda kept: kept.when)
     typer.echo(f"{rows.num_rows:,} rows: version {made.version} of {made.name}", err=True)
-    to_screen = form is Format.table and output is None
-    write(rows.slice(0, limit) if to_screen else rows, form, output, console())
+    _write(rows, limit, form, output)
 
 
 @extractions.command("list")
@@ -136,12 +137,23 @@ def show_kept(
     output: OutputOption = None,
 ) -> None:
     """Show the table as it was kept."""
-    from dicomlake.cli.output import write
     from dicomlake.jobs.extraction import kept
 
     rows = kept(lake, name, version)
-    to_screen = form is Format.table and output is None
-    write(rows.slice(0, limit) if to_screen else rows, form, output, console())
+    _write(rows, limit, form, output)
+
+
+def _write(rows: pa.Table, limit: int, form: Format, output: Path | None) -> None:
+    """Write rows; on the screen only so many, and without columns of UIDs."""
+    from dicomlake.cli.output import write
+
+    if form is not Format.table or output is not None:
+        write(rows, form, output, console())
+        return
+    narrow = [name for name in rows.column_names if not name.endswith("UID")]
+    write(rows.select(narrow).slice(0, limit), form, output, console())
+    if rows.num_rows > limit:
+        typer.echo(f"... and {rows.num_rows - limit:,} more: --limit N, or --format csv")
 
 
 @extractions.command()
@@ -172,7 +184,7 @@ def definition(
     raise UsageError(f"Extraction {name} has no version {version}.")
 
 
-def _previewed(found: list[Hits]):  # type: ignore[no-untyped-def]
+def _previewed(found: list[Hits]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -187,7 +199,7 @@ def _previewed(found: list[Hits]):  # type: ignore[no-untyped-def]
     return table
 
 
-def _listed(found: list[Kept]):  # type: ignore[no-untyped-def]
+def _listed(found: list[Kept]) -> Table:
     from datetime import UTC, datetime
 
     from rich.table import Table

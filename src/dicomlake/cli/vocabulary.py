@@ -28,6 +28,12 @@ def print_tree(
             return
         path = term.path
     lines = list(_below(vocabulary, path, depth))
+    if not path:
+        inside = [line for line in lines if line[1].inside]
+        lines = [line for line in lines if not line[1].inside]
+        if inside:
+            console.print(table(inside, "inside of objects: reports, segments, channels, doses"))
+            console.print()
     title = (
         f"{len(vocabulary):,} attributes of {vocabulary.patients:,} patients, "
         f"{vocabulary.series:,} series"
@@ -53,7 +59,14 @@ def print_term(term: Term, console: Console) -> None:
     console.print(Text(_plain(term.definition)))
     counts = f"{term.patients:,} patients, {term.studies:,} studies, {term.series:,} series"
     empty = f", {term.empty:,} more without a value" if term.empty else ""
-    console.print(Text(f"{counts} ({fill(term)}){empty}"))
+    documents = f", {term.documents:,} objects" if term.documents else ""
+    console.print(Text(f"{counts} ({fill(term)}){empty}{documents}"))
+    if len(term.names) > 1:
+        called = ", ".join(f"{_plain(name)} in {n:,}" for name, n in term.names[:5])
+        console.print(Text(f"called {called} series"))
+    if len(term.units) > 1:
+        measured = ", ".join(f"{_plain(unit)} in {n:,}" for unit, n in term.units)
+        console.print(Text(f"measured in {measured} series"))
     if len(term.vrs) > 1:
         sent = ", ".join(f"{vr} in {number:,} series" for vr, number in term.vrs)
         console.print(Text(f"sent as {sent}"))
@@ -74,6 +87,8 @@ def print_term(term: Term, console: Console) -> None:
 
 def table(terms: Iterable[tuple[int, Term]], title: str = "", *, whole: bool = False) -> Table:
     """Terms as a table for the screen, each with its level; `whole`: with their whole paths."""
+    terms = list(terms)
+    all_inside = bool(terms) and all(term.inside for _, term in terms)
     drawn = Table(
         title=Text(title) if title else None,
         title_justify="left",
@@ -86,17 +101,19 @@ def table(terms: Iterable[tuple[int, Term]], title: str = "", *, whole: bool = F
     drawn.add_column("VR")
     drawn.add_column("patients", justify="right")
     drawn.add_column("series", justify="right")
-    drawn.add_column("fill", justify="right")
+    drawn.add_column("objects" if all_inside else "fill", justify="right")
     drawn.add_column("values", overflow="ellipsis", no_wrap=True, ratio=5)
     for level, term in terms:
         name = term.path if whole else term.segment
+        if term.path.startswith("["):
+            name = f"{name} {term.name}"
         inside = f"  ▸{term.children}" if term.children else ""
         drawn.add_row(
             Text("  " * level + _plain(name) + inside),
             Text(term.vr),
             f"{term.patients:,}",
             f"{term.series:,}",
-            fill(term),
+            f"{term.documents:,}" if all_inside else fill(term),
             Text(said(term)),
         )
     return drawn
@@ -117,6 +134,8 @@ def fill(term: Term) -> str:
 
 def said(term: Term) -> str:
     """What a term says, in a line, with the histogram where it shows a range."""
+    if term.inside and term.vr == "SQ" and not any(value.meaning for value in term.values):
+        return ""  # a container or a reference; that there is one item says nothing
     text = _plain(summary(term))
     ranged = term.range and summary(term) == term.range and len(term.histogram) > 1
     return f"{bars(term.histogram)}  {text}" if ranged else text

@@ -108,8 +108,8 @@ def counted(root: str) -> Iterator[Attribute]:
 def _rows(name: str) -> Iterator[str]:
     for root, table in ROWS.items():
         source = f"{name}_{table}"
-        if root != "item":
-            yield _select(source, path=literal(root), vr="'SQ'", number="1")
+        first = "where parent is null" if root == "item" else ""
+        yield _select(source, first, path=literal(root), vr="'SQ'", number="1")
         for about in counted(root):
             yield _column(source, about, about.path)
 

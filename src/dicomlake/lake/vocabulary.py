@@ -96,6 +96,12 @@ class Term:
         return self.path[len(self.parent) + 1 :] if self.parent else self.path
 
     @property
+    def inside(self) -> bool:
+        """Whether it is inside of objects, and not in their headers."""
+        known = _known(self.path)
+        return self.path == ANATOMY or (known is not None and bool(known.table))
+
+    @property
     def kind(self) -> str:
         """One of text, number, date, time, datetime, age, sequence, binary, unknown."""
         return dictionary.kind_of(self.vr)

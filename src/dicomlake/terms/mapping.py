@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from importlib import resources
 
 _SNOMED_RT = ("SRT", "SNM3", "99SDM", "SNOMED-RT")
-_SNOMED_CT = ("SCT", "SNOMED-CT", "SNOMED CT")
+_SNOMED_CT = ("SCT", "SNOMED-CT", "SNOMED CT", "SNOMEDCT")
 _SNOMED = frozenset([*_SNOMED_RT, *_SNOMED_CT])
 
 # scheme -> names that are used for it, itself first
