@@ -45,17 +45,13 @@ def items(item: Item, keyword: str) -> list[Item]:
     element = item.get(key_of(keyword))
     if not isinstance(element, dict) or element.get("vr") != "SQ":
         return []
-    return [value for value in element.get("Value") or () if isinstance(value, dict)]
+    found = element.get("Value")
+    return [v for v in found if isinstance(v, dict)] if isinstance(found, list) else []
 
 
 def first(item: Item, keyword: str) -> Item:
     """The first item of a sequence, or an empty one."""
-    element = item.get(key_of(keyword))
-    if isinstance(element, dict) and element.get("vr") == "SQ":
-        for value in element.get("Value") or ():
-            if isinstance(value, dict):
-                return value
-    return {}
+    return next(iter(items(item, keyword)), {})
 
 
 def texts(item: Item, keyword: str) -> list[str]:

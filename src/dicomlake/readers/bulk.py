@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import struct
 from binascii import Error as NotBase64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from dicomlake.dicom.walk import BIG_ENDIAN, UNDEFINED, Fetch, Inflated
@@ -23,9 +24,15 @@ def syntax_of(header: Item) -> str:
     return text(header, "TransferSyntaxUID") or ""
 
 
+def element_of(item: Item, keyword: str) -> Mapping[str, Any]:
+    """An element of DICOM JSON, empty when there is none."""
+    element = item.get(key_of(keyword))
+    return element if isinstance(element, dict) else {}
+
+
 def place_of(item: Item, keyword: str) -> tuple[int, int, bool]:
     """Offset, length and whether they count in the inflated data set; DataError without any."""
-    element = item.get(key_of(keyword)) or {}
+    element = element_of(item, keyword)
     uri = urlsplit(str(element.get("BulkDataURI") or ""))
     asked = parse_qs(uri.query)
     try:
@@ -39,7 +46,7 @@ def bulk_of(item: Item, keyword: str, header: Item, fetch: Fetch, size: int) -> 
 
     `item` is the header, or an item in it. DataError when it is missing or ends too early.
     """
-    element = item.get(key_of(keyword)) or {}
+    element = element_of(item, keyword)
     if "InlineBinary" in element:
         try:
             return base64.b64decode(element["InlineBinary"], validate=True)

@@ -19,7 +19,7 @@ import numpy as np
 from dicomlake.dicom.walk import BIG_ENDIAN, EXPLICIT, IMPLICIT, Fetch
 from dicomlake.errors import DataError
 from dicomlake.readers.attributes import Item, key_of, whole
-from dicomlake.readers.bulk import bulk_of, fragments_of, place_of, reader_of, syntax_of
+from dicomlake.readers.bulk import bulk_of, element_of, fragments_of, place_of, reader_of, syntax_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def frames_of(header: Item, fetch: Fetch, size: int) -> Iterator[NDArray[Any]]:
 
 def _native(header: Item, shape: Shape, fetch: Fetch, size: int) -> Iterator[NDArray[Any]]:
     """Frames that follow each other without a gap, in bits, in one value."""
-    if "BulkDataURI" not in header[key_of("PixelData")] or syntax_of(header) == BIG_ENDIAN:
+    if "BulkDataURI" not in element_of(header, "PixelData") or syntax_of(header) == BIG_ENDIAN:
         raw = bulk_of(header, "PixelData", header, fetch, size)
         start, length = 0, len(raw)
         read: Fetch = _Held(raw)
@@ -192,7 +192,9 @@ def _by_pydicom(packed: bytes, shape: Shape, syntax: str) -> NDArray[Any]:
     from pydicom.uid import UID
 
     try:
-        decoder = get_decoder(UID(syntax))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a UID may be anything
+            decoder = get_decoder(UID(syntax))
     except NotImplementedError as error:
         raise DataError(f"nobody decodes the transfer syntax {syntax}") from error
     if not decoder.is_available:

@@ -95,9 +95,10 @@ def _waveform(item: Item, place: int, header: Item, fetch: Fetch, size: int) -> 
             units.append("1")
         else:
             correction = number(channel, "ChannelSensitivityCorrectionFactor")
-            samples[:, which] *= sensitivity
-            samples[:, which] *= 1.0 if correction is None else correction
-            samples[:, which] += number(channel, "ChannelBaseline") or 0.0
+            with np.errstate(over="ignore", invalid="ignore"):
+                samples[:, which] *= sensitivity
+                samples[:, which] *= 1.0 if correction is None else correction
+                samples[:, which] += number(channel, "ChannelBaseline") or 0.0
             known = ucum(unit.value, unit.scheme) if unit else None
             units.append(known or (unit.value if unit else "1"))
     mask = _mask(raw, padding_of(item), notes)

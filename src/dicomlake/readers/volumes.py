@@ -22,7 +22,7 @@ import numpy as np
 
 from dicomlake.dicom.walk import Fetch
 from dicomlake.errors import DataError
-from dicomlake.readers.attributes import Item, first, items, number, numbers, text, values, whole
+from dicomlake.readers.attributes import Item, first, items, numbers, text, values, whole
 from dicomlake.readers.frames import frames_of, shape_of
 from dicomlake.readers.segments import kind_of
 
@@ -33,6 +33,8 @@ SAME_PLACE = 0.005
 """Slices that are nearer to each other (mm) lie in one place."""
 UNEVEN = 0.05
 """Distances of slices are multiples of the smallest within this fraction of it, or uneven."""
+FARTHEST = 1e6
+"""Coordinates and distances beyond a kilometre (mm) are a mistake."""
 STEPS = 2048
 """Lines on which the area between contours that cross is measured."""
 
@@ -180,7 +182,7 @@ def _slabs(header: Item) -> list[_Slab]:
     depths = _depths(places, measures)
     found = []
     for i, measure in enumerate(measures):
-        spacing = numbers(measure, "PixelSpacing")
+        spacing = _sane(numbers(measure, "PixelSpacing"))
         if len(spacing) != 2 or min(spacing) <= 0:
             raise DataError("no 3D geometry: there is no pixel spacing")
         position = positions[i]
@@ -224,8 +226,15 @@ def _vector(group: Item, shared: Item, macro: str, keyword: str, count: int) -> 
     for place in (group, shared):
         found = numbers(first(place, f"{macro}Sequence"), keyword)
         if len(found) == count:
-            return found
+            return _sane(found)
     return None
+
+
+def _sane(found: list[float]) -> list[float]:
+    """Coordinates and distances in mm; DataError when no patient can be so large."""
+    if any(abs(number) > FARTHEST for number in found):
+        raise DataError("no 3D geometry: coordinates beyond all measure")
+    return found
 
 
 def _one_orientation(groups: list[Item], shared: Item) -> NDArray[np.float64] | None:
@@ -244,16 +253,21 @@ def _one_orientation(groups: list[Item], shared: Item) -> NDArray[np.float64] | 
 
 def _depths(places: list[float], measures: list[Item]) -> list[float]:
     """How thick the slab of each frame is, in mm."""
-    stated = {abs(number(measure, "SpacingBetweenSlices") or 0.0) for measure in measures}
+    stated = {_length(measure, "SpacingBetweenSlices") for measure in measures}
     even, gaps = _thicknesses(places)
     if len(stated) == 1 and (one := stated.pop()) > 0 and _multiples(gaps, one):
         return [one] * len(places)
     if even:
         return [even[_nearest(even, place)] for place in places]
-    thick = [abs(number(measure, "SliceThickness") or 0.0) for measure in measures]
+    thick = [_length(measure, "SliceThickness") for measure in measures]
     if min(thick) <= 0:
         raise DataError("no 3D geometry: one slice without a thickness")
     return thick
+
+
+def _length(item: Item, keyword: str) -> float:
+    """A distance in mm, 0 where it is not stated."""
+    return abs(sum(_sane(numbers(item, keyword)[:1])))
 
 
 def _multiples(gaps: Iterable[float], step: float) -> bool:
@@ -341,7 +355,7 @@ def _slices(contours: list[Item]) -> tuple[dict[float, float], float]:
         raise DataError("its contours are not all closed and planar")
     outlines = []
     for contour in contours:
-        points = numbers(contour, "ContourData")
+        points = _sane(numbers(contour, "ContourData"))
         if len(points) < 9 or len(points) % 3:
             raise DataError("a contour has no three points")
         outlines.append(np.asarray(points).reshape(-1, 3))
@@ -354,7 +368,7 @@ def _slices(contours: list[Item]) -> tuple[dict[float, float], float]:
             raise DataError("its contours are not parallel")
         place = _slice_of(slices, float(places.mean()))
         slices.setdefault(place, []).append(outline @ across)
-    slab = number(contours[0], "ContourSlabThickness") or 0.0
+    slab = _length(contours[0], "ContourSlabThickness")
     return {place: _area(inside) for place, inside in slices.items()}, slab
 
 
