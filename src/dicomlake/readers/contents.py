@@ -43,9 +43,10 @@ def first_of(header: dict[str, Any]) -> dict[str, str]:
     """The first values of a header in JSON that readers are asked about, as `Header.first`."""
     found = {}
     for key, keyword in _KEYS.items():
-        values = header.get(key, {}).get("Value")
-        if values:
-            found[keyword] = "1" if keyword.endswith("Sequence") else str(values[0]).strip()
+        if key in header and keyword.endswith("Sequence"):
+            found[keyword] = "1"
+        elif values := header.get(key, {}).get("Value"):
+            found[keyword] = str(values[0]).strip()
     return found
 
 

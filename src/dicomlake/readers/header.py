@@ -548,7 +548,7 @@ def _first(keyword: str, element: Element, context: _Context) -> str | None:
     """The first value of an attribute as text, or None."""
     _, vr, raw = element
     if keyword.endswith("Sequence"):
-        return "1" if raw else None
+        return "1"
     if not isinstance(raw, bytes):
         return None
     if keyword == "CTDIvol":  # binary; whether two are the same is all that matters
