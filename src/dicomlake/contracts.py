@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dicomlake import tables
 from dicomlake.dicom.concepts import step
-from dicomlake.terms import Code
+from dicomlake.terms import Code, units
 from dicomlake.terms.mapping import normal
 
 if TYPE_CHECKING:
@@ -85,6 +85,35 @@ def coded(name: str, code: Code | None) -> dict[str, str]:
         f"{name}_value": code.value,
         f"{name}_scheme": code.scheme,
         f"{name}_meaning": code.meaning,
+    }
+
+
+def unit_columns(unit: Code | None) -> dict[str, Any]:
+    """The columns of a unit: UCUM:CODE where it can be known what it stands for.
+
+    >>> unit_columns(Code("mGycm", "UCUM"))["unit"]
+    'UCUM:mGy.cm'
+    """
+    if unit is None:
+        return {}
+    known = units.ucum(unit.value, unit.scheme)
+    return {**coded("unit", unit), "unit": f"UCUM:{known}" if known else None}
+
+
+def measured(number: float | None, unit: Code | None) -> dict[str, Any]:
+    """The columns of a number and its unit in a row of `items`.
+
+    >>> measured(2.5, Code("cm", "UCUM"))["quantity"], measured(2.5, None)["quantity"]
+    (25.0, None)
+    """
+    known = units.ucum(unit.value, unit.scheme) if unit else None
+    found = units.common(number, known) if number is not None and known else None
+    quantity, common = found or (None, None)
+    return {
+        "number": number,
+        **unit_columns(unit),
+        "quantity": quantity,
+        "quantity_unit": common,
     }
 
 

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dicomlake.contracts import MOST_ITEMS, Contents, coded
+from dicomlake.contracts import MOST_ITEMS, Contents, coded, measured
 from dicomlake.dicom.values import moment_of, number_of
 from dicomlake.terms import Code
 from dicomlake.terms.mapping import misnamed
-from dicomlake.terms.units import common, ucum
 
 CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 """What the SOP classes of structured documents begin with, trial versions and key objects too."""
@@ -482,19 +481,11 @@ def _number(columns: dict[str, Any], values: list[Any], notes: list[str]) -> Non
         if numbers:
             notes.append("a number without a unit")
         return
-    known = ucum(unit.value, unit.scheme)
-    columns["unit_value"], columns["unit_scheme"] = unit.value, unit.scheme
-    columns["unit_meaning"] = unit.meaning
-    if known is None:
+    columns |= measured(numbers[0] if numbers else None, unit)
+    if columns["unit"] is None:
         notes.append("a unit with no UCUM meaning")
-        return
-    columns["unit"] = f"UCUM:{known}"
-    if unit.scheme != "UCUM":
+    elif unit.scheme != "UCUM":
         notes.append("a unit of an unknown scheme, taken for UCUM")
-    if numbers and numbers[0] is not None:
-        quantity = common(numbers[0], known)
-        if quantity is not None:
-            columns["quantity"], columns["quantity_unit"] = quantity
 
 
 def _as_number(value: Any) -> float | None:

@@ -16,7 +16,7 @@ from binascii import Error as NotBase64
 from collections.abc import Mapping
 from typing import Any
 
-from dicomlake.contracts import MOST_ITEMS, Contents, coded
+from dicomlake.contracts import MOST_ITEMS, Contents, coded, measured, unit_columns
 from dicomlake.dicom.values import number_of
 from dicomlake.readers.attributes import (
     Item,
@@ -35,7 +35,6 @@ from dicomlake.terms import Code
 from dicomlake.terms.ecg import measure_of, said_in
 from dicomlake.terms.leads import lead_of
 from dicomlake.terms.mapping import normal
-from dicomlake.terms.units import common, ucum
 
 ANNOTATIONS = Code("WaveformAnnotationSequence", "DICOM", "Waveform Annotation Sequence")
 """Concept of the root item of annotations."""
@@ -162,14 +161,6 @@ def _correction(channel: Item) -> float:
     return 1.0 if found is None else found
 
 
-def unit_columns(unit: Code | None) -> dict[str, Any]:
-    """The columns of a unit: UCUM:CODE where it can be known what it stands for."""
-    columns: dict[str, Any] = coded("unit", unit)
-    if unit is not None and (known := ucum(unit.value, unit.scheme)):
-        columns["unit"] = f"UCUM:{known}"
-    return columns
-
-
 def padding_of(group: Item) -> int | None:
     """Waveform Padding Value as a sample, or None."""
     kind = FORMATS.get(text(group, "WaveformSampleInterpretation") or "")
@@ -221,38 +212,25 @@ def _number(annotation: Item, concept: Code | None, contents: Contents) -> dict[
     found = numbers(annotation, "NumericValue")
     value = number_of(sent[0]) if sent else None
     unit = code(annotation, "MeasurementUnitsCodeSequence")
-    known = ucum(unit.value, unit.scheme) if unit else None
-    compared = common(value, known) if value is not None and known else None
+    columns = measured(value, unit)
+    compared = columns["quantity_unit"]
     expected = measure_of(*normal(concept.value, concept.scheme)) if concept else None
-    if expected and compared and compared[1] != expected.unit:
+    if expected and compared and compared != expected.unit:
         path = "WaveformAnnotationSequence.MeasurementUnitsCodeSequence"
-        contents.problem(path, "SQ", f"unit {compared[1]} where {expected.unit} is expected")
+        contents.problem(path, "SQ", f"unit {compared} where {expected.unit} is expected")
     if value is None:
         contents.problem("WaveformAnnotationSequence.NumericValue", "DS", "not a number")
-    return {
-        "number": value,
-        "numbers": found if len(found) > 1 else None,
-        "number_sent": sent[0] if sent else None,
-        **unit_columns(unit),
-        "quantity": compared[0] if compared else None,
-        "quantity_unit": compared[1] if compared else None,
-    }
+    columns["numbers"] = found if len(found) > 1 else None
+    columns["number_sent"] = sent[0] if sent else None
+    return columns
 
 
 def _read_out(
     row: dict[str, Any], concept: Code, value: float, unit: str, contents: Contents
 ) -> None:
     """Add the number that was read out of a text, below that text."""
-    compared = common(value, unit)
-    contents.item(
-        row,
-        concept,
-        "NUM",
-        number=value,
-        unit=f"UCUM:{unit}",
-        quantity=compared[0] if compared else None,
-        quantity_unit=compared[1] if compared else None,
-    )
+    columns = measured(value, Code(unit, "UCUM"))
+    contents.item(row, concept, "NUM", **columns | {"unit_value": None, "unit_scheme": None})
 
 
 def _times(annotation: Item) -> list[str]:
