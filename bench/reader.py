@@ -16,7 +16,10 @@ import pydicom
 from pydicom.data import get_testdata_file
 
 from dicomlake.dicom.walk import walk
+from dicomlake.errors import DataError
+from dicomlake.readers.contents import ContentsReader
 from dicomlake.readers.header import HeaderReader
+from dicomlake.testing import hospital
 
 
 def ct_series(count: int = 200, number: int = 1) -> list[bytes]:
@@ -54,7 +57,7 @@ def ct_series(count: int = 200, number: int = 1) -> list[bytes]:
 
 def all_values(data: bytes) -> int:
     """pydicom with every value decoded, sequences included."""
-    return sum(e.value is not None for e in pydicom.dcmread(io.BytesIO(data)).iterall())
+    return sum(e.value is not None for e in pydicom.dcmread(io.BytesIO(data), force=True).iterall())
 
 
 def once(run: Callable[[], object]) -> float:
@@ -118,4 +121,47 @@ def _dcmtk(objects: list[bytes], rounds: int) -> dict[str, list[float]]:
                 * (len(files) / len(some))
                 for _ in range(2)
             ]
+    return found
+
+
+def objects_with_contents(patients: int = 40) -> dict[str, list[bytes]]:
+    """Objects of the made-up hospital that have something inside, by what that is."""
+    kinds: dict[str, list[bytes]] = {}
+    contents, reader = ContentsReader(), HeaderReader()
+    with tempfile.TemporaryDirectory() as folder:
+        hospital.write(Path(folder) / "archive", patients, 7, pixels=False)
+        for file in sorted((Path(folder) / "archive").rglob("*")):
+            if file.is_file():
+                try:
+                    header = reader.read_bytes(file.read_bytes())
+                except DataError:
+                    continue
+                places = [place for place, _ in contents.wanted(header.first)]
+                found = contents.read(header.json, places).rows if places else {}
+                for name in ("segments", "waveforms", "items", "dose_events"):
+                    if found.get(name):
+                        what = "items and dose_events" if found["dose_events"] else name
+                        kinds.setdefault(what, []).append(file.read_bytes())
+                        break
+    return kinds
+
+
+def measure_contents(rounds: int = 5) -> list[tuple[str, str, str, str]]:
+    """(rows of, objects, ms per object, share of a plain pydicom read); alternating, medians."""
+    reader, contents = HeaderReader(), ContentsReader()
+    found = []
+    for what, objects in sorted(objects_with_contents().items()):
+        headers = [reader.read_bytes(data) for data in objects]
+        wanted = [[place for place, _ in contents.wanted(h.first)] for h in headers]
+        pairs = list(zip([h.json for h in headers], wanted, strict=True))
+        plain: list[float] = []
+        ours: list[float] = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(rounds):
+                plain.append(once(lambda o=objects: [all_values(data) for data in o]))
+                ours.append(once(lambda p=pairs: [contents.read(*pair) for pair in p]))
+        took = statistics.median(ours)
+        share = f"{took / statistics.median(plain):.2f}"
+        found.append((what, f"{len(objects):,}", f"{took / len(objects) * 1000:.2f}", share))
     return found
