@@ -39,6 +39,19 @@ QUESTIONS = (
         "series",
         "PatientID,StudyDate,Modality,StudyDescription,SeriesDescription",
     ),
+    (
+        "Whose report measures a liver lesion of more than 3 cm? One group has both.",
+        "same(item, *.[SCT:363698007 |Finding site|] within SCT:10200004 and "
+        "*.[SCT:103339001 |Long axis|] > 3 cm)",
+        "patient",
+        "PatientID,*.[SCT:363698007],*.[SCT:103339001]",
+    ),
+    (
+        "Who has one segmentation with both ventricles?",
+        "same(instance, segment.type within SCT:87878005 and segment.type within SCT:53085002)",
+        "patient",
+        "PatientID,segment.label,segment.type",
+    ),
 )
 
 
