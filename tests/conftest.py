@@ -30,12 +30,18 @@ def pydicom_files() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def corpus_files() -> list[Path]:
-    """The samples of many other projects, from a folder `shared/corpus` beside the repository."""
+def corpus() -> Path:
+    """The samples of many other projects, a folder `shared/corpus` beside the repository."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "corpus"
     if not folder.is_dir():
         pytest.skip("no samples: there is no folder shared/corpus beside the repository")
-    return _files(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus_files(corpus: Path) -> list[Path]:
+    """The files of the samples of other projects."""
+    return _files(corpus)
 
 
 @pytest.fixture(scope="session")

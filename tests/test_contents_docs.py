@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import dicomlake
+from dicomlake.jobs.volumes import volumes
 from dicomlake.testing.dicom import encode, image, uid
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -50,6 +51,28 @@ def test_questions_have_the_answers_that_the_page_gives(folder: Path, line: str)
     assert int(count) > 0
     level = re.search(r"--level (\w+)", command)
     assert (level[1] if level else "series")[:4] == what[:4]
+
+
+ROWS = re.findall(r"^\| .*`(.+)` \| (\d+) patients \|$", PAGE, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def samples(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dicomlake.api.Lake:
+    lake = dicomlake.make(corpus, tmp_path_factory.mktemp("samples") / "lake", workers=2)
+    volumes(lake.path)
+    return lake.refresh()
+
+
+@pytest.mark.parametrize(("question", "patients"), ROWS)
+def test_real_files_have_the_answers_that_the_page_gives(
+    samples: dicomlake.api.Lake, question: str, patients: str
+) -> None:
+    assert samples.query(question, level="patient").total == int(patients) > 0
+
+
+def test_the_page_has_both_kinds_of_answers() -> None:
+    assert len(ROWS) >= 5
+    assert len([line for line in LINES if "# " in line]) >= 5
 
 
 def test_the_other_commands_run(folder: Path) -> None:
