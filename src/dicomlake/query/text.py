@@ -58,6 +58,7 @@ STRING = r"""'([^']*(?:''[^']*)*)'|"([^"]*(?:""[^"]*)*)\""""
 LITERAL = re.compile(rf"{STRING}|([+-]?\.?[0-9][\w.:+-]*)", re.ASCII)
 LIST_NAME = re.compile(rf"@(?:{STRING}|([^\s()'\",]+))")
 CODE_PART = re.compile(rf"{STRING}|([\w.-]+)", re.ASCII)
+CODE_VALUE = re.compile(rf"{STRING}|([\w.-]+(?::[\w.-]+)*)", re.ASCII)
 PLAIN_CODE = re.compile(r"[\w.-]+", re.ASCII)
 MEANING = re.compile(r"\|([^|]*(?:\|\|[^|]*)*)\|")
 SYMBOL = re.compile(r"<=|>=|!=|<>|==|=|<|>|~")
@@ -420,7 +421,7 @@ class _Reader:
         if not (scheme := self.next(CODE_PART)):
             raise self.expected("a code, such as SCT:77477000")
         self.need(":", f"the scheme {_unquoted(scheme)}")
-        if not (value := self.next(CODE_PART)):
+        if not (value := self.next(CODE_VALUE)):
             raise self.expected("the value of the code, in quotes if it is not plain")
         m = self.next(MEANING)
         meaning = m[1].replace("||", "|") if m else ""
