@@ -6,9 +6,9 @@ from dicomlake.engines.duck import DuckEngine
 from dicomlake.jobs.index import index
 from dicomlake.lake import Store
 
-pytest.register_assert_rewrite("dicomlake.testing.engines")
+pytest.register_assert_rewrite("dicomlake.testing.engines", "dicomlake.testing.contents")
 
-from dicomlake.testing import engines, hospital  # noqa: E402
+from dicomlake.testing import contents, engines, hospital  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -25,4 +25,26 @@ def hospital_lake(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hospital")
     hospital.write(folder / "objects", patients=12)
     index([folder / "objects"], folder / "lake", workers=1)
+    return Store(folder / "lake")
+
+
+@pytest.fixture(scope="session")
+def contents_lake(tmp_path_factory):
+    """The lake of the contract on what is inside of objects."""
+    return _contents_lake(tmp_path_factory.mktemp("contents"))
+
+
+@pytest.fixture(scope="session")
+def contents_duck(contents_lake):
+    return DuckEngine(contents_lake)
+
+
+@pytest.fixture(scope="session")
+def nonsense_duck(tmp_path_factory):
+    """DuckDB on the same objects, with codes that have no meaning."""
+    return DuckEngine(_contents_lake(tmp_path_factory.mktemp("nonsense"), nonsense=True))
+
+
+def _contents_lake(folder, **how):
+    index([contents.write_contents(folder / "objects", **how)], folder / "lake", workers=1)
     return Store(folder / "lake")

@@ -13,6 +13,7 @@ from dicomlake.errors import Cancelled
 from dicomlake.jobs.index import index
 from dicomlake.lake import Store
 from dicomlake.query import LEVELS, Or, Query, Same, parse, parse_query
+from dicomlake.testing.contents import ContentContract
 from dicomlake.testing.dicom import encode, image, uid
 from dicomlake.testing.engines import SERIES, EngineContract, names
 
@@ -21,6 +22,16 @@ class TestDuck(EngineContract):
     @pytest.fixture
     def engine(self, duck):
         return duck
+
+
+class TestContents(ContentContract):
+    @pytest.fixture
+    def engine(self, contents_duck):
+        return contents_duck
+
+    @pytest.fixture
+    def nonsense(self, nonsense_duck):
+        return nonsense_duck
 
 
 @pytest.fixture

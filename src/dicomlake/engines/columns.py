@@ -16,7 +16,7 @@ from dicomlake.engines.counts import COUNTS, MODALITIES, counts
 from dicomlake.engines.order import OF_INSTANCE, ONE_VALUE, Page, listed
 from dicomlake.engines.search import Search
 from dicomlake.query import Query
-from dicomlake.query.attributes import ANATOMY, ANATOMY_PATHS, attribute
+from dicomlake.query.attributes import ANATOMY, ANATOMY_PATHS, ROWS, attribute
 from dicomlake.query.headers import shower
 
 DEFAULTS = {
@@ -214,6 +214,9 @@ class Shown:
             if path == ANATOMY:
                 found[path] = self._anatomy(page)
                 continue
+            if path in ROWS:
+                found[path] = self._rows(path, page, same)
+                continue
             asked = contents.asked_rows(path)
             rows = self.db.execute(
                 f"select p.place, list(distinct {contents.shown(path)}) as shown, "
@@ -228,16 +231,27 @@ class Shown:
                 numbers = [number for number in numbers if number is not None]
                 cells[place] = numbers if len(numbers) == len(texts) == 1 else texts
             about = attribute(path)
-            numeric = about.kind in ("content", "number")
-            found[path] = _column(cells, pa.float64() if numeric else pa.string())
+            found[path] = _column(cells, pa.float64() if about.kind == "content" else _type(about))
         return found
+
+    def _rows(self, path: str, page: str, same: str) -> pa.Array:
+        """How many rows of a table of contents there are inside."""
+        found = self.db.execute(
+            f"select p.place, count(*) from {attribute(path).table} c "
+            f"join {page} p on p.series_id = c.series_id and {same} group by p.place"
+        ).fetchall()
+        count = dict(found)
+        return pa.array([count.get(place) for place in range(self.page.size)], pa.int64())
 
     def _anatomy(self, page: str) -> pa.Array:
         """Everything that says what is in the picture."""
         inside = [path for path in ANATOMY_PATHS if attribute(path).table]
+        around = [path for path in ANATOMY_PATHS if path not in inside]
         columns = list(self._inside(inside, page).values())
         if page == "page":
-            columns += self._long([path for path in ANATOMY_PATHS if path not in inside]).values()
+            columns += self._long(around).values()
+        else:
+            columns += self._of_instances(around).values()
         rows = zip(*(column.to_pylist() for column in columns), strict=True)
         texts = [dict.fromkeys(t for cell in row if cell for t in cell.split("; ")) for row in rows]
         return pa.array(["; ".join(text) or None for text in texts], pa.string())

@@ -12,10 +12,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from dicomlake import tables
 from dicomlake.dicom.concepts import code_of
 from dicomlake.dicom.dictionary import segments
-from dicomlake.engines.conditions import Columns, Part, over
+from dicomlake.engines.conditions import FEW, Columns, Part, over
 from dicomlake.errors import Unsupported
 from dicomlake.query import (
     And,
@@ -32,7 +34,16 @@ from dicomlake.query import (
     Same,
     Within,
 )
-from dicomlake.query.attributes import ANATOMY, ANATOMY_PATHS, ROWS, attribute
+from dicomlake.query.attributes import (
+    ANATOMY,
+    ANATOMY_OF,
+    ANATOMY_PATHS,
+    ROWS,
+    attribute,
+    is_content,
+)
+from dicomlake.query.headers import comparable
+from dicomlake.query.nodes import paths_of
 from dicomlake.terms.mapping import normal
 
 if TYPE_CHECKING:
@@ -48,22 +59,33 @@ VALUED = (
 ITEM_TEXT = "coalesce(c.text, c.code)"
 
 
-def with_anatomy(node: Node) -> Node:
+def with_anatomy(node: Node, places: tuple[str, ...] = ANATOMY_PATHS) -> Node:
     """A condition in which `anatomy` is spelt out: any of the places where it is written."""
     if getattr(node, "path", "") == ANATOMY:
         if isinstance(node, Within):
-            return Or(tuple(Within(path, node.code) for path in ANATOMY_PATHS))
-        some = Or(tuple(map(Exists, ANATOMY_PATHS)))
+            return Or(tuple(Within(path, node.code) for path in places))
+        some = Or(tuple(map(Exists, places)))
         return Not(some) if isinstance(node, Missing) else some
     if isinstance(node, And | Or):
-        return type(node)(tuple(map(with_anatomy, node.parts)))
+        return type(node)(tuple(with_anatomy(part, places) for part in node.parts))
     if isinstance(node, Not):
-        return Not(with_anatomy(node.part))
+        return Not(with_anatomy(node.part, places))
     if isinstance(node, Same):
-        return Same(node.level, with_anatomy(node.part))
+        return Same(node.level, with_anatomy(node.part, _places(node, places)))
     if isinstance(node, Related):
-        return replace(node, first=with_anatomy(node.first), second=with_anatomy(node.second))
+        first, second = (with_anatomy(part, places) for part in (node.first, node.second))
+        return replace(node, first=first, second=second)
     return node
+
+
+def _places(node: Same, places: tuple[str, ...]) -> tuple[str, ...]:
+    """Where one and the same thing writes anatomy."""
+    if node.level not in ANATOMY_OF:
+        return places
+    others = [path for path in paths_of(node.part) if path != ANATOMY]
+    if node.level == "item" and others and not any(map(is_content, others)):
+        return ("*.AnatomicRegionSequence",)  # an item of a sequence
+    return ANATOMY_OF[node.level]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +113,14 @@ def _placed(path: str) -> Part:
     parts = segments(path)
     value, scheme = code_of(parts[-1])
     concept = Part("c.concept = ?", (f"{scheme}:{value}",))
-    if not value and not scheme:
+    if not value:
         concept = Part("c.concept is null")
     anywhere, steps = parts[0] == "*", parts[1:] if parts[0] == "*" else parts
     if not any(step.startswith("*") for step in steps):
         exact = ".".join(steps)
         if not anywhere:
             return concept & Part("c.path = ?", (exact,))
-        if len(steps) == 1:
+        if len(steps) == 1 and (value or not scheme):
             return concept
         return concept & Part("(c.path = ? or suffix(c.path, ?))", (exact, "." + exact))
     pattern = rf"(?:{_STEP}\.)*" if anywhere else ""
@@ -129,33 +151,80 @@ def _of_item(node: Leaf, lists: Lists) -> Part:
     if isinstance(node, Within):
         return Part("c.code = ?", (_code(node),))
     if isinstance(node, OneOf):
-        each = [_of_item(Compare(node.path, "=", value), lists) for value in node.values
-                if not isinstance(value, str)]  # fmt: skip
-        texts = tuple(value for value in node.values if isinstance(value, str))
-        if texts:
-            each.append(_test(OneOf(node.path, texts), ITEM_TEXT, lists))
-        found = each[0]
-        for part in each[1:]:
-            found = found | part
-        return found
-    value = node.low if isinstance(node, Between) else getattr(node, "value", "")
-    if isinstance(value, dt.date):
-        return _test(node, "c.moment", lists)
-    if isinstance(value, str):
-        return _test(node, ITEM_TEXT, lists)
-    one = Part("c.numbers is null") & _test(node, _NUMBER, lists)
-    factor = "coalesce(c.quantity / nullif(c.number, 0), 1)"
-    each_ = _test(node, "n", lists)
-    every = f"list_transform(c.numbers, lambda n: n * {factor})"
-    several = Part(f"len(list_filter({every}, lambda n: {each_.sql})) > 0", each_.values)
-    found = one | (Part("c.numbers is not null") & several)
-    if isinstance(value, Quantity):
-        found = found & Part("c.quantity_unit = ?", (value.common[1],))
+        return _some([_of_value(part, lists) for part in _alike(node)])
+    return _of_value(node, lists)
+
+
+def _alike(node: OneOf) -> list[OneOf]:
+    """The same condition in parts, each with values of one kind."""
+    kinds: dict[object, list[Any]] = {}
+    for value in node.values:
+        kind: object = type(value)
+        if isinstance(value, Quantity):
+            kind = value.common[1]
+        elif isinstance(value, int | float):
+            kind = float
+        kinds.setdefault(kind, []).append(value)
+    return [OneOf(node.path, tuple(values)) for values in kinds.values()]
+
+
+def _some(parts: list[Part]) -> Part:
+    """Any of some conditions."""
+    found = parts[0]
+    for part in parts[1:]:
+        found = found | part
     return found
 
 
-def _test(node: Leaf, column: str, lists: Lists) -> Part:
-    return over(node, Columns(column, column, column), lists).sure
+def _of_value(node: Leaf, lists: Lists) -> Part:
+    """A condition on the value of a content item, with values of one kind."""
+    value: Any = getattr(node, "value", "")
+    if isinstance(node, Between):
+        value = node.low
+    elif isinstance(node, OneOf):
+        value = node.values[0]
+    if isinstance(value, dt.datetime):
+        return _test(node, "c.moment", lists)
+    if isinstance(value, dt.date):  # any time of that day
+        return _test(node, "(c.moment::date)", lists)
+    if isinstance(value, str):
+        named = _test(node, "c.text", lists, person=True)
+        return (Part("c.value_type is distinct from 'PNAME'") & _test(node, ITEM_TEXT, lists)) | (
+            Part("c.value_type = 'PNAME'") & named
+        )
+    one = Part("c.numbers is null") & _test(node, _NUMBER, lists)
+    factor = "coalesce(c.quantity / nullif(c.number, 0), 1)"
+    every = f"list_transform(c.numbers, lambda n: n * {factor})"
+    found = one | (Part("c.numbers is not null") & _among(node, every, lists))
+    if isinstance(value, Quantity):
+        found = Part("c.quantity_unit = ?", (value.common[1],)) & found
+    return found
+
+
+def _test(node: Leaf, column: str, lists: Lists, *, person: bool = False) -> Part:
+    if person and _many(node):
+        groups = f"list_transform(string_split({column}, '='), lambda g: trim(g))"
+        whole = over(node, Columns(column, column, column), lists).sure
+        return whole | _among(node, groups, lists)
+    return over(node, Columns(column, column, column, person), lists).sure
+
+
+def _many(node: Leaf) -> bool:
+    return isinstance(node, OneOf) and len(node.values) > FEW
+
+
+def _among(node: Leaf, column: str, lists: Lists) -> Part:
+    """A condition that some value of a list meets."""
+    if not _many(node):
+        one = over(node, Columns("v", "v", "v"), lists).sure
+        return Part(f"len(list_filter({column}, lambda v: {one.sql})) > 0", one.values)
+    assert isinstance(node, OneOf)
+    texts = isinstance(node.values[0], str)
+    values = [value if isinstance(value, str) else comparable(value) for value in node.values]
+    name = f"listed_{len(lists)}"
+    lists[name] = pa.table({"value": pa.array(values, pa.string() if texts else pa.float64())})
+    kind = "varchar[]" if texts else "double[]"
+    return Part(f"list_has_any({column}::{kind}, (select list(value) from {name}))")
 
 
 def _code(node: Within) -> str:
@@ -177,12 +246,21 @@ def _of_field(node: Leaf, lists: Lists) -> Part:
     if isinstance(node, Within):
         code = _code(node)
         if listed:
-            return Part(f"len(list_filter({column}, lambda m: m.code = ?)) > 0", (code,))
+            codes = _codes(node.path)
+            each = " or ".join(f"m.{one} = ?" for one in codes)
+            return Part(f"len(list_filter({column}, lambda m: {each})) > 0", (code,) * len(codes))
         return Part(f"{column} = ?", (code,))
-    if not listed:
-        return _fitting(node, about.unit, shown_field(node.path), about.vr == "PN", lists)
-    one = _fitting(node, about.unit, "v", False, lists)
-    return Part(f"len(list_filter({column}, lambda v: {one.sql})) > 0", one.values)
+    if listed:
+        parts = _alike(node) if isinstance(node, OneOf) else [node]
+        return _some([_among(part, column, lists) for part in parts])
+    return _fitting(node, about.unit, shown_field(node.path), about.vr == "PN", lists)
+
+
+def _codes(path: str) -> list[str]:
+    """The codes that each entry of a column of lists has."""
+    root, _, name = path.partition(".")
+    fields = tables.ALL[ROWS[root]].field(name).type.value_type
+    return [f.name for f in fields if f.name in ("code", "material", "type")]
 
 
 def shown_field(path: str) -> str:
@@ -203,7 +281,7 @@ def _fitting(node: Leaf, unit: str, column: str, person: bool, lists: Lists) -> 
         if any(isinstance(value, Quantity) for value in values):
             column = f"({column} * {factor!r})"
             node = _in_common(node, unit)
-    return over(node, Columns(column, column, column, person), lists).sure
+    return _test(node, column, lists, person=person)
 
 
 def _in_common(node: Leaf, unit: str) -> Leaf:
@@ -306,7 +384,7 @@ def shown(path: str) -> str:
             "when c.value_type in ('NUM', 'CODE', 'TEXT') then null else c.value_type end"
         )
     if not name:
-        return "'1 row'"
+        return "null"
     column = shown_field(path)
     if about.vr == "SQ" and about.vm != "1-n":
         meaning = f'c."{name}_meaning"'
@@ -314,7 +392,9 @@ def shown(path: str) -> str:
             return f"trim(coalesce({meaning}, '') || ' (' || {column} || ')')"
         return column
     if about.vr == "SQ":
-        return f"array_to_string(list_transform({column}, lambda m: m.code), '\\')"
+        codes = ", ".join(f"m.{code}" for code in _codes(path))
+        said = f"list_transform({column}, lambda m: concat_ws(' ', {codes}))"
+        return f"nullif(array_to_string({said}, '\\'), '')"
     if about.vm == "1-n":
         return f"array_to_string({column}, '\\')"
     return _text_of(column) if about.vr == "FD" else f"{column}::varchar"
@@ -335,9 +415,12 @@ def number(path: str) -> str:
     return shown_field(path) if about.kind == "number" and about.vm == "1" else "null::double"
 
 
-def sortable(path: str) -> str:
-    """SQL of the value by which rows are ordered."""
+def sortable(path: str, down: bool) -> str:
+    """SQL of the smallest or largest value by which a row is ordered."""
     about = attribute(path)
     if about.kind == "content":
         return f"coalesce({_NUMBER}, epoch(c.moment))"
-    return shown_field(path)
+    column = shown_field(path)
+    if about.vm == "1-n":
+        return f"{'list_max' if down else 'list_min'}({column})"
+    return column

@@ -21,7 +21,7 @@ from dicomlake.engines.counts import COUNTS, MODALITIES, counts
 from dicomlake.engines.search import Instances, Search
 from dicomlake.engines.snapshot import Mask, Numbers
 from dicomlake.query import Query
-from dicomlake.query.attributes import attribute
+from dicomlake.query.attributes import attribute, is_content
 from dicomlake.query.headers import Item, sort_values
 
 ORDER = {
@@ -88,12 +88,18 @@ class Order:
         """The rows of instances: series_id and SOPInstanceUID."""
         mask = found.counts > 0
         inside = [path for path in self.order if path.removeprefix("-") not in OF_INSTANCE]
+        contained = [path for path in inside if is_content(path.removeprefix("-"))]
+        inside = [path for path in inside if path not in contained]
         if not all(self._alike(path.removeprefix("-"), mask) for path in inside):
             return self._by_headers(found, mask)
         picked = self._first_series(mask)
         keys = {f"key_{n}": self._key(path)[picked] for n, path in enumerate(inside)}
         order = [
-            f"key_{inside.index(path)}" if path in inside else _by_column(path)
+            f"key_{inside.index(path)}"
+            if path in inside
+            else self._by_contents(path)
+            if path in contained
+            else _by_column(path)
             for path in self.order
         ]
         limit = "" if self.limit is None else f"limit {self.limit}"
@@ -142,14 +148,25 @@ class Order:
             f"where path in ({listed(paths)}) group by series_id having value is not null"
         )
 
-    def _inside(self, path: str, down: bool) -> str:
-        """SQL of the value inside of objects by which each series is ordered."""
+    def _inside(self, path: str, down: bool, key: str = "series_id") -> str:
+        """SQL of the value inside of objects by which each series, or each object, is ordered."""
         asked = contents.asked_rows(path)
         where = _inlined(asked.where)
+        value = f"{'max' if down else 'min'}({contents.sortable(path, down)})"
         return (
-            f"select series_id, {'max' if down else 'min'}({contents.sortable(path)}) as value "
-            f"from {asked.table} c where {where} group by series_id having value is not null"
+            f"select {key}, {value} as value from {asked.table} c where {where} "
+            f"group by {key} having value is not null"
         )
+
+    def _by_contents(self, path: str) -> str:
+        """SQL that orders instances `i` by what is inside of them."""
+        down, path = path.startswith("-"), path.removeprefix("-")
+        rows = self._inside(path, down, 'c.series_id, c."SOPInstanceUID"')
+        value = (
+            f"(select v.value from ({rows}) v where v.series_id = i.series_id "
+            'and v."SOPInstanceUID" = i."SOPInstanceUID")'
+        )
+        return f"{value} {'desc' if down else ''} nulls last"
 
     # Instances
 
@@ -164,7 +181,7 @@ class Order:
         places = np.flatnonzero(mask)
         lead = []
         for path in self.order:
-            if path.removeprefix("-") in OF_INSTANCE:
+            if path.removeprefix("-") in OF_INSTANCE or is_content(path.removeprefix("-")):
                 break
             lead.append(self._key(path)[places])
         if self.limit is None or not lead or self.limit >= len(places):
@@ -183,7 +200,7 @@ class Order:
         met: list[tuple[int, str, list[Any]]] = []
         for number, uid, header in self.search.stream(members):
             item = orjson.loads(header)
-            met.append((number, uid, [read(number, item) for read in reads]))
+            met.append((number, uid, [read(number, uid, item) for read in reads]))
         met.sort(key=lambda row: (row[1], row[0]))
         for at, path in reversed([*enumerate(self.order)]):
             there = [row for row in met if row[2][at] is not None]
@@ -192,14 +209,18 @@ class Order:
         met = met[: self.limit]
         return pa.table({"series_id": [m[0] for m in met], "SOPInstanceUID": [m[1] for m in met]})
 
-    def _reader(self, path: str) -> Callable[[int, Item], Any]:
+    def _reader(self, path: str) -> Callable[[int, str, Item], Any]:
         """What one instance is ordered by, from the number of its series and its header."""
         pick, path = (max if path.startswith("-") else min), path.removeprefix("-")
         if path in COUNTS or path == MODALITIES:
             key = self._key(path)
-            return lambda number, _: key[np.searchsorted(self.snapshot.ids, number)]
+            return lambda number, _uid, _: key[np.searchsorted(self.snapshot.ids, number)]
+        if is_content(path):
+            rows = self._inside(path, pick is max, 'c.series_id, c."SOPInstanceUID"')
+            said = {(n, uid): value for n, uid, value in self.db.execute(rows).fetchall()}
+            return lambda number, uid, _: said.get((number, uid))
         read = sort_values(path)
-        return lambda _, item: pick(read(item), default=None)
+        return lambda _number, _uid, item: pick(read(item), default=None)
 
     def _members(self, found: Instances, picked: Numbers, what: str, keys: dict[str, Key]) -> Part:
         """SELECT of the instances of a set that are in some series; `keys` are those of series."""

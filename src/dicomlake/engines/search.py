@@ -409,7 +409,10 @@ class Search:
         place, here = 0, (0, "")
 
         def known(node: Node) -> Test | None:
-            if _asks_rows(node) and not isinstance(node, Missing):
+            if _asks_rows(node):
+                if isinstance(node, Missing):
+                    some = self._objects(Exists(node.path))
+                    return lambda _: here not in some
                 there = self._objects(node)
                 return lambda _: here in there
             mask = self._of_series(node)

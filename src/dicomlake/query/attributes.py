@@ -16,7 +16,7 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.dicom import dictionary
 from dicomlake.dicom.dictionary import Attribute
-from dicomlake.errors import UsageError
+from dicomlake.errors import UnknownAttribute, UsageError
 
 ROWS = {
     "item": "items",
@@ -35,6 +35,12 @@ ANATOMY_PATHS = (
     "*.AnatomicRegionSequence",
 )
 """Where anatomy is written down as a code."""
+ANATOMY_OF = {
+    "item": ("item.site",),
+    "segment": ("segment.type", "segment.region"),
+    "event": ("event.region",),
+}
+"""Where one row says its anatomy."""
 
 _HIDDEN = frozenset(["series_id", "SOPInstanceUID", "sent", "GraphicData", "values"])
 _PERSONS = frozenset(["creator", "observer"])
@@ -54,13 +60,25 @@ def attribute(path: str) -> Attribute:
         return _field(root, name)
     parts = dictionary.segments(path)
     if not any(part.startswith("[") for part in parts):
-        return dictionary.attribute(path)
+        return _of_headers(path, parts)
     if parts[-1].startswith("[") and all(p.startswith(("[", "*")) for p in parts):
         return Attribute(".".join(parts), "", "", "", "1-n", "", table="items")
     raise UsageError(
         f"{path!r} is no path of a report. Join concepts by dots: [DCM:126000].[DCM:125007], or "
         "*.[DCM:125007] at any depth."
     )
+
+
+def _of_headers(path: str, parts: list[str]) -> Attribute:
+    """An attribute of headers; UsageError names what of contents a misspelt path is like."""
+    try:
+        return dictionary.attribute(path)
+    except UnknownAttribute as error:
+        near = get_close_matches(parts[0].lower(), [ANATOMY, *ROWS], n=1, cutoff=0.75)
+        if not near or (near == [ANATOMY] and len(parts) > 1):
+            raise
+        meant = ".".join([near[0], *parts[1:]])
+        raise UnknownAttribute(path, [meant]) from error
 
 
 def is_content(path: str) -> bool:

@@ -19,8 +19,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dicomlake.dicom.dictionary import WORD, Attribute, segments
 from dicomlake.errors import UsageError, WrongType
-from dicomlake.query.attributes import ANATOMY, ROWS, attribute
-from dicomlake.query.values import Value, checker, named, number, rank, short, shown, text, wrong
+from dicomlake.query.attributes import ANATOMY, ANATOMY_OF, ROWS, attribute
+from dicomlake.query.values import (
+    Quantity,
+    Value,
+    checker,
+    named,
+    number,
+    rank,
+    short,
+    shown,
+    text,
+    wrong,
+)
 from dicomlake.terms import Code
 
 if TYPE_CHECKING:
@@ -208,6 +219,12 @@ class Between(Node):
     def __post_init__(self) -> None:
         about = known(self.path)
         low, high = checker(about)(self.low), checker(about)(self.high)
+        kinds = {value.common[1] if isinstance(value, Quantity) else "" for value in (low, high)}
+        if len(kinds) > 1:
+            raise WrongType(
+                f"{about.path} between {shown(low)} and {shown(high)}: give both a unit of one "
+                "kind, such as 3 cm and 50 mm, or neither."
+            )
         try:
             swapped = rank(low) > rank(high)  # type: ignore[operator]
         except TypeError:
@@ -298,6 +315,11 @@ class Within(Node):
 
     def __post_init__(self) -> None:
         about = known(self.path)
+        if about.path in ROWS:
+            raise UsageError(
+                f"A row such as {about.path} has no code of its own. Ask one of its columns, such "
+                f"as {about.path}.{_CODED[about.path]} within ..., or {about.path} exists."
+            )
         if about.kind not in ("sequence", "unknown", "content"):
             raise WrongType(
                 f"{named(about)} holds no codes. within asks a coded sequence, such as"
@@ -439,10 +461,21 @@ def paths_of(node: Node) -> list[str]:
     return found
 
 
+_CODED = {
+    "item": "site",
+    "segment": "type",
+    "channel": "source",
+    "event": "region",
+    "total": "laterality",
+}
+"""A column with codes of each table."""
+
+
 def _check_rows(level: str, part: Node) -> None:
     """UsageError when conditions on one row ask what is no column of it."""
-    for path in paths_of(part):
-        table = "items" if path == ANATOMY and level == "item" else attribute(path).table
+    asked = [path for path in paths_of(part) if path != ANATOMY or level not in ANATOMY_OF]
+    for path in asked:
+        table = attribute(path).table
         if level == "item" and not table:
             continue  # an item of a sequence; what is mixed is refused below
         if table != ROWS[level]:
@@ -450,7 +483,7 @@ def _check_rows(level: str, part: Node) -> None:
                 f"same({level}, ...) asks one {level}, and {path} is nothing that a {level} has. "
                 f"Ask it beside same, or in same(instance, ...)."
             )
-    kinds = {bool(attribute(path).table) for path in paths_of(part)}
+    kinds = {bool(attribute(path).table) for path in asked}
     if len(kinds) > 1:
         raise UsageError(
             "same(item, ...) asks items of sequences or content items of reports, not both at once."

@@ -58,10 +58,13 @@ STRING = r"""'([^']*(?:''[^']*)*)'|"([^"]*(?:""[^"]*)*)\""""
 LITERAL = re.compile(rf"{STRING}|([+-]?\.?[0-9][\w.:+-]*)", re.ASCII)
 LIST_NAME = re.compile(rf"@(?:{STRING}|([^\s()'\",]+))")
 CODE_PART = re.compile(rf"{STRING}|([\w.-]+)", re.ASCII)
+CODE_VALUE = re.compile(rf"{STRING}|([\w.-]+(?::[\w.-]+)*)", re.ASCII)
 PLAIN_CODE = re.compile(r"[\w.-]+", re.ASCII)
 MEANING = re.compile(r"\|([^|]*(?:\|\|[^|]*)*)\|")
 SYMBOL = re.compile(r"<=|>=|!=|<>|==|=|<|>|~")
 UNIT = re.compile(r"(?:\{[^}]*\}|\[[^\]]*\]|[^\s()'\",|<>={}\[\]])+")
+ATTACHED = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?=[A-Za-z%\[{])", re.ASCII)
+STRAY = re.compile(r"\.?(?:\*\*?|\[[^\]]*\]?)(?:\.\*\*?)*\.?")
 UNQUOTED = re.compile(r"[^\s()'\",|]+")
 FOUND = re.compile(r"[\w.@-]+|[&|=<>!~]+|\S", re.ASCII)
 
@@ -349,11 +352,24 @@ class _Reader:
         if m[0].lower() in ("and", "or", *ASKED):
             raise self.expected("a condition, such as Modality = 'MR'")
 
+    def no_path(self, at: int) -> None:
+        """Raise for wildcards where a path cannot have any."""
+        if m := STRAY.match(self.text, at):
+            self.at = at
+            if "[" in m[0]:
+                raise self.wrong("A concept is written [SCHEME:VALUE], such as [DCM:121071].")
+            raise self.wrong(
+                f"{m[0]} cannot stand here. *. in front of a path is any depth; between concepts "
+                "of a report, .*. is one of any kind and .**. any number of them."
+            )
+
     def condition(self) -> Node:
         segments, end = match_path(self.text, self.skip())
         if not segments:
+            self.no_path(self.at)
             raise self.expected("a condition, such as Modality = 'MR'")
         about = known(".".join(segments))
+        self.no_path(end)
         self.at = end
         if m := self.next(SYMBOL):
             if m[0] not in INSTEAD:
@@ -405,7 +421,7 @@ class _Reader:
         if not (scheme := self.next(CODE_PART)):
             raise self.expected("a code, such as SCT:77477000")
         self.need(":", f"the scheme {_unquoted(scheme)}")
-        if not (value := self.next(CODE_PART)):
+        if not (value := self.next(CODE_VALUE)):
             raise self.expected("the value of the code, in quotes if it is not plain")
         m = self.next(MEANING)
         meaning = m[1].replace("||", "|") if m else ""
@@ -468,14 +484,18 @@ class _Reader:
         found = number(m[3])
         if found is None:
             when = date(m[3]) or moment(m[3])
+            if when is None and (number_ := ATTACHED.match(self.text, self.at)):
+                raise self.wrong(f"Put a space between a number and its unit: {number_[0]} mm.")
             self.at = m.end() if when else self.at
             return when
         self.at = m.end()
         unit = UNIT.match(self.text, self.skip())
-        if unit and unit[0].lower() not in RESERVED and ucum(unit[0]):
-            self.at = unit.end()
-            return Quantity(found, unit[0])
-        return found
+        if not unit or unit[0].lower() in RESERVED:
+            return found
+        if not ucum(unit[0]):
+            raise self.expected("'and', 'or', the end or a unit of UCUM, such as mm", *RESERVED)
+        self.at = unit.end()
+        return Quantity(found, unit[0])
 
     def written(self, about: Attribute) -> str:
         if m := self.next(LITERAL):

@@ -347,6 +347,12 @@ def checker(about: Attribute) -> Callable[[object], Value]:
 
     UsageError for sequences and bulk data, which hold no value to compare.
     """
+    if about.kind == "sequence" and not about.tag:
+        row = about.table and "." not in about.path
+        instead = "one of its columns" if row else f"a code: {about.path} within SCT:10200004"
+        raise UsageError(
+            f"{about.path} holds no values to compare. Ask {about.path} exists, or {instead}."
+        )
     if about.kind == "sequence":
         raise UsageError(
             f"{named(about)} is a sequence and has no value of its own. Ask for an attribute"

@@ -150,11 +150,12 @@ def convert(number: float, unit: str, wanted: str) -> float | None:
 
     >>> convert(250, "ms", "s"), convert(2, "Gy", "mGy"), convert(7.5, "{pulse}/s", "Hz")
     (0.25, 2000.0, 7.5)
-    >>> convert(4, "{events}", "1"), convert(1, "Gy", "mm")
-    (4.0, None)
+    >>> convert(4, "{events}", "1"), convert(1, "Gy", "mm"), convert(500, "Hz", "kHz")
+    (4.0, None, 0.5)
     """
     unit, wanted = _NOTE.sub("", unit) or "1", _NOTE.sub("", wanted) or "1"
-    unit, wanted = ("/s" if u == "Hz" else u for u in (unit, wanted))
+    if (_scale(unit) or ("", ""))[1] != (_scale(wanted) or ("", ""))[1]:
+        unit, wanted = ("/s" if u == "Hz" else u for u in (unit, wanted))
     if unit == wanted:
         return float(number)
     here, there = common(number, unit), common(1, wanted)
