@@ -273,6 +273,9 @@ SEGMENTS = pa.schema(
         _text("description", "Segment Description or ROI Description"),
         *_coded("category", "what sort of thing it is: Segmented Property Category"),
         *_coded("type", "what it is: Segmented Property Type, or identification of the ROI"),
+        *_coded("structure", "the type, where it is a part of a body by its category or without "
+                "one", sent=False),
+        _text("structure_meaning", "Code Meaning of structure as sent"),
         _listed("modifiers", _MODIFIER, "Segmented Property Type Modifier codes"),
         *_coded("laterality", "right, left, both or unilateral", sent=False),
         *_coded("region", "Anatomic Region"),

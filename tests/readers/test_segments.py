@@ -447,3 +447,18 @@ def test_numbers_beyond_all_measure() -> None:
     )
     assert rows[0]["number"] == 999_999_999_999
     assert np.isfinite(rows[0]["frames"])
+
+
+def test_a_lesion_is_no_part_of_a_body() -> None:
+    tissue, altered = Code("85756007", "SCT", "Tissue"), Code("49755003", "SCT", "Altered")
+    liver, lesion = Code("T-62000", "SRT", "Liver"), Code("52988006", "SCT", "Lesion")
+    for category, kind, structure in (
+        (tissue, liver, "SCT:10200004"),
+        (None, liver, "SCT:10200004"),
+        (altered, lesion, None),
+        (Code("M-01000", "SRT", "Altered"), lesion, None),
+    ):
+        category_ = {"SegmentedPropertyCategoryCodeSequence": [category]} if category else {}
+        one = {**segment(1, kind=kind), "SegmentedPropertyCategoryCodeSequence": [], **category_}
+        (row,) = rows_of(segmentation(one, frames=[1]))
+        assert row.get("structure") == structure

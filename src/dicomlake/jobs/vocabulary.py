@@ -45,7 +45,7 @@ from dicomlake.jobs.counting import (
 )
 from dicomlake.lake import Store
 from dicomlake.lake.store import view
-from dicomlake.query.attributes import attribute
+from dicomlake.query.attributes import ROWS, attribute
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,8 @@ def _write(
         db,
         "select count(distinct patient_key), count(distinct study_key), count(*) from new_series",
     )
-    listed = [_row(path, counts[path]) for path in sorted(counts)]
+    meanings = _meanings(counts)
+    listed = [_row(path, counts[path], meanings) for path in sorted(counts)]
     top = {"path": "", "name": "the lake", "documents": 0, "empty": 0, "distinct_values": None}
     top.update(zip(("patients", "studies", "series"), whole, strict=True))
     table = pa.Table.from_pylist([top, *listed], tables.VOCABULARY)
@@ -200,7 +201,25 @@ def _write(
     store.exchange("vocabulary", [file] if file else [], **{NOTE: json.dumps(basis._asdict())})
 
 
-def _row(path: str, count: Count) -> dict[str, Any]:
+def _meanings(counts: Counts) -> dict[str, str]:
+    """What codes inside of objects are called, for columns that do not say it themselves."""
+    found: dict[str, tuple[int, str]] = {}
+    for path, count in sorted(counts.items()):
+        if path.startswith(("[", *ROWS)) and not _borrows(path):
+            for top in count.top:
+                if meaning := count.meanings.get(top.text or ""):
+                    best = found.get(str(top.text), (0, ""))
+                    found[str(top.text)] = max(best, (top.series, meaning), key=lambda b: b[0])
+    return {code: meaning for code, (_, meaning) in found.items()}
+
+
+def _borrows(path: str) -> bool:
+    """Whether a path is a column of codes whose meanings are not kept."""
+    root, _, name = path.partition(".")
+    return root in ROWS and f"{name}_meaning" not in tables.ALL[ROWS[root]].names
+
+
+def _row(path: str, count: Count, meanings: dict[str, str]) -> dict[str, Any]:
     axis = count.axis
     try:
         *around, last = dictionary.segments(path)
@@ -234,7 +253,7 @@ def _row(path: str, count: Count) -> dict[str, Any]:
         ]
         if axis
         else [],
-        "top": [_top(vr, top, count.meanings) for top in count.top],
+        "top": [_top(vr, top, meanings if _borrows(path) else count.meanings) for top in count.top],
     }
 
 
@@ -382,7 +401,9 @@ def _count(row: dict[str, Any]) -> Count:
         names={sent["text"]: sent["series"] for sent in row["names"]},
         bins=[part["series"] for part in row["histogram"]],
         top=top,
-        meanings={top["value"]: top["meaning"] for top in row["top"] if top["meaning"]},
+        meanings={}
+        if _borrows(row["path"])
+        else {top["value"]: top["meaning"] for top in row["top"] if top["meaning"]},
     )
 
 

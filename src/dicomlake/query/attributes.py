@@ -28,7 +28,7 @@ ROWS = {
 """What one row of each table of contents is called in questions."""
 ANATOMY = "anatomy"
 ANATOMY_PATHS = (
-    "segment.type",
+    "segment.structure",
     "segment.region",
     "item.site",
     "event.region",
@@ -37,7 +37,7 @@ ANATOMY_PATHS = (
 """Where anatomy is written down as a code."""
 ANATOMY_OF = {
     "item": ("item.site",),
-    "segment": ("segment.type", "segment.region"),
+    "segment": ("segment.structure", "segment.region"),
     "event": ("event.region",),
 }
 """Where one row says its anatomy."""

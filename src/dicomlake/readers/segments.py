@@ -241,8 +241,7 @@ def _described(segment: Item) -> dict[str, Any]:
     return {
         "label": text(segment, "SegmentLabel"),
         "description": text(segment, "SegmentDescription"),
-        **coded("category", code(segment, "SegmentedPropertyCategoryCodeSequence")),
-        **coded("type", code_of(kind)),
+        **_what(code(segment, "SegmentedPropertyCategoryCodeSequence"), code_of(kind)),
         **_modified(modifiers, sides),
         **coded("region", code_of(region)),
         "algorithm_type": text(segment, "SegmentAlgorithmType"),
@@ -266,6 +265,27 @@ def _region(item: Item) -> Item:
 
 def _codes(item: Item, keyword: str) -> list[Code]:
     return [found for found in map(code_of, items(item, keyword)) if found is not None]
+
+
+_NO_ANATOMY = frozenset(
+    [
+        "SCT:49755003",  # morphologically altered structure
+        "SCT:260787004",  # physical object
+        "SCT:410607006",  # organism
+        "SCT:105590001",  # substance
+        "SCT:309825002",  # spatial and relational concept
+        "SCT:246464006",  # function
+    ]
+)
+"""Categories of CID 7150 whose types are no parts of a body."""
+
+
+def _what(category: Code | None, kind: Code | None) -> dict[str, str]:
+    """The columns that say what a segment is."""
+    found = coded("category", category) | coded("type", kind)
+    if kind is not None and found.get("category") not in _NO_ANATOMY:
+        found |= {"structure": found["type"], "structure_meaning": kind.meaning}
+    return found
 
 
 def _modified(modifiers: Iterable[Code], sides: Iterable[Code]) -> dict[str, Any]:
@@ -363,8 +383,7 @@ def _observed(observations: list[Item]) -> dict[str, Any]:
     region = next(filter(None, map(_region, observations)), {})
     modifiers = _codes(kind, _MODIFIERS[0])
     return {
-        **coded("category", code_of(category)),
-        **coded("type", code_of(kind)),
+        **_what(code_of(category), code_of(kind)),
         **_modified(modifiers, [*modifiers, *_codes(region, _MODIFIERS[1])]),
         **coded("region", code_of(region)),
         "interpreted": said("RTROIInterpretedType"),
