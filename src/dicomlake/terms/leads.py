@@ -25,6 +25,8 @@ _DERIVED = {
     111: "III", 112: "aVR", 113: "aVL", 114: "aVF",
 }  # fmt: skip
 _NAMES = {**{number: name for name, number in _NUMBERS.items()}, **_DERIVED}
+MDC_OF_SCP = {f"5.6.3-9-{number}": f"2:{number}" for number in _NAMES}
+"""Codes of leads in SCPECG, and what they are in MDC."""
 _SPELT = {name.upper(): name for name in _NUMBERS}
 _AMBIGUOUS = frozenset(["A", "CC", "CM", "D", "J", "S"])
 """Names that a label may carry for other reasons."""

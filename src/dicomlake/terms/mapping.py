@@ -10,6 +10,8 @@ import csv
 from functools import cache, lru_cache
 from importlib import resources
 
+from dicomlake.terms.leads import MDC_OF_SCP
+
 _SNOMED_RT = ("SRT", "SNM3", "99SDM", "SNOMED-RT")
 _SNOMED_CT = ("SCT", "SNOMED-CT", "SNOMED CT", "SNOMEDCT")
 _SNOMED = frozenset([*_SNOMED_RT, *_SNOMED_CT])
@@ -23,12 +25,6 @@ _NAMES = {
     "SCPECG": ("SCPECG",),
 }
 _SCHEMES = {name: scheme for scheme, names in _NAMES.items() for name in names}
-
-# ECG leads have the same numbers in SCP-ECG (EN 1064) and in ISO/IEEE 11073-10101
-_SCP_LEAD = "5.6.3-9-"
-_LEADS = {
-    f"{_SCP_LEAD}{number}": f"2:{number}" for number in (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8)
-}
 
 
 @lru_cache(maxsize=4096)
@@ -59,8 +55,8 @@ def normal(value: str, scheme: str) -> tuple[str, str]:
     name = scheme.strip().upper()
     if name in _SNOMED:
         code = _snomed(value, name)
-    elif name == "SCPECG" and value in _LEADS:
-        code = _LEADS[value], "MDC"
+    elif name == "SCPECG" and value in MDC_OF_SCP:
+        code = MDC_OF_SCP[value], "MDC"
     else:
         code = value, _SCHEMES.get(name, scheme)
     return _newer().get(code, code)
@@ -115,7 +111,7 @@ def _written(value: str, scheme: str) -> list[tuple[str, str]]:
             found += [(value, name) for name in _SNOMED_RT]
         return found
     found = [(value, name) for name in _NAMES.get(scheme, (scheme,))]
-    if scheme == "MDC" and (lead := _SCP_LEAD + value.removeprefix("2:")) in _LEADS:
+    if scheme == "MDC" and (lead := "5.6.3-9-" + value.removeprefix("2:")) in MDC_OF_SCP:
         found.append((lead, "SCPECG"))
     return found
 
