@@ -21,13 +21,13 @@ def made(series: object, at: int, description: dict[str, Any], **more: Any) -> b
     """An object with its place in the information model."""
     return encode(
         {
+            "SpecificCharacterSet": "ISO_IR 192",
+            **description,
             "SOPInstanceUID": uid("inside", series, at),
             "SeriesInstanceUID": uid("series", series),
             "StudyInstanceUID": uid("study", str(series).partition("/")[0]),
-            "PatientID": f"P {series}",
-            "SpecificCharacterSet": "ISO_IR 192",
+            "PatientID": str(series).partition("/")[0],
             "InstanceNumber": at,
-            **description,
             **more,
         }
     )
