@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dicomlake import tables
 from dicomlake.jobs.doctor import examine
 from dicomlake.jobs.index import Report, index
 from dicomlake.lake import Store
@@ -50,14 +51,20 @@ def content(lake: Path, version: int | None = None) -> dict[str, list[tuple[Any,
     with store.database() as db:
         uids = dict(db.execute('select series_id, "SeriesInstanceUID" from series').fetchall())
     found = {}
-    for name in ("series", "instances", "elements", "failures", "files"):
-        rows = store.read(name).to_pylist()
+    for name in ("series", "instances", "elements", *tables.CONTENTS, "failures", "files"):
+        rows = _rows(store, name) if name in tables.CONTENTS else store.read(name).to_pylist()
         for row in rows:
             row["of"] = uids.get(row.get("series_id"))
         found[name] = sorted(
             (tuple((k, str(v)) for k, v in row.items() if k not in _OURS) for row in rows),
         )
     return found
+
+
+def _rows(store: Store, name: str) -> list[dict[str, Any]]:
+    """Rows of contents; those of doses say which ones count."""
+    with store.database() as db:
+        return db.sql(f"from {name}").to_arrow_table().to_pylist()
 
 
 def uids(lake: Path) -> set[str]:

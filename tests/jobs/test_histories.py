@@ -20,6 +20,7 @@ from dicomlake.jobs.compact import compact
 from dicomlake.jobs.index import index
 from dicomlake.lake import Store
 
+from .inside import kinds, made
 from .made import content, healthy, run, slice_of
 
 CLOCK = 1_600_000_000
@@ -44,6 +45,9 @@ class Folder:
 
     def object(self) -> bytes:
         chance = self.chance
+        if chance.random() < 0.6:  # several kinds in one series, too
+            series, number = f"inside/{chance.randrange(2)}", chance.randrange(8)
+            return made(series, number, chance.choice(kinds(chance.randrange(6)))())
         kvp = chance.choice([80, 100, 120])
         comment = f"comment {chance.randrange(30)}"
         return slice_of(chance.randrange(3), chance.randrange(8), KVP=kvp, ImageComments=comment)

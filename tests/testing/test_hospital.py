@@ -118,6 +118,7 @@ def test_rows_are_what_pydicom_counts(datasets, truth):
             rows["measurement groups"] += codes.count("125007")
         rows["segments"] += len(ds.get("SegmentSequence", ()))
         rows["regions of interest"] += len(ds.get("StructureSetROISequence", ()))
+        rows["annotations"] += len(ds.get("WaveformAnnotationSequence", ()))
         for group in ds.get("WaveformSequence", ()):
             rows["waveform channels"] += group.NumberOfWaveformChannels
     assert +rows == truth.rows

@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from dicomlake import tables
 from dicomlake.contracts import Progress
@@ -20,11 +22,10 @@ from dicomlake.jobs.runs import Run, running
 from dicomlake.jobs.tidy import tidy
 from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
-from dicomlake.lake.files import Stream, row_groups
+from dicomlake.lake.compaction import delete, leftovers
+from dicomlake.lake.files import Stream
+from dicomlake.lake.store import REWRITTEN, is_lake
 from dicomlake.readers.contents import ContentRows, ContentsReader, first_of
-
-_HELD = 2_000
-"""Headers held that stand for others, before they are read."""
 
 
 @dataclass(slots=True)
@@ -51,69 +52,103 @@ def contents(
 ) -> ContentsReport:
     """Read what is inside of all objects of a lake again, with all installed readers.
 
-    The rows change in one commit per table; stopped before, the lake is as it was. LakeError when
-    somebody else is writing.
+    The rows change in one commit per table; stopped before, the lake is as it was. Volumes have to
+    be measured again. What readers find wrong is not added to `instances.problems`, which says what
+    was found when the object was indexed: all headers would have to be written again. LakeError
+    when it is no lake, or somebody else is writing.
     """
     began = time.monotonic()
-    store = lake if isinstance(lake, Store) else Store.create(lake)
+    store = lake if isinstance(lake, Store) else _opened(lake)
     with store.lock(), running(store, "contents", {}, progress) as run:
+        delete(leftovers(store))
         report = read_again(store, run, readers or ContentsReader())
-        tidy(store, run.progress)
-        rebuild(store, progress=run.progress, full=True)
         store.note_content_readers(report.readers)
+        tidy(store, run.progress)
+        rebuild(store, progress=run.progress)
     report.seconds = time.monotonic() - began
     return report
+
+
+def _opened(lake: str | Path) -> Store:
+    """The lake at a folder, brought up to date when it has an older layout."""
+    return Store.create(lake) if is_lake(lake) else Store(lake)
 
 
 def read_again(store: Store, run: Run, readers: ContentsReader) -> ContentsReport:
     """Read what is inside of all objects; only while the writer's lock is held."""
     report = ContentsReport(run.run_id, readers=readers.versions)
     streams = {name: Stream(store.path / name, name, sort=True) for name in tables.CONTENTS}
-    total = sum(file.rows for file in store.files("instances"))
-    run.progress.stage("reading contents", total, "objects")
+    groups = _groups(store)
+    run.progress.stage("reading contents", sum(group.rows for group in groups), "objects")
     rows = ContentRows()
-    for looked in _read(store, run, readers, rows):
+    for looked in _read(store, groups, run, readers, rows):
         report.objects += looked
-        _write(rows, streams, report)
+        if rows.many:
+            _write(rows, streams, report)
+    _write(rows, streams, report)
     files = {name: stream.close() for name, stream in streams.items()}
     for name in tables.CONTENTS:
-        store.exchange(name, files[name], run_id=run.run_id)
+        store.exchange(name, files[name], run_id=run.run_id, **{REWRITTEN: "contents"})
     run.counts = {"objects": report.objects, **report.rows}
     return report
 
 
 def _write(rows: ContentRows, streams: dict[str, Stream], report: ContentsReport) -> None:
-    for name, stream in streams.items():
-        found = rows.take(name)
-        if found is not None:
-            report.rows[name] = report.rows.get(name, 0) + found.num_rows
-            stream.write(found)
+    for name, found in rows.tables():
+        report.rows[name] = report.rows.get(name, 0) + found.num_rows
+        streams[name].write(found)
 
 
-def _read(store: Store, run: Run, readers: ContentsReader, rows: ContentRows) -> Iterator[int]:
+class _Group(NamedTuple):
+    """A row group of `instances`: its lowest series_id, where it is, and how many rows it has."""
+
+    lowest: int
+    file: str
+    place: int
+    rows: int
+
+
+def _groups(store: Store) -> list[_Group]:
+    """All row groups, those with the lowest series_id first."""
+    found = []
+    for file in store.files("instances"):
+        meta = pq.read_metadata(store.path / "instances" / file.name)
+        for place in range(meta.num_row_groups):
+            group = meta.row_group(place)
+            range_ = group.column(0).statistics
+            lowest = range_.min if range_ is not None and range_.has_min_max else 0
+            found.append(_Group(lowest, file.name, place, group.num_rows))
+    return sorted(found)
+
+
+_Standing = dict[tuple[int, int, str], tuple[str, str]]
+"""Series, place of the reader and what the object stands for -> its SOPInstanceUID and header."""
+
+
+def _read(
+    store: Store, groups: list[_Group], run: Run, readers: ContentsReader, rows: ContentRows
+) -> Iterator[int]:
     """Read objects, some hundred at a time; how many each time."""
     current = store.read("series", ["series_id"]).column(0)
-    standing: dict[tuple[int, int, str], tuple[str, str]] = {}
-    for file in store.files("instances"):
-        for group in row_groups(store.path / "instances" / file.name):
-            run.progress.advance(group.num_rows)
-            seen = group.filter(pc.is_in(group.column("series_id"), value_set=current))
-            picked = seen.select(["series_id", "SOPInstanceUID", "header"])
-            for batch in picked.to_batches(max_chunksize=512):
-                run.check()
-                _batch(batch, readers, rows, standing)
-                yield batch.num_rows
-                if len(standing) > _HELD:
-                    _standing(readers, rows, standing)
-        _standing(readers, rows, standing)
-    yield 0
+    columns = ["series_id", "SOPInstanceUID", "header"]
+    standing: _Standing = {}
+    for group in groups:
+        # What lies below this number is complete: no other group holds more of those series.
+        _tell(readers, rows, standing, group.lowest)
+        with pq.ParquetFile(store.path / "instances" / group.file) as file:
+            found = file.read_row_group(group.place, columns)
+        seen = found.filter(pc.is_in(found.column("series_id"), value_set=current))
+        for batch in seen.to_batches(max_chunksize=512):
+            run.check()
+            _batch(batch, readers, rows, standing)
+            yield batch.num_rows
+        run.progress.advance(group.rows)
+    run.check()
+    _tell(readers, rows, standing)
 
 
 def _batch(
-    batch: pa.RecordBatch,
-    readers: ContentsReader,
-    rows: ContentRows,
-    standing: dict[tuple[int, int, str], tuple[str, str]],
+    batch: pa.RecordBatch, readers: ContentsReader, rows: ContentRows, standing: _Standing
 ) -> None:
     for number, uid, text in zip(*(c.to_pylist() for c in batch.columns), strict=True):
         header = orjson.loads(text)
@@ -127,12 +162,10 @@ def _batch(
                 standing[key] = uid, text
 
 
-def _standing(
-    readers: ContentsReader,
-    rows: ContentRows,
-    standing: dict[tuple[int, int, str], tuple[str, str]],
+def _tell(
+    readers: ContentsReader, rows: ContentRows, standing: _Standing, below: int | None = None
 ) -> None:
-    """Read the objects that stand for others of their series."""
-    for (number, place, _), (uid, text) in standing.items():
-        rows.add(number, uid, readers.read(text, [place]))
-    standing.clear()
+    """Read the objects that stand for others of their series, of complete series only."""
+    for key in [key for key in standing if below is None or key[0] < below]:
+        uid, text = standing.pop(key)
+        rows.add(key[0], uid, readers.read(text, [key[1]]))

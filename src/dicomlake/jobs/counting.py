@@ -21,7 +21,7 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.dicom.dictionary import BINARY
 from dicomlake.jobs.axis import Axis, Moments, Numbers
-from dicomlake.jobs.inside import anatomy_codes, inside
+from dicomlake.jobs.inside import anatomy_codes, columns, placed
 from dicomlake.lake.store import connect, view
 from dicomlake.terms.mapping import normal
 
@@ -112,9 +112,10 @@ def workspace(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def snapshot(db: duckdb.DuckDBPyConnection, name: str, paths: Callable[[str], list[str]]) -> None:
-    """Make a snapshot known under a name: the views NAME_series and NAME_elements.
+    """Make a snapshot known under a name; `paths` gives the files of a table.
 
-    `paths` gives the files of a table. Rows of contents come as rows of elements.
+    NAME_series has its series, NAME_placed elements and items as rows of one shape, NAME_columns
+    the SQL of more such rows for each path that columns of contents fill, and how many there are.
     """
     view(db, f"{name}_files", paths("series"), tables.SERIES)
     db.execute(
@@ -131,7 +132,21 @@ def snapshot(db: duckdb.DuckDBPyConnection, name: str, paths: Callable[[str], li
     rows = [(scheme, value, *normal(value, scheme)[::-1]) for scheme, value in found]
     kinds = ("code_scheme text", "code_value text", "scheme text", "value text")
     fill(db, f"{name}_codes", kinds, rows)
-    db.execute(f"create temp view {name}_elements as {inside(name)}")
+    db.execute(f"create temp view {name}_placed as {placed(name)}")
+    fill(db, f"{name}_columns", ("path text", "sql text", "n bigint"), _filled(db, name))
+
+
+def _filled(db: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, str, int]]:
+    """Path, SQL and number of the rows that columns of contents make."""
+    sources: dict[str, list[tuple[str, str, str]]] = {}
+    for path, sql, source, where in columns(name):
+        sources.setdefault(source, []).append((path, sql, where))
+    found = []
+    for source, some in sources.items():
+        counts = ", ".join(f"count(*) filter (where {where})" for _, _, where in some)
+        numbers = only_row(db, f"select {counts} from {source}")
+        found += [(p, sql, n) for (p, sql, _), n in zip(some, numbers, strict=True) if n]
+    return found
 
 
 def only_row(db: duckdb.DuckDBPyConnection, statement: str) -> tuple[Any, ...]:
@@ -191,7 +206,8 @@ def _parts(
     most = max(BITS_AT_ONCE // max(only_row(db, "select count(*) from who")[0], 1), 1)
     wanted = None if paths is None else frozenset(paths)
     found = db.execute(
-        f"select path, count(*) from {name}_elements group by path order by path"
+        f"select path, sum(n)::bigint from (select path, count(*) as n from {name}_placed "
+        f"group by path union all select path, n from {name}_columns) group by path order by path"
     ).fetchall()
     part: list[str] = []
     rows = between = 0.0
@@ -215,6 +231,8 @@ def _facts(db: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
     `text`, where not null, is the value that the row counts as.
     """
     fill(db, "names", ("path text", "k integer"), [(path, k) for k, path in enumerate(paths)])
+    more = db.execute(f"select sql from {name}_columns where path in (select path from names)")
+    others = "".join(f" union all {sql}" for (sql,) in more.fetchall())
     clipped = (
         f"case when length(text) > {LONGEST_VALUE} then left(text, {LONGEST_VALUE}) || '…' "
         "else text end"
@@ -234,8 +252,8 @@ def _facts(db: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
                case when code_value is not null then code_meaning end as meaning,
                not folded and text is null and number is null and moment is null
                  and code_value is null and code_scheme is null and code_meaning is null as bare
-        from {name}_elements join names using (path) join who using (series_id)
-        where path between ? and ?""",
+        from (select * from {name}_placed where path between ? and ? {others})
+        join names using (path) join who using (series_id)""",
         [paths[0], paths[-1]],
     )
 

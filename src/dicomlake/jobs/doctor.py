@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 
 from dicomlake import tables
 from dicomlake.errors import DicomlakeError, LakeError
+from dicomlake.jobs.contents import outdated
 from dicomlake.jobs.tidy import MANY_FILES
 from dicomlake.lake import Store
 from dicomlake.lake.compaction import leftovers, small_files
 from dicomlake.lake.store import CHILDREN
+from dicomlake.readers.contents import ContentsReader
 
 FREE_BYTES = 1024**3
 """Less free disk space than this, or than a tenth of the lake, is worth a notice."""
@@ -173,6 +175,39 @@ def _children(store: Store, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
             yield Finding("notice", what, f"They are harmless. {_COMPACT}")
 
 
+def _contents(store: Store, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    readers = ContentsReader()
+    if outdated(store, readers):
+        there, here = store.content_readers, readers.versions
+        names = sorted(n for n in {*there, *here} if there.get(n) != here.get(n))
+        what = f"what is inside of objects was read by other readers: {', '.join(names)} differ"
+        yield Finding("notice", what, "Run dicomlake contents.")
+    rows = 0
+    for name in tables.CONTENTS:
+        total, stray = _rows(
+            db,
+            f"""select count(*), count(*) filter (where i.series_id is null)
+            from {name} c semi join series using (series_id)
+            left join (select distinct series_id, "SOPInstanceUID" from instances) i
+            using (series_id, "SOPInstanceUID")""",
+        )[0]
+        rows += total
+        if stray:
+            what = f"{stray} rows of {name} belong to no instance"
+            yield Finding("error", what, "Run dicomlake contents.")
+    orphans = _rows(
+        db,
+        """select count(*) from items c semi join series using (series_id)
+        where parent is not null and not exists (select 1 from items p
+            where p.series_id = c.series_id and p."SOPInstanceUID" = c."SOPInstanceUID"
+            and p.item = c.parent)""",
+    )[0][0]
+    if orphans:
+        what = f"{orphans} content items lie in one that is not there"
+        yield Finding("error", what, "Run dicomlake contents.")
+    yield Finding("ok", f"{rows} rows of contents belong to their instances")
+
+
 def _runs(store: Store, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     writing = store.locked
     count = _rows(db, "select count(*) from runs where state = 'running'")[0][0]
@@ -222,7 +257,7 @@ def _same_series(store: Store, version: int) -> bool:
 
 
 _Check = Callable[[Store, duckdb.DuckDBPyConnection], Iterator[Finding]]
-_ROWS: tuple[_Check, ...] = (_series, _children, _runs, _failures, _vocabulary)
+_ROWS: tuple[_Check, ...] = (_series, _children, _contents, _runs, _failures, _vocabulary)
 
 
 def _around(store: Store) -> Iterator[Finding]:

@@ -102,9 +102,10 @@ def _index(
     source: Source, store: Store, run: Run, work: Path, report: Report, options: _Options
 ) -> None:
     readers = ContentsReader()
-    again = bool(store.files("series")) and outdated(store, readers)
-    if again:  # so that old and new objects are read alike
-        read_again(store, run, readers)
+    if outdated(store, readers):  # so that old and new objects are read alike
+        if store.files("series"):
+            read_again(store, run, readers)
+        store.note_content_readers(readers.versions)
     ledger = Ledger(store, work)
     try:
         ledger.scan(source, run)
@@ -128,8 +129,7 @@ def _index(
     finally:
         ledger.close()
     tidy(store, run.progress)
-    rebuild(store, progress=run.progress, full=again)
-    store.note_content_readers(readers.versions)
+    rebuild(store, progress=run.progress)
 
 
 def _processors() -> int:

@@ -35,9 +35,24 @@ _VRS = {
 """The VR that stands for a value type; the others are sequences of one item."""
 
 
-def inside(name: str) -> str:
-    """SQL of the rows of all tables of contents, which are views NAME_items and so on."""
-    return "\nunion all ".join([_elements(name), _items(name), *_rows(name), *_anatomy(name)])
+def placed(name: str) -> str:
+    """SQL of the rows that say themselves where they are: elements and items."""
+    return f"{_elements(name)}\nunion all {_items(name)}"
+
+
+def columns(name: str) -> Iterator[tuple[str, str, str, str]]:
+    """Path, SQL of the rows, table and condition of everything that is counted by columns.
+
+    The tables are views NAME_segments and so on.
+    """
+    for root, table in ROWS.items():
+        source = f"{name}_{table}"
+        first = "parent is null" if root == "item" else "true"
+        rows = _select(source, f"where {first}", path=literal(root), vr="'SQ'", number="1")
+        yield root, rows, source, first
+        for about in counted(root):
+            yield about.path, _column(source, about, about.path), source, _filled(about)
+    yield from _anatomy(name)
 
 
 def _select(source: str, where: str = "", **columns: str) -> str:
@@ -105,13 +120,8 @@ def counted(root: str) -> Iterator[Attribute]:
             yield about
 
 
-def _rows(name: str) -> Iterator[str]:
-    for root, table in ROWS.items():
-        source = f"{name}_{table}"
-        first = "where parent is null" if root == "item" else ""
-        yield _select(source, first, path=literal(root), vr="'SQ'", number="1")
-        for about in counted(root):
-            yield _column(source, about, about.path)
+def _filled(about: Attribute) -> str:
+    return f'"{about.path.partition(".")[2]}" is not null'
 
 
 def _column(source: str, about: Attribute, path: str) -> str:
@@ -129,18 +139,20 @@ def _column(source: str, about: Attribute, path: str) -> str:
         columns |= {"text": f"case when {column} then 'yes' else 'no' end"}
     else:
         columns |= {"text": column}
-    return _select(source, f"where {column} is not null", **columns)
+    return _select(source, f"where {_filled(about)}", **columns)
 
 
-def _anatomy(name: str) -> Iterator[str]:
+def _anatomy(name: str) -> Iterator[tuple[str, str, str, str]]:
     for path in ANATOMY_PATHS:
         root, _, column = path.partition(".")
         if root in ROWS:
             about = fields(root)[column]
-            yield _column(f"{name}_{about.table}", about, ANATOMY)
+            source = f"{name}_{about.table}"
+            yield ANATOMY, _column(source, about, ANATOMY), source, _filled(about)
         else:
-            yield _select(
-                f"{name}_elements_ join {name}_codes using (code_scheme, code_value)",
+            source = f"{name}_elements_ join {name}_codes using (code_scheme, code_value)"
+            rows = _select(
+                source,
                 f"where {anatomy_codes()}",
                 path=literal(ANATOMY),
                 vr="'SQ'",
@@ -150,6 +162,7 @@ def _anatomy(name: str) -> Iterator[str]:
                 instances="instances",
                 object="null::text",
             )
+            yield ANATOMY, rows, source, anatomy_codes()
 
 
 def anatomy_codes() -> str:

@@ -2,6 +2,9 @@
 
 Which copy of an object stays is decided in the run's database; headers pass through one row group
 at a time. So a series may be as large as it likes.
+
+What is inside of objects moves along, or is read from headers where only a part of a series stays.
+Its problems stay with the instance that was read, also when another one stands for the series now.
 """
 
 from __future__ import annotations
@@ -23,15 +26,13 @@ from dicomlake import tables
 from dicomlake.jobs.reading import Numbers
 from dicomlake.lake import Store
 from dicomlake.lake.database import parquet
-from dicomlake.lake.files import Stream, order_of, row_groups
+from dicomlake.lake.files import Stream, row_groups
 from dicomlake.readers.batch import elements_table, folded_of, moment, series_row
-from dicomlake.readers.contents import ContentRows, ContentsReader, Wants
+from dicomlake.readers.contents import ContentRows, ContentsReader, Wants, first_of
 from dicomlake.readers.fold import Folded, fold, merge
 from dicomlake.readers.header import HeaderReader
 
 _FLUSH_ROWS = 100_000
-IMAGE = 3
-"""From this precedence on, a row of `dose_events` is told by one object of a series for all."""
 
 
 @dataclass(slots=True)
@@ -69,35 +70,41 @@ class _Moving(NamedTuple):
 class _Anew:
     """Series that are made anew from the headers of their instances, by their numbers."""
 
-    def __init__(self, reader: HeaderReader, contents: ContentsReader, series: set[int]) -> None:
+    def __init__(
+        self,
+        reader: HeaderReader,
+        contents: ContentsReader,
+        series: set[int],
+        streams: dict[str, Stream],
+    ) -> None:
         self.series = series
-        self._reader, self._contents = reader, contents
+        self._reader, self._contents, self._streams = reader, contents, streams
         self._counts: dict[int, Counter[int]] = {number: Counter() for number in series}
         self._rows = ContentRows()
         self._headers: dict[tuple[int, int, str], tuple[str, str]] = {}
 
     def take(self, rows: pa.Table) -> None:
         """Read the headers of those instances that belong to the series."""
-        if not self.series:
-            return
-        numbers = pa.array(self.series, pa.int64())
-        picked = rows.filter(pc.is_in(rows.column("series_id"), value_set=numbers))
-        picked = picked.select(["series_id", "SOPInstanceUID", "header"])
-        for batch in picked.to_batches(max_chunksize=256):
-            for number, uid, header in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-                found = self._reader.read_json(orjson.loads(header))
-                self._counts[number].update(found.rows)
-                self._inside(number, uid, header, self._contents.wanted(found.first))
+        for number, uid, header in _headers(rows, self.series):
+            found = self._reader.read_json(orjson.loads(header))
+            self._counts[number].update(found.rows)
+            self._inside(number, uid, header, self._contents.wanted(found.first))
 
     def _inside(self, number: int, uid: str, header: str, wanted: Wants) -> None:
         """Read what an object tells of itself; note which one is to tell of its series."""
         itself = [place for place, what in wanted if not what]
         if itself:
             self._rows.add(number, uid, self._contents.read(header, itself))
+            if self._rows.many:
+                self._write()
         for place, what in wanted:
             key = number, place, what
             if what and uid <= self._headers.get(key, (uid, ""))[0]:
                 self._headers[key] = uid, header
+
+    def _write(self) -> None:
+        for name, rows in self._rows.tables():
+            self._streams[name].write(rows)
 
     def folded(self) -> dict[int, list[Folded]]:
         """The rows of `elements` of each series."""
@@ -108,11 +115,52 @@ class _Anew:
         self._reader.forget()
         return found
 
-    def insides(self) -> Iterator[tuple[str, pa.Table]]:
-        """Rows of contents, by table."""
+    def finish(self) -> None:
+        """Write what is left of the rows of contents."""
         for (number, place, _), (uid, header) in self._headers.items():
             self._rows.add(number, uid, self._contents.read(header, [place]))
-        return self._rows.tables()
+        self._write()
+
+
+class _Standing:
+    """Of objects that stand for the same in several parts of a series, the first one tells of it.
+
+    `told`: the instances that have rows of contents, by number of their series.
+    """
+
+    def __init__(self, contents: ContentsReader, told: dict[int, set[str]]) -> None:
+        self._contents, self._told = contents, told
+        self._first: dict[tuple[int, int, str], str] = {}
+        self._met: list[tuple[tuple[int, int, str], str]] = []
+
+    def take(self, rows: pa.Table) -> None:
+        """Look at instances under their new numbers."""
+        for number, uid, header in _headers(rows, set(self._told)):
+            for place, what in self._contents.wanted(first_of(orjson.loads(header))):
+                if what:
+                    key = number, place, what
+                    self._first[key] = min(uid, self._first.get(key, uid))
+                    if uid in self._told[number]:
+                        self._met.append((key, uid))
+
+    def second(self) -> pa.Table:
+        """Number, instance and reader of rows that another instance makes superfluous."""
+        names = [reader.name for reader in self._contents.readers]
+        found = [(key[0], uid, names[key[1]]) for key, uid in self._met if uid != self._first[key]]
+        kinds = (pa.int64(), pa.string(), pa.string())
+        columns = zip(*found, strict=True) if found else ((), (), ())
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+        return pa.table(arrays, names=["number", "SOPInstanceUID", "reader"])
+
+
+def _headers(rows: pa.Table, series: set[int]) -> Iterator[tuple[int, str, str]]:
+    """Number, SOPInstanceUID and header of the instances of some series."""
+    if series:
+        numbers = pa.array(series, pa.int64())
+        picked = rows.filter(pc.is_in(rows.column("series_id"), value_set=numbers))
+        picked = picked.select(["series_id", "SOPInstanceUID", "header"])
+        for batch in picked.to_batches(max_chunksize=256):
+            yield from zip(*(c.to_pylist() for c in batch.columns), strict=True)
 
 
 class Merger:
@@ -139,11 +187,20 @@ class Merger:
         numbers = self._numbered(wanted, merged)
         if numbers:
             moving = self._moving(numbers)
-            anew = _Anew(self._reader, self._contents, {m.number for m in moving if m.partly})
-            merged.children["instances"] = self._instances(paths["instances"], moving, anew)
+            partly = {m.number for m in moving if m.partly}
+            whole = [m for m in moving if m.number not in partly]
+            folders = {name: self.store.path / name for name in tables.CONTENTS}
+            streams = {name: Stream(path, name, sort=True) for name, path in folders.items()}
+            anew = _Anew(self._reader, self._contents, partly, streams)
+            standing = _Standing(self._contents, self._told(paths, whole))
+            merged.children["instances"] = self._instances(
+                paths["instances"], moving, [anew, standing]
+            )
             refolded = anew.folded()
             self._elements(paths["elements"], numbers, refolded, wanted, merged)
-            self._insides(paths, moving, anew, merged)
+            anew.finish()
+            self._move(paths, whole, standing, streams)
+            merged.children |= {name: stream.close() for name, stream in streams.items()}
         return merged
 
     def _choose(self, wanted: list[Wanted], paths: list[str]) -> None:
@@ -233,7 +290,9 @@ class Merger:
             if place in numbers
         ]
 
-    def _instances(self, paths: list[str], moving: list[_Moving], anew: _Anew) -> list[str]:
+    def _instances(
+        self, paths: list[str], moving: list[_Moving], watching: list[_Anew | _Standing]
+    ) -> list[str]:
         """Write the kept instances under their new numbers."""
         ids = [m.old for m in moving]
         partly = {m.old for m in moving if m.partly}
@@ -250,7 +309,8 @@ class Merger:
                     continue
                 column = new.take(pc.index_in(rows.column("series_id"), value_set=value_set))
                 rows = rows.set_column(0, tables.INSTANCES.field(0), column)
-                anew.take(rows)
+                for one in watching:
+                    one.take(rows)
                 stream.write(rows)
         return stream.close()
 
@@ -285,45 +345,53 @@ class Merger:
         stream.write(elements_table(held))
         merged.children["elements"] = stream.close()
 
-    def _insides(
-        self, paths: dict[str, list[str]], moving: list[_Moving], anew: _Anew, merged: Merged
-    ) -> None:
-        """Write what is inside of objects: as it was for whole series, else as read anew."""
-        whole = [m for m in moving if m.number not in anew.series]
-        self.db.register(
-            "whole",
-            pa.table(
-                {
-                    "series_id": pa.array([m.old for m in whole], pa.int64()),
-                    "number": pa.array([m.number for m in whole], pa.int64()),
-                }
-            ),
-        )
-        read = dict(anew.insides())
+    def _told(self, paths: dict[str, list[str]], whole: list[_Moving]) -> dict[int, set[str]]:
+        """Instances with rows of contents, by new number, of series that come from several."""
+        sources = Counter(m.number for m in whole)
+        self._register([m for m in whole if sources[m.number] > 1])
+        told: dict[int, set[str]] = {}
         for name in tables.CONTENTS:
-            rows = [read[name]] if name in read else []
-            if whole and paths[name]:
-                rows.append(self._moved(name, paths[name]))
-            file = None
-            if rows:
-                file = self.store.write(name, pa.concat_tables(rows).sort_by(order_of(name)))
-            merged.children[name] = [file] if file else []
+            if paths[name]:
+                found = self.db.execute(
+                    f'select distinct w.number, c."SOPInstanceUID" from {parquet(paths[name])} c '
+                    "join whole w using (series_id)"
+                ).fetchall()
+                for number, uid in found:
+                    told.setdefault(number, set()).add(uid)
+        self.db.unregister("whole")
+        return told
+
+    def _move(
+        self,
+        paths: dict[str, list[str]],
+        whole: list[_Moving],
+        standing: _Standing,
+        streams: dict[str, Stream],
+    ) -> None:
+        """Write the rows of contents of whole series under their new numbers."""
+        self._register(whole)
+        self.db.register("second", standing.second())
+        for name in tables.CONTENTS:
+            if not whole or not paths[name]:
+                continue
+            columns = ", ".join(f'c."{column}"' for column in tables.ALL[name].names[1:])
+            reader = self.db.sql(
+                f"select w.number as series_id, {columns} from {parquet(paths[name])} c "
+                "join whole w using (series_id) anti join second s on s.number = w.number "
+                'and s."SOPInstanceUID" = c."SOPInstanceUID" and s.reader = c.reader'
+            ).to_arrow_reader(20_000)
+            for batch in reader:
+                streams[name].write(pa.Table.from_batches([batch]).cast(tables.ALL[name]))
+        self.db.unregister("second")
         self.db.unregister("whole")
 
-    def _moved(self, name: str, paths: list[str]) -> pa.Table:
-        """Rows of whole series under their new numbers; what stands for a series stands once."""
-        columns = ", ".join(f'c."{column}"' for column in tables.ALL[name].names[1:])
-        once = ""
-        if name == "dose_events":
-            once = (
-                f"qualify c.precedence < {IMAGE} or row_number() over (partition by w.number, "
-                'c.event_key order by c."SOPInstanceUID") = 1'
-            )
-        found = self.db.sql(
-            f"select w.number as series_id, {columns} from {parquet(paths)} c "
-            f"join whole w using (series_id) {once}"
-        ).to_arrow_table()
-        return found.cast(tables.ALL[name])
+    def _register(self, whole: list[_Moving]) -> None:
+        """The table `whole`: old numbers of series and their new ones."""
+        columns = {
+            "series_id": pa.array([m.old for m in whole], pa.int64()),
+            "number": pa.array([m.number for m in whole], pa.int64()),
+        }
+        self.db.register("whole", pa.table(columns))
 
     def _parts(
         self, paths: list[str], numbers: dict[int, int]

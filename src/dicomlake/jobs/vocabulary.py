@@ -44,7 +44,7 @@ from dicomlake.jobs.counting import (
     workspace,
 )
 from dicomlake.lake import Store
-from dicomlake.lake.store import view
+from dicomlake.lake.store import REWRITTEN, view
 from dicomlake.query.attributes import ROWS, attribute
 
 log = logging.getLogger(__name__)
@@ -103,10 +103,13 @@ def rebuild(
     """Bring the vocabulary up to date with the newest snapshot; called by the one writer.
 
     Nothing happens when the snapshot is the same as before. `full`: count everything anew, which
-    also drops every trace of values that no series has any more.
+    also drops every trace of values that no series has any more; so it is when rows of series that
+    stay were rewritten.
     """
     progress = progress or Silent()
     basis = _basis(store)
+    if basis is not None and _rewritten(store, basis):
+        basis = None
     if not full and basis is not None and basis.series == store.version:
         return
     progress.stage("counting what can be asked", None, "rows")
@@ -130,6 +133,18 @@ def _basis(store: Store) -> _Basis | None:
         values = int(store.table("vocabulary_values").version())
         return basis if basis is not None and basis.values == values else None
     return None
+
+
+def _rewritten(store: Store, basis: _Basis) -> bool:
+    """Whether a job has changed rows of series that stay since they were counted."""
+    for name, version in basis.children.items():
+        table = store.table(name)
+        newer = int(table.version()) - version
+        if newer > 0 and any(
+            REWRITTEN in entry and entry["version"] > version for entry in table.history(newer)
+        ):
+            return True
+    return False
 
 
 # Everything anew

@@ -21,8 +21,10 @@ from dicomlake.contracts import Progress
 from dicomlake.errors import DicomlakeError, UsageError
 from dicomlake.jobs.objects import object_of
 from dicomlake.jobs.runs import Run, running
+from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
 from dicomlake.lake.files import File, Stream, holds, row_groups
+from dicomlake.lake.store import REWRITTEN
 from dicomlake.readers.volumes import Volume, volumes_of
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,7 @@ def volumes(
                     found, kept = {}, time.monotonic()
         finally:
             _keep(store, found, run, report)
+        rebuild(store, progress=run.progress)
     report.seconds = time.monotonic() - began
     log.info("volumes measured", extra=run.counts)
     return report
@@ -151,7 +154,8 @@ def _keep(store: Store, found: _Found, run: Run, report: VolumesReport) -> None:
             gone.append(file)
             for rows in _rewritten(row_groups(store.path / "segments" / file.name), found, report):
                 stream.write(rows)
-        store.commit("segments", stream.close(), gone, {"run_id": run.run_id})
+        notes = {"run_id": run.run_id, REWRITTEN: "volumes"}
+        store.commit("segments", stream.close(), gone, notes)
     run.counts = {
         "objects": report.objects,
         "measured": report.measured,

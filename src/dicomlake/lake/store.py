@@ -48,6 +48,8 @@ CHILDREN = tables.CHILDREN
 """Tables whose rows count only while `series` holds their series_id."""
 
 _MEMORY = "1GB"
+REWRITTEN = "rewritten"
+"""Metadata of commits that change rows of series that stay as they are; says which job did."""
 _PIN, _HIGHEST = "children", "highest_id"
 """Metadata of every commit of `series`: versions of the child tables, highest series_id so far."""
 
@@ -405,10 +407,10 @@ def _bring_up(path: Path) -> None:
     mark = _read_mark(path)
     if mark.get("layout") in OLDER:
         with _locked(path):
-            for name in tables.ALL:
-                _make(path, name)
             for name in ("vocabulary", "vocabulary_values"):
-                shutil.rmtree(path / name)
+                if (path / name).exists():
+                    shutil.rmtree(path / name)
+            for name in tables.ALL:
                 _make(path, name)
             _write_mark(path, {**mark, "layout": tables.VERSION})
 

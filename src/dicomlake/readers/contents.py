@@ -129,6 +129,11 @@ class ContentRows:
                 if len(self._held[name]) >= _ROWS_AT_ONCE:
                     self._flush(name)
 
+    @property
+    def many(self) -> bool:
+        """Whether there are so many rows that they should be taken."""
+        return any(self._done.values())
+
     def take(self, name: str) -> pa.Table | None:
         """The rows of a table so far, which are forgotten; None when there are none."""
         self._flush(name)

@@ -113,5 +113,7 @@ def ecg(study: Study) -> Series:
             for name, value, unit in measured
         ],
     }
-    study.write(series, common, counts=[Counter({"waveform channels": 12})])
+    study.write(
+        series, common, counts=[Counter({"waveform channels": 12, "annotations": len(measured)})]
+    )
     return series
