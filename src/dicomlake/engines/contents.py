@@ -194,7 +194,7 @@ def _of_value(node: Leaf, lists: Lists) -> Part:
         return (Part("c.value_type is distinct from 'PNAME'") & _test(node, ITEM_TEXT, lists)) | (
             Part("c.value_type = 'PNAME'") & named
         )
-    one = Part("c.numbers is null") & _test(node, _NUMBER, lists)
+    one = _test(node, _NUMBER, lists)  # the first of several numbers too
     factor = "coalesce(c.quantity / nullif(c.number, 0), 1)"
     every = f"list_transform(c.numbers, lambda n: n * {factor})"
     found = one | (Part("c.numbers is not null") & _among(node, every, lists))
