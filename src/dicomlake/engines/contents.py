@@ -19,7 +19,7 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.dicom.concepts import code_of
 from dicomlake.dicom.dictionary import segments
-from dicomlake.engines.conditions import FEW, Columns, Part, over
+from dicomlake.engines.conditions import FEW, Columns, Part, joined, over
 from dicomlake.errors import Unsupported
 from dicomlake.query import (
     And,
@@ -172,10 +172,7 @@ def _alike(node: OneOf) -> list[OneOf]:
 
 def _some(parts: list[Part]) -> Part:
     """Any of some conditions."""
-    found = parts[0]
-    for part in parts[1:]:
-        found = found | part
-    return found
+    return joined("or", parts)
 
 
 def _of_value(node: Leaf, lists: Lists) -> Part:
@@ -304,10 +301,7 @@ def row_condition(node: Node, lists: Lists) -> Part:
     """A condition that one row meets, over its columns."""
     if isinstance(node, And | Or):
         parts = [row_condition(part, lists) for part in node.parts]
-        found = parts[0]
-        for part in parts[1:]:
-            found = found & part if isinstance(node, And) else found | part
-        return found
+        return joined("and" if isinstance(node, And) else "or", parts)
     if isinstance(node, Not):
         return ~row_condition(node.part, lists)
     if isinstance(node, Same):
@@ -336,7 +330,7 @@ def items_that_see(node: Node, lists: Lists) -> Part:
 
 
 def _seeing(node: Node, lists: Lists, names: Iterator[int]) -> Part:
-    if isinstance(node, Or):
+    if isinstance(node, Or) and not _is_one_row(node):
         return _join("union", [_seeing(part, lists, names) for part in node.parts])
     if isinstance(node, Not | Missing):
         return _seeing(And((node,)), lists, names)
@@ -369,7 +363,8 @@ def _of_these(found: Part, parts: list[Node], lists: Lists, names: Iterator[int]
         some = f"some_{next(names)}"
         left = _left(some, part, lists, names)
         found = Part(
-            f"with {some} as materialized ({found.sql}) {left.sql}", found.values + left.values
+            f"with {some} as materialized ({found.sql}) from ({left.sql})",
+            found.values + left.values,
         )
     return found
 
@@ -379,7 +374,7 @@ def _left(some: str, node: Node, lists: Lists, names: Iterator[int]) -> Part:
     if isinstance(node, And):
         parts = sorted(node.parts, key=_reach)
         return _of_these(Part(f"from {some}"), parts, lists, names)
-    if isinstance(node, Or):
+    if isinstance(node, Or) and not _is_one_row(node):
         return _join("union", [_left(some, part, lists, names) for part in node.parts])
     if isinstance(node, Not | Missing):
         unwanted = node.part if isinstance(node, Not) else Exists(node.path)
@@ -406,7 +401,15 @@ def _left(some: str, node: Node, lists: Lists, names: Iterator[int]) -> Part:
     )
 
 
+def _is_one_row(node: Or) -> bool:
+    """Whether one row meets it, whichever part that is, and the same items see the row."""
+    leaves = all(hasattr(part, "path") and not isinstance(part, Missing) for part in node.parts)
+    return leaves and len(set(map(_of_itself, node.parts))) == 1
+
+
 def _hits(node: Node, lists: Lists) -> Met:
+    if isinstance(node, Or):
+        return Met("items", row_condition(node, lists))
     if not hasattr(node, "path"):
         raise Unsupported(f"The DuckDB engine cannot run {type(node).__name__} inside of same.")
     return met(node, lists)  # type: ignore[arg-type]
@@ -414,6 +417,8 @@ def _hits(node: Node, lists: Lists) -> Met:
 
 def _of_itself(node: Node) -> bool:
     """Whether a condition is about a column of the item, which only the item itself sees."""
+    if isinstance(node, Or):
+        return _of_itself(node.parts[0])
     return getattr(node, "path", "").partition(".")[0] == "item"
 
 
