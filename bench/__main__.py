@@ -8,7 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import folder, reader, scale
+from bench import contents, folder, reader, scale
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -25,17 +25,18 @@ def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="small sizes, two minutes")
-    options.add_argument("--only", choices=["reader", "folder", "memory", "questions"])
+    options.add_argument("--only", choices=["reader", "folder", "memory", "questions", "contents"])
     options.add_argument("--series", type=int, help="series of the lake that is asked")
+    options.add_argument("--documents", type=int, help="reports of the lake that is asked")
     options.add_argument("--lake", type=Path, help="keep or reuse the made-up lake here")
     asked = options.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
     if asked.only in (None, "reader"):
         rows = reader.measure(3 if asked.quick else 7)
         show("Reading a CT header of 262 elements, one core", ("", "objects/s", "x pydicom"), rows)
-        contents = reader.measure_contents(3 if asked.quick else 7)
+        rows = reader.measure_contents(3 if asked.quick else 7)
         head = ("rows of", "objects", "ms per object", "x pydicom's read")
-        show("What is inside of objects, one core, after the header was read", head, contents)
+        show("What is inside of objects, one core, after the header was read", head, rows)
     if asked.only in (None, "folder"):
         rows = folder.measure(40 if asked.quick else 160)
         show("A folder to tables, two processes", ("", "files/s", "x script"), rows)
@@ -51,6 +52,13 @@ def main() -> None:
                 rows = scale.measure(Path(place) / "lake", series)
         title = f"Questions to {series:,} series with {series * 100:,} element rows, warm"
         show(title, ("", "ms", "found"), rows)
+    if asked.only in (None, "contents"):
+        documents = asked.documents or (10_000 if asked.quick else 100_000)
+        with tempfile.TemporaryDirectory() as place:
+            lake = (asked.lake or Path(place)) / "contents"
+            rows = contents.measure(lake, documents)
+        title = f"Questions to {documents:,} documents with {documents * contents.ITEMS:,} items"
+        show(title, ("", "first ms", "ms", "found"), rows)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,12 @@ class Part:
         return Part(f"(not coalesce({self.sql}, false))", self.values)
 
 
+def joined(word: str, parts: list[Part]) -> Part:
+    """Some conditions joined by `and` or `or`, side by side, however many there are."""
+    sql = f" {word} ".join(part.sql for part in parts)
+    return Part(f"({sql})", tuple(value for part in parts for value in part.values))
+
+
 ALWAYS, NEVER = Part("true"), Part("false")
 HAS_VALUE = Part(
     "(folded or text is not null or number is not null or moment is not null "

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,7 +19,7 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.dicom.concepts import code_of
 from dicomlake.dicom.dictionary import segments
-from dicomlake.engines.conditions import FEW, Columns, Part, over
+from dicomlake.engines.conditions import FEW, Columns, Part, joined, over
 from dicomlake.errors import Unsupported
 from dicomlake.query import (
     And,
@@ -170,10 +172,7 @@ def _alike(node: OneOf) -> list[OneOf]:
 
 def _some(parts: list[Part]) -> Part:
     """Any of some conditions."""
-    found = parts[0]
-    for part in parts[1:]:
-        found = found | part
-    return found
+    return joined("or", parts)
 
 
 def _of_value(node: Leaf, lists: Lists) -> Part:
@@ -192,7 +191,7 @@ def _of_value(node: Leaf, lists: Lists) -> Part:
         return (Part("c.value_type is distinct from 'PNAME'") & _test(node, ITEM_TEXT, lists)) | (
             Part("c.value_type = 'PNAME'") & named
         )
-    one = Part("c.numbers is null") & _test(node, _NUMBER, lists)
+    one = _test(node, _NUMBER, lists)  # the first of several numbers too
     factor = "coalesce(c.quantity / nullif(c.number, 0), 1)"
     every = f"list_transform(c.numbers, lambda n: n * {factor})"
     found = one | (Part("c.numbers is not null") & _among(node, every, lists))
@@ -302,10 +301,7 @@ def row_condition(node: Node, lists: Lists) -> Part:
     """A condition that one row meets, over its columns."""
     if isinstance(node, And | Or):
         parts = [row_condition(part, lists) for part in node.parts]
-        found = parts[0]
-        for part in parts[1:]:
-            found = found & part if isinstance(node, And) else found | part
-        return found
+        return joined("and" if isinstance(node, And) else "or", parts)
     if isinstance(node, Not):
         return ~row_condition(node.part, lists)
     if isinstance(node, Same):
@@ -330,37 +326,120 @@ def objects(node: Node, lists: Lists) -> Part:
 
 def items_that_see(node: Node, lists: Lists) -> Part:
     """SELECT of the items (series_id, SOPInstanceUID, item) that see all that is asked."""
-    if isinstance(node, Or):
-        return _join("union", [items_that_see(part, lists) for part in node.parts])
-    if isinstance(node, And):
-        wanted = [part for part in node.parts if not isinstance(part, Not | Missing)]
-        unwanted = [part for part in node.parts if isinstance(part, Not | Missing)]
-        found = _join("intersect", [items_that_see(p, lists) for p in wanted]) if wanted else _EVERY
-        for part in unwanted:
-            asked = part.part if isinstance(part, Not) else Exists(part.path)
-            found = _join("except", [found, items_that_see(asked, lists)])
-        return found
+    return _seeing(node, lists, count())
+
+
+def _seeing(node: Node, lists: Lists, names: Iterator[int]) -> Part:
+    if isinstance(node, Or) and not _is_one_row(node):
+        return _join("union", [_seeing(part, lists, names) for part in node.parts])
     if isinstance(node, Not | Missing):
-        return items_that_see(And((node,)), lists)
+        return _seeing(And((node,)), lists, names)
+    if isinstance(node, And):  # the others only of the items that the first one leaves
+        first, *rest = sorted(node.parts, key=_reach)
+        found = _EVERY
+        if isinstance(first, Not | Missing):
+            rest = [first, *rest]
+        else:
+            found = _seeing(first, lists, names)
+        return _of_these(found, rest, lists, names)
     if isinstance(node, Same):
-        return items_that_see(node.part, lists)
-    if not hasattr(node, "path"):
-        raise Unsupported(f"The DuckDB engine cannot run {type(node).__name__} inside of same.")
-    rows = met(node, lists)  # type: ignore[arg-type]
-    if node.path.startswith("item"):
+        return _seeing(node.part, lists, names)
+    rows = _hits(node, lists)
+    if _of_itself(node):
         return rows.select(f"{OBJECT}, c.item")
-    hits = rows.select(f"{OBJECT}, c.item, c.parent")
     return Part(
-        f"""with hits as materialized ({hits.sql})
-        select series_id, "SOPInstanceUID", item from hits
-        union select series_id, "SOPInstanceUID", parent from hits where parent is not null
-        union select c.series_id, c."SOPInstanceUID", c.item from items c
-            join hits h on h.series_id = c.series_id and h."SOPInstanceUID" = c."SOPInstanceUID"
+        f"""with hits as materialized ({rows.select(_SEEN).sql})
+        select {_KEY}, item from hits union select {_KEY}, parent from hits where parent is not null
+        union select {OBJECT}, c.item from items c join (from hits where {_MAY_MODIFY}) h
+            on h.series_id = c.series_id and h."SOPInstanceUID" = c."SOPInstanceUID"
             where list_contains(c.modifiers, h.item)""",
-        hits.values,
+        rows.where.values,
     )
 
 
+def _of_these(found: Part, parts: list[Node], lists: Lists, names: Iterator[int]) -> Part:
+    """SELECT of those items among some that see all of several things."""
+    for part in parts:
+        some = f"some_{next(names)}"
+        left = _left(some, part, lists, names)
+        found = Part(
+            f"with {some} as materialized ({found.sql}) from ({left.sql})",
+            found.values + left.values,
+        )
+    return found
+
+
+def _left(some: str, node: Node, lists: Lists, names: Iterator[int]) -> Part:
+    """SELECT of the items of a table of items that see what is asked."""
+    if isinstance(node, And):
+        parts = sorted(node.parts, key=_reach)
+        return _of_these(Part(f"from {some}"), parts, lists, names)
+    if isinstance(node, Or) and not _is_one_row(node):
+        return _join("union", [_left(some, part, lists, names) for part in node.parts])
+    if isinstance(node, Not | Missing):
+        unwanted = node.part if isinstance(node, Not) else Exists(node.path)
+        return _join("except", [Part(f"from {some}"), _left(some, unwanted, lists, names)])
+    if isinstance(node, Same):
+        return _left(some, node.part, lists, names)
+    rows = _hits(node, lists)
+    hits = f"hits_{next(names)}"
+    alike = f'{hits}.series_id = k.series_id and {hits}."SOPInstanceUID" = k."SOPInstanceUID"'
+    seen = f"select k.* from {some} k semi join {hits} on {alike} and {hits}.item = k.item"
+    if not _of_itself(node):
+        seen += f"""
+        union select k.* from {some} k semi join {hits} on {alike} and {hits}.parent = k.item
+        union select k.* exclude (modifier) from (
+            select {OBJECT}, c.item, unnest(c.modifiers) as modifier from items c
+            semi join {some} s on s.series_id = c.series_id and s.item = c.item
+        ) k
+        semi join {some} s on s.series_id = k.series_id
+            and s."SOPInstanceUID" = k."SOPInstanceUID" and s.item = k.item
+        semi join (from {hits} where {_MAY_MODIFY}) {hits}
+            on {alike} and {hits}.item = k.modifier"""
+    return Part(
+        f"from (with {hits} as materialized ({rows.select(_SEEN).sql}) {seen})", rows.where.values
+    )
+
+
+def _is_one_row(node: Or) -> bool:
+    """Whether one row meets it, whichever part that is, and the same items see the row."""
+    leaves = all(hasattr(part, "path") and not isinstance(part, Missing) for part in node.parts)
+    return leaves and len(set(map(_of_itself, node.parts))) == 1
+
+
+def _hits(node: Node, lists: Lists) -> Met:
+    if isinstance(node, Or):
+        return Met("items", row_condition(node, lists))
+    if not hasattr(node, "path"):
+        raise Unsupported(f"The DuckDB engine cannot run {type(node).__name__} inside of same.")
+    return met(node, lists)  # type: ignore[arg-type]
+
+
+def _of_itself(node: Node) -> bool:
+    """Whether a condition is about a column of the item, which only the item itself sees."""
+    if isinstance(node, Or):
+        return _of_itself(node.parts[0])
+    return getattr(node, "path", "").partition(".")[0] == "item"
+
+
+def _reach(node: Node) -> int:
+    """How many items may see what is asked: numbers are seen by few, modifiers by many."""
+    if isinstance(node, Not | Missing):
+        return 4
+    if not hasattr(node, "path"):
+        return 3
+    value = getattr(node, "low", getattr(node, "value", ""))
+    if not _of_itself(node) and isinstance(value, int | float | Quantity):
+        return 0
+    return 2 if isinstance(node, Within) or _of_itself(node) else 1
+
+
+_KEY = 'series_id, "SOPInstanceUID"'
+_SEEN = f'{OBJECT}, c.item, c.parent, c."RelationshipType" as relation'
+_MAY_MODIFY = (
+    "coalesce(relation, '') not in ('CONTAINS', 'HAS PROPERTIES', 'INFERRED FROM', 'SELECTED FROM')"
+)
+"""What is no modifier and no context of the item around it is in no list of modifiers."""
 _EVERY = Part(f"select {OBJECT}, c.item from items c")
 
 

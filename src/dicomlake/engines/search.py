@@ -286,13 +286,13 @@ class Search:
             part = self._column(node.part, lists)
             return None if part is None else ~part
         if isinstance(node, And | Or):
-            parts = [self._column(part, lists) for part in node.parts]
-            whole: Part | None = parts[0]
-            for part in parts[1:]:
-                if whole is None or part is None:
+            parts = []
+            for each in node.parts:
+                column = self._column(each, lists)
+                if column is None:
                     return None
-                whole = whole & part if isinstance(node, And) else whole | part
-            return whole
+                parts.append(column)
+            return conditions.joined("and" if isinstance(node, And) else "or", parts)
         if _asks_rows(node):
             if isinstance(node, Missing):
                 return self._column(Not(Exists(node.path)), lists)

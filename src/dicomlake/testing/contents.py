@@ -479,6 +479,8 @@ CONTENT: dict[str, tuple[str, str, str, str]] = {
         "liver", "liver2", "local"
     ),
     f"same(item, {_LONG} = 40 mm or *.[99LOCAL:103339001] = 99 mm)": _only("liver", "local"),
+    f"same(item, {_LONG} exists and ({_LONG} > 30 mm and (item.site exists and not "
+    "(*.[SCT:103340004] exists and item.site within SCT:78961009))))": _only("liver", "liver2"),
     "same(item, item.value_type = 'NUM' and item.site within 99LOCAL:10200004)": _only("local"),
     f"same(item, item.laterality within SCT:7771000 and {_LONG} = 10 mm)": _only("liver"),
     f"same(item, item.laterality within SCT:7771000 and {_LONG} = 40 mm)": _NONE,
