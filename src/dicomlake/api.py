@@ -27,6 +27,16 @@ from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 Condition = str | Node | None
 
 
+_INSIDE = {
+    "items": "item",
+    "segments": "number",
+    "waveforms": '"group", channel',
+    "dose_events": "started, item, event_key",
+    "dose_totals": "item, plane, laterality",
+}
+"""Tables of what is inside of objects, and the order in which it is there."""
+
+
 class Lake:
     """One snapshot of a lake: ask it, list it, read its tables as Arrow.
 
@@ -134,14 +144,13 @@ class Lake:
     def inside(self, SOPInstanceUID: str) -> dict[str, pa.Table]:
         """What is inside of an object: rows of `tables.CONTENTS`, by table where there are some.
 
-        Items of a report come in order. UsageError when no object of the lake has that UID.
+        Rows come in the order of the object. UsageError when no object of the lake has that UID.
         """
         found: dict[str, pa.Table] = {}
         with self._store.database() as db:
-            for name in tables.CONTENTS:
-                order = "order by item" if name == "items" else ""
+            for name, order in _INSIDE.items():
                 rows: pa.Table = db.sql(
-                    f'select * from {name} where "SOPInstanceUID" = ? {order}',
+                    f'select * from {name} where "SOPInstanceUID" = ? order by {order}',
                     params=[SOPInstanceUID],
                 ).to_arrow_table()
                 if rows.num_rows:

@@ -166,7 +166,7 @@ def show_kept(
 
 def _write(rows: pa.Table, limit: int, form: Format, output: Path | None) -> None:
     """Write rows; on the screen only so many, and without columns of UIDs."""
-    from dicomlake.cli.output import write
+    from dicomlake.cli.output import with_meanings, write
 
     if form is not Format.table or output is not None:
         write(rows, form, output, console())
@@ -174,7 +174,7 @@ def _write(rows: pa.Table, limit: int, form: Format, output: Path | None) -> Non
     empty = {"IssuerOfPatientID"} if not any(_values(rows, "IssuerOfPatientID")) else set()
     shown = [n for n in rows.column_names if not n.endswith("UID") and n not in empty]
     narrow = rows.select(shown)
-    write(_units_in_heads(narrow).slice(0, limit), form, output, console())
+    write(_units_in_heads(with_meanings(narrow)).slice(0, limit), form, output, console())
     if rows.num_rows > limit:
         typer.echo(f"... and {rows.num_rows - limit:,} more: --limit N, or --format csv")
 
@@ -234,12 +234,13 @@ def definition(
 
 
 def _previewed(found: Preview) -> Table:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from dicomlake.cli.output import shown
 
-    table = Table(header_style="bold", show_edge=False, pad_edge=False)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for head in ("column", "documents", "values", "several", "units", "most frequent values"):
         number = head in ("documents", "values", "several")
         table.add_column(head, justify="right" if number else "left", overflow="fold")
@@ -256,9 +257,10 @@ def _previewed(found: Preview) -> Table:
 def _listed(found: list[Kept]) -> Table:
     from datetime import UTC, datetime
 
+    from rich import box
     from rich.table import Table
 
-    table = Table(header_style="bold", show_edge=False, pad_edge=False)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for head in ("name", "version", "made", "rows", "columns", "each", "lake", "definition"):
         number = head in ("version", "rows", "columns", "lake")
         table.add_column(head, justify="right" if number else "left", overflow="fold")
