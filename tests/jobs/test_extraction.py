@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 import sys
@@ -13,16 +14,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+import dicomlake
 from dicomlake import tables
 from dicomlake.contracts import Silent
 from dicomlake.errors import LakeError, QuerySyntax, UsageError
 from dicomlake.jobs.compact import compact
-from dicomlake.jobs.definitions import Column, Extraction, load
+from dicomlake.jobs.definitions import EACH, SEVERAL, VALUES, Column, Extraction, load
 from dicomlake.jobs.doctor import examine
 from dicomlake.jobs.extraction import extract, kept, preview, refresh, run, versions
 from dicomlake.jobs.index import index
 from dicomlake.lake import Store
 from dicomlake.lake.store import EXTRACTIONS
+from dicomlake.query.attributes import ROWS, fields
 from dicomlake.terms import Code
 from dicomlake.testing import hospital
 from dicomlake.testing.dicom import dataset, encode, image, uid
@@ -193,6 +196,8 @@ class TestUnits:
         (hits,) = preview(lake, {"name": "x", "columns": {"n": {"path": AXIS, "unit": "cm"}}})
         assert hits.units == {"cm": 1, "mL": 1, "mm": 1}
         assert hits.unfit == 1
+        wrong = {"n": {"path": AXIS, "value": "code"}}
+        assert preview(lake, {"name": "x", "columns": wrong})[0].unfit == 3
         found = rows(lake, {"n": AXIS})
         assert picked(found, "n", "n_unit") == [(40, "mm"), (40, "mm"), (3, "mL")]
 
@@ -368,6 +373,62 @@ class TestHospital:
             assert len(there) - there.null_count == count, name
         for row in found.to_pylist():  # a label belongs to its segment
             assert (row["drawn"] is None) >= (row["label"] is None)
+
+    def test_rows_are_what_a_loop_over_the_items_finds(self, hospital_lake: Path) -> None:
+        series = Store(hospital_lake).read("series").to_pylist()
+        studies = {row["series_id"]: row["StudyInstanceUID"] for row in series}
+        groups: dict[tuple[str, str, int], dict[str, list[Any]]] = {}
+        items = Store(hospital_lake).read("items").to_pylist()
+        for row in sorted(items, key=lambda row: row["item"]):
+            what = {AXIS: "long", SITE: "site"}.get(f"*.[{row['concept']}]")
+            if what and (row["number"] is not None or row["code"]):
+                key = studies[row["series_id"]], row["SOPInstanceUID"], row["parent"]
+                said = row["code"] or row["quantity"]
+                groups.setdefault(key, {"site": [], "long": []})[what].append(said)
+        expected = [
+            (study, uid, f"item {parent}", site, long)
+            for (study, uid, parent), said in groups.items()
+            for site, long in itertools.zip_longest(said["site"], said["long"])
+        ]
+        found = rows(hospital_lake, {"site": SITE, "long": {"path": AXIS, "unit": "mm"}})
+        names = ("StudyInstanceUID", "SOPInstanceUID", "place", "site", "long")
+        assert sorted(map(str, picked(found, *names))) == sorted(map(str, expected))
+        assert len(expected) > 5
+
+    def test_every_field_in_every_way(self, hospital_lake: Path) -> None:
+        chance = random.Random(3)
+        columns: dict[str, Any] = {}
+        headers = ["StudyTime", "SeriesDate", "EchoTime", "ImageType", "PixelSpacing", "PatientAge",
+                   "ProcedureCodeSequence", "RequestAttributesSequence", "(0019,0010)", "*.[]",
+                   "*.CodeValue", "[DCM:126000].**.[DCM:125007]"]  # fmt: skip
+        paths = [about.path for root in ROWS for about in fields(root).values()] + headers
+        for path in paths:
+            ways = {"value": chance.choice(VALUES), "several": chance.choice(SEVERAL)}
+            try:
+                load({"name": "f", "columns": {"x": {"path": path, **ways}}})
+            except UsageError:
+                ways = {}
+            columns[f"x{len(columns)}"] = {"path": path, **ways}
+        for start in range(0, len(columns), 40):
+            some = dict(list(columns.items())[start : start + 40])
+            assert rows(hospital_lake, some, each=chance.choice(list(EACH)))
+
+    def test_filters_of_x_rays_have_the_code_of_their_material(self, hospital_lake: Path) -> None:
+        lake = dicomlake.open(hospital_lake)
+        events = lake.table("dose_events", ["filters"]).column(0).to_pylist()
+        materials = {f["material"] for listed in events for f in listed or () if f["material"]}
+        for material in materials:
+            found = lake.query(f"event.filters within {material}", show=["event.filters"])
+            assert all(material in row["event.filters"] for row in found)
+            assert len(found) > 0
+
+    def test_lists_may_be_long(self, hospital_lake: Path) -> None:
+        many = ", ".join(f"'{n}'" for n in range(15_000))
+        wanted = {"x": {"path": FINDING, "where": f"item.value_type in ({many}, 'CODE')"}}
+        found = rows(hospital_lake, wanted, where=f"PatientSex in ('F', 'M', {many})")
+        assert [row for row in found if row["x"]]
+        with pytest.raises(UsageError, match="more than 200,000 characters"):
+            load(f"name: a\nwhere: PatientID in ({many}, {many})\ncolumns: {{s: PatientSex}}\n")
 
     def test_computing_again_gives_the_same_bytes(self, hospital_lake: Path) -> None:
         made = {"name": "m", "columns": MIXED}

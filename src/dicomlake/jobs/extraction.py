@@ -95,8 +95,9 @@ class Hits:
     """What a preview found of a column.
 
     documents: objects (series for attributes of headers) with a value; `several`: with more than
-    one. `units`: units as sent and how many values have them; `unfit`: numbers of another kind than
-    the unit that the column wants. `examples`: most frequent values, never names of persons.
+    one. `units`: units as sent and how many values have them; `unfit`: values that are null in the
+    table, of another kind than the unit or the form that the column wants. `examples`: most
+    frequent values, never names of persons.
     """
 
     column: str
@@ -158,10 +159,8 @@ def _hits(work: _Work, column: Column) -> Hits:
             "group by 1 order by 2 desc, 1"
         ).fetchall()
     )
-    unfit = 0
-    if column.unit:
-        said = f"number is not null and ({_in_unit(work, column.unit)}) is null"
-        unfit = int(ask(f"select count(*) from hits where {said}").fetchall()[0][0])
+    form = _forms(work, column)[0][1]
+    unfit = int(ask(f"select count(*) from hits where ({form}) is null").fetchall()[0][0])
     shown = ask(
         f"select {_SHOWN} as v, count(*) from hits group by 1 having v is not null "
         "order by 2 desc, 1 limit 5"
