@@ -91,3 +91,56 @@ def test_mistakes_are_named(lake: dicomlake.Lake, tmp_path: Path) -> None:
         dicomlake.open(tmp_path)
     with pytest.raises(LakeError, match="no version 999"):
         dicomlake.open(lake.path, version=999)
+
+
+SIZES = {
+    "name": "sizes",
+    "columns": {"site": "*.[SCT:363698007]", "long": {"path": "*.[SCT:103339001]", "unit": "cm"}},
+}
+
+
+def test_an_extraction_is_previewed_made_kept_and_asked(lake: dicomlake.Lake) -> None:
+    found = lake.preview(SIZES)
+    assert [hits.column for hits in found] == ["site", "long"]
+    assert found[1].units == {"mm": found[1].values}
+    assert lake.preview(SIZES, sample=1).looked == 1
+    rows = lake.extract(SIZES)
+    assert (rows.num_rows, lake.extractions) == (found[1].values, [])
+    with pytest.raises(UsageError, match="DuckDB says"):
+        lake.sql("select * from extraction_sizes")
+    assert lake.extract(SIZES, keep=True).equals(rows)
+    assert lake.extraction("sizes").equals(rows)
+    (kept,) = lake.extractions
+    assert (kept.name, kept.version, kept.rows, kept.lake_version) == (
+        "sizes", 0, rows.num_rows, lake.version)  # fmt: skip
+    assert lake.sql("select max(long) as n from extraction_sizes").to_pylist() == [
+        {"n": max(rows.column("long").to_pylist())}
+    ]
+    joined = lake.sql(
+        'select count(*) as n from Extraction_sizes join instances using ("SOPInstanceUID")'
+    )
+    assert joined.to_pylist() == [{"n": rows.num_rows}]
+
+
+def test_the_view_is_the_newest_version_also_an_empty_one(lake: dicomlake.Lake) -> None:
+    few = {"name": "few", "columns": {"sex": "PatientSex"}}
+    lake.extract(few, keep=True)
+    assert lake.sql("select count(sex) as n from extraction_few").to_pylist()[0]["n"] > 0
+    none = {"name": "few", "where": "PatientID = 'nobody'", "columns": {"age": "PatientAge"}}
+    lake.extract(none, keep=True)
+    assert lake.sql("select age from extraction_few").num_rows == 0
+    lake.extract(few, keep=True)
+    assert lake.sql("select sex from extraction_few").num_rows > 0
+    assert lake.extraction("few", 1).num_rows == 0
+    with pytest.raises(UsageError, match="only reads"):
+        lake.sql("drop view extraction_few")
+
+
+def test_what_is_inside_of_an_object(lake: dicomlake.Lake) -> None:
+    uid = lake.table("items", ["SOPInstanceUID"]).column(0)[0].as_py()
+    items = lake.inside(uid)["items"]
+    assert items.column("item").to_pylist() == list(range(1, items.num_rows + 1))
+    plain = lake.query("Modality = 'MR'", level="instance", limit=1, show=["SOPInstanceUID"])
+    assert lake.inside(next(iter(plain))["SOPInstanceUID"]) == {}
+    with pytest.raises(UsageError, match="No instance of the lake"):
+        lake.inside("1.2.3")

@@ -16,7 +16,7 @@ from dicomlake import plugins, tables
 from dicomlake.contracts import Answer, Progress
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import extraction
-from dicomlake.jobs.extraction import Hits, Kept
+from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.objects import object_of, row_of
 from dicomlake.lake import Store
@@ -25,6 +25,16 @@ from dicomlake.query import Node, Query, parse
 from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 
 Condition = str | Node | None
+
+
+_INSIDE = {
+    "items": "item",
+    "segments": "number",
+    "waveforms": '"group", channel',
+    "dose_events": "started, item, event_key",
+    "dose_totals": "item, plane, laterality",
+}
+"""Tables of what is inside of objects, and the order in which it is there."""
 
 
 class Lake:
@@ -100,7 +110,10 @@ class Lake:
         return self.engine.answer(where)  # type: ignore[no-any-return]
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
-        """The rows of one read-only SELECT over the tables, as Arrow."""
+        """The rows of one read-only SELECT over the tables, as Arrow.
+
+        The newest version of an extraction is a table, too: `select * from extraction_NAME`.
+        """
         return self.engine.sql(statement, limit)
 
     def header(self, SOPInstanceUID: str) -> dict[str, Any]:
@@ -129,37 +142,51 @@ class Lake:
             return waveforms_of(found.header, found.fetch, found.size)
 
     def inside(self, SOPInstanceUID: str) -> dict[str, pa.Table]:
-        """What is inside of an object: rows of `tables.CONTENTS`, by table where there are some."""
+        """What is inside of an object: rows of `tables.CONTENTS`, by table where there are some.
+
+        Rows come in the order of the object. UsageError when no object of the lake has that UID.
+        """
         found: dict[str, pa.Table] = {}
         with self._store.database() as db:
-            for name in tables.CONTENTS:
-                order = "order by item" if name == "items" else ""
+            for name, order in _INSIDE.items():
                 rows: pa.Table = db.sql(
-                    f'select * from {name} where "SOPInstanceUID" = ? {order}',
+                    f'select * from {name} where "SOPInstanceUID" = ? order by {order}',
                     params=[SOPInstanceUID],
                 ).to_arrow_table()
                 if rows.num_rows:
                     found[name] = rows
+        if not found:
+            self.header(SOPInstanceUID)  # an unknown object says so
         return found
 
-    def preview(self, definition: Any) -> list[Hits]:
-        """What each column of an extraction finds; see `dicomlake.jobs.extraction`."""
-        return extraction.preview(self._store, definition)
+    def preview(self, definition: Any, sample: int | None = None) -> Preview:
+        """What each column of an extraction finds, without keeping anything: one `Hits` per column.
+
+        `sample`: look only at so many series that have what is asked for, always the same ones.
+        """
+        return extraction.preview(self._store, definition, sample=sample)
 
     def extract(self, definition: Any, *, keep: bool = False) -> pa.Table:
         """The flat table of an extraction: a YAML file or text, a dict, or an Extraction.
 
-        `keep`: also as a new version of its name in the lake.
+        Every match is in it. Columns of the patient, study or series come first, then
+        SOPInstanceUID and place of what a row holds, then what was asked. `keep`: also as a new
+        version of its name in the lake. UsageError says what is wrong with the definition.
         """
         return extraction.extract(self._store, definition, keep=keep)
 
     def extraction(self, name: str, version: int | None = None) -> pa.Table:
-        """The table of an extraction as it was kept last, or at a version."""
+        """The table of an extraction as it was kept last, or at a version.
+
+        UsageError when there is none of that name or version. The newest one is also the view
+        `extraction_NAME` of `sql`.
+        """
         return extraction.kept(self._store, name, version)
 
     @property
     def extractions(self) -> list[Kept]:
-        """Versions of all extractions that are kept, newest first."""
+        """Versions of all extractions that are kept, by name and newest first, as definitions,
+        numbers of rows and the versions of the lake that they were made of."""
         return extraction.versions(self._store)
 
     def index(self, paths: str | Path | list[str | Path], **options: Any) -> Report:

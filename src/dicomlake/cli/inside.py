@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
 
-    from dicomlake.jobs.extraction import Hits, Kept
+    from dicomlake.jobs.extraction import Kept, Preview
 
 extractions = typer.Typer(
     name="extract",
@@ -81,12 +81,31 @@ def volumes(
     typer.echo(str(report))
 
 
-@extractions.command(epilog="Example:  dicomlake extract preview ecg.yaml --lake lake")
-def preview(definition: Definition, lake: LakeOption = HERE) -> None:
-    """Show what each column finds, before anything is kept: documents, values, units, examples."""
+@extractions.command(
+    epilog="Examples:  dicomlake extract preview ecg.yaml --lake lake    "
+    "dicomlake extract preview ecg.yaml --sample 500"
+)
+def preview(
+    definition: Definition,
+    lake: LakeOption = HERE,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Look only at so many series; the same every time.")
+    ] = None,
+) -> None:
+    """Show what each column finds, before anything is kept: documents, values, units, examples.
+
+    Names of persons and identifiers of patients are never shown.
+    """
     from dicomlake.jobs.extraction import preview as run
 
-    console().print(_previewed(run(lake, definition)))
+    found = run(lake, definition, sample=sample)
+    of = (
+        f"a sample of {found.looked:,} of {found.series:,}"
+        if found.sampled
+        else f"{found.looked:,}"
+    )
+    typer.echo(f"Looked at {of} series that may have it")
+    console().print(_previewed(found))
 
 
 @extractions.command(
@@ -102,17 +121,19 @@ def run_(
 ) -> None:
     """Make the table and keep it in the lake as the newest version of its name."""
     from dicomlake.cli.progress import Bar
-    from dicomlake.jobs.extraction import extract, versions
+    from dicomlake.jobs.extraction import run as make
 
     with Bar(console(error=True)) as bar:
-        rows = extract(lake, definition, progress=bar)
-    newest = versions(lake)
-    made = max(newest, key=lambda kept: kept.when)
-    typer.echo(f"{rows.num_rows:,} rows: version {made.version} of {made.name}", err=True)
+        made, rows = make(lake, definition, progress=bar)
+    typer.echo(_made(made), err=True)
     _write(rows, limit, form, output)
 
 
-@extractions.command("list")
+def _made(made: Kept) -> str:
+    return f"{made.rows:,} rows: version {made.version} of {made.name}"
+
+
+@extractions.command("list", epilog="Example:  dicomlake extract list ecg --lake lake")
 def list_(
     name: Annotated[str | None, typer.Argument(help="Only this one.")] = None,
     lake: LakeOption = HERE,
@@ -145,27 +166,51 @@ def show_kept(
 
 def _write(rows: pa.Table, limit: int, form: Format, output: Path | None) -> None:
     """Write rows; on the screen only so many, and without columns of UIDs."""
-    from dicomlake.cli.output import write
+    from dicomlake.cli.output import with_meanings, write
 
     if form is not Format.table or output is not None:
         write(rows, form, output, console())
         return
-    narrow = [name for name in rows.column_names if not name.endswith("UID")]
-    write(rows.select(narrow).slice(0, limit), form, output, console())
+    empty = {"IssuerOfPatientID"} if not any(_values(rows, "IssuerOfPatientID")) else set()
+    shown = [n for n in rows.column_names if not n.endswith("UID") and n not in empty]
+    narrow = rows.select(shown)
+    write(_units_in_heads(with_meanings(narrow)).slice(0, limit), form, output, console())
     if rows.num_rows > limit:
         typer.echo(f"... and {rows.num_rows - limit:,} more: --limit N, or --format csv")
 
 
-@extractions.command()
+def _values(rows: pa.Table, name: str) -> list[object]:
+    return rows.column(name).to_pylist() if name in rows.column_names else []
+
+
+def _units_in_heads(rows: pa.Table) -> pa.Table:
+    """Rows in which a unit that all values of a column have stands in its head."""
+    for name in rows.column_names:
+        value = name.removesuffix("_unit")
+        if value == name or value not in rows.column_names:
+            continue
+        cells = rows.column(name).to_pylist()
+        units = {u for cell in cells for u in (cell if isinstance(cell, list) else [cell])} - {None}
+        if len(units) > 1 or not all(isinstance(unit, str) for unit in units):
+            continue
+        head = f"{value} [{units.pop()}]" if units else value
+        names = [head if n == value else n for n in rows.column_names]
+        rows = rows.rename_columns(names).drop_columns([name])
+    return rows
+
+
+@extractions.command(epilog="Example:  dicomlake extract refresh ecg --lake lake")
 def refresh(name: Name, lake: LakeOption = HERE) -> None:
     """Make the table anew by its newest definition, from the newest version of the lake."""
-    from dicomlake.jobs.extraction import extract, versions
+    from dicomlake.cli.progress import Bar
+    from dicomlake.jobs.extraction import refresh as run
 
-    rows = extract(lake, versions(lake, name)[0].definition)
-    typer.echo(f"{rows.num_rows:,} rows: version {versions(lake, name)[0].version} of {name}")
+    with Bar(console(error=True)) as bar:
+        made, _ = run(lake, name, progress=bar)
+    typer.echo(_made(made))
 
 
-@extractions.command()
+@extractions.command(epilog="Example:  dicomlake extract definition ecg > ecg.yaml")
 def definition(
     name: Name,
     lake: LakeOption = HERE,
@@ -179,39 +224,50 @@ def definition(
 
     for kept in versions(lake, name):
         if version in (None, kept.version):
-            typer.echo(yaml.safe_dump(kept.definition.plain(), sort_keys=False).rstrip())
+            typer.echo(
+                yaml.safe_dump(
+                    kept.definition.plain(), sort_keys=False, allow_unicode=True
+                ).rstrip()
+            )
             return
     raise UsageError(f"Extraction {name} has no version {version}.")
 
 
-def _previewed(found: list[Hits]) -> Table:
+def _previewed(found: Preview) -> Table:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold", show_edge=False, pad_edge=False)
-    for head in ("column", "documents", "values", "with several", "units", "most frequent values"):
-        number = head in ("documents", "values", "with several")
+    from dicomlake.cli.output import shown
+
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for head in ("column", "documents", "values", "several", "units", "most frequent values"):
+        number = head in ("documents", "values", "several")
         table.add_column(head, justify="right" if number else "left", overflow="fold")
     for hits in found:
-        units = ", ".join(f"{unit} ({count:,})" for unit, count in hits.units.items())
+        units = [f"{unit} ({count:,})" for unit, count in hits.units.items()]
+        if hits.unfit:
+            units.append(f"another kind: {hits.unfit:,}")
         numbers = (f"{hits.documents:,}", f"{hits.values:,}", f"{hits.several:,}")
-        table.add_row(Text(hits.column), *numbers, Text(units), Text("; ".join(hits.examples)))
+        examples = "; ".join(map(shown, hits.examples))
+        table.add_row(Text(hits.column), *numbers, Text(shown(", ".join(units))), Text(examples))
     return table
 
 
 def _listed(found: list[Kept]) -> Table:
     from datetime import UTC, datetime
 
+    from rich import box
     from rich.table import Table
 
-    table = Table(header_style="bold", show_edge=False, pad_edge=False)
-    for head in ("name", "version", "made", "of lake version", "definition", "each", "columns"):
-        table.add_column(head)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for head in ("name", "version", "made", "rows", "columns", "each", "lake", "definition"):
+        number = head in ("version", "rows", "columns", "lake")
+        table.add_column(head, justify="right" if number else "left", overflow="fold")
     for kept in found:
         when = datetime.fromtimestamp(kept.when / 1e6, UTC)
         definition = kept.definition
-        columns = ", ".join(column.name for column in definition.columns)
-        made, of = f"{when:%Y-%m-%d %H:%M:%S}", f"{kept.lake_version}"
-        table.add_row(kept.name, f"{kept.version}", made, of, kept.definition_version,
-                      definition.each, columns)  # fmt: skip
+        table.add_row(kept.name, f"{kept.version}", f"{when:%Y-%m-%d %H:%M}", f"{kept.rows:,}",
+                      f"{len(definition.columns)}", definition.each, f"{kept.lake_version}",
+                      kept.definition_version)  # fmt: skip
     return table

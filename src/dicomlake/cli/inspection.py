@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from dicomlake import tables
 from dicomlake.api import Lake
-from dicomlake.cli.output import drawn
+from dicomlake.cli.output import drawn, shown, with_meanings
 from dicomlake.errors import UsageError
 
 
@@ -25,16 +27,46 @@ def print_inside(lake: Lake, uid: str, console: Console) -> None:
             for tree in trees(rows.to_pylist()):
                 console.print(tree)
         else:
-            console.print(Text(name, style="bold"))
-            told = [
-                c for c in rows.column_names if c not in ("series_id", "SOPInstanceUID", "sent")
-            ]
-            filled = [c for c in told if rows.column(c).null_count < rows.num_rows]
-            console.print(drawn(rows.select(filled)))
+            console.print(Text(name.replace("_", " "), style="bold"))
+            print_rows(rows, tables.ALL[name], console)
     if not found:
         raise UsageError(
             f"Nothing is inside of {uid} but its header. Show that with: dicomlake header {uid}"
         )
+
+
+def print_rows(rows: pa.Table, kinds: pa.Schema, console: Console) -> None:
+    """Print rows: what all of them say once, the rest as a table, or as lines where that is wide.
+
+    Codes as sent are left out; `dicomlake sql` has them.
+    """
+    rows = with_meanings(rows)
+    names = rows.column_names
+    units = {f.name: (f.metadata or {}).get(b"unit", b"").decode() for f in kinds}
+    rows = rows.rename_columns([f"{n}, {units[n]}" if units.get(n) else n for n in names])
+    names = rows.column_names
+    hidden = {"series_id", "SOPInstanceUID", "StudyInstanceUID", "reader", "sent"}
+    hidden |= {f"{name}_{part}" for name in names for part in ("value", "scheme")}
+    told = [n for n in names if n not in hidden and rows.column(n).null_count < rows.num_rows]
+    values = {n: [shown(value) for value in rows.column(n).to_pylist()] for n in told}
+    common = [n for n in told if rows.num_rows == 1 or len(set(values[n])) == 1]
+    for name in common:
+        console.print(Text(f"  {name}: {values[name][0]}"), soft_wrap=True)
+    apart = [n for n in told if n not in common]
+    if not apart:
+        return
+    if _width(values, apart) <= console.width:
+        console.print(drawn(rows.select(apart)))
+        return
+    for at in range(rows.num_rows):
+        console.print()
+        for name in apart:
+            if values[name][at]:
+                console.print(Text(f"  {name}: {values[name][at]}"), soft_wrap=True)
+
+
+def _width(values: dict[str, list[str]], names: list[str]) -> int:
+    return sum(max(map(len, [name, *values[name]])) + 3 for name in names)
 
 
 def trees(items: list[dict[str, Any]]) -> list[Tree]:

@@ -65,6 +65,24 @@ def shown(value: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:200]
 
 
+def with_meanings(rows: pa.Table) -> pa.Table:
+    """Rows for people: a code and its meaning are one text."""
+
+    def text(meaning: Any, code: Any) -> Any:
+        if isinstance(code, list) and isinstance(meaning, list):
+            return "; ".join(str(text(*pair)) for pair in zip(meaning, code, strict=True))
+        return f"{meaning} ({code})" if meaning and code else code
+
+    for name in rows.column_names:
+        code = name.removesuffix("_meaning")
+        if code != name and code in rows.column_names:
+            pairs = zip(rows.column(name).to_pylist(), rows.column(code).to_pylist(), strict=True)
+            texts = pa.array([text(*pair) for pair in pairs], pa.string())
+            rows = rows.set_column(rows.column_names.index(code), code, texts)
+            rows = rows.drop_columns([name])
+    return rows
+
+
 def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
 

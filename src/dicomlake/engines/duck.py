@@ -27,7 +27,7 @@ from dicomlake.engines.order import Order, Page
 from dicomlake.engines.search import Search
 from dicomlake.engines.snapshot import Snapshot
 from dicomlake.errors import Cancelled, UsageError
-from dicomlake.lake import Store
+from dicomlake.lake import Store, results
 from dicomlake.lake.store import connect, view
 from dicomlake.query import Query
 
@@ -79,6 +79,8 @@ class DuckEngine:
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the current rows of the lake's tables.
 
+        `extraction_NAME` is the newest version of the result of an extraction.
+
         UsageError for anything else, or with the reason that DuckDB gives.
         """
         with self._run(self._current(), statement) as run:
@@ -86,6 +88,9 @@ class DuckEngine:
                 parsed = run.db.extract_statements(statement)
                 if len(parsed) != 1 or parsed[0].type != duckdb.StatementType.SELECT:
                     raise UsageError("Give one SELECT statement; SQL here only reads the lake.")
+                if "extraction_" in statement.lower():
+                    with self._lock:
+                        results.show(self._store, run.db)
                 relation = run.db.sql(statement)
                 if limit is not None:
                     relation = relation.limit(limit)

@@ -9,7 +9,7 @@ from pathlib import Path
 from dicomlake import tables
 from dicomlake.contracts import Progress
 from dicomlake.jobs.runs import running
-from dicomlake.lake import Store
+from dicomlake.lake import Store, results
 from dicomlake.lake.compaction import compact_table, delete, expired, leftovers
 
 
@@ -48,7 +48,8 @@ def compact(
     """Merge and sort files of a lake, and delete what nobody needs; all answers stay the same.
 
     `full`: also rewrite files that are large already. Versions older than `vacuum_hours` can no
-    longer be read afterwards. LakeError when somebody else is writing.
+    longer be read afterwards, those of extractions included. LakeError when somebody else is
+    writing.
     """
     began = time.monotonic()
     store = Store(lake)
@@ -70,6 +71,9 @@ def compact(
             old = expired(store, name, vacuum_hours)
             report.expired += len(old)
             report.bytes_freed += delete(old)
+        old = results.swept(store, vacuum_hours)
+        report.expired += len(old)
+        report.bytes_freed += delete(old)
         delete(leftovers(store))
         run.counts = {
             "files_before": sum(report.files_before.values()),

@@ -1,453 +1,519 @@
 """Named extractions: paths picked once, and a flat table of what every match says.
 
-    name: ecg
-    each: patient
-    columns:
-      qt:     {path: "*.[DCM:122158].[MDC:2:16160]", unit: ms}
-      smoker: {path: "[LN:11524-0].[LN:11329-0].[LN:29762-2].[SCT:365981007].[SCT:77176002]"}
-      sex:    PatientSex
-
 It is computed from the rows of the lake, never from objects. Every match is kept: matches of one
-object that belong together (items of one container, one segment, one channel, one dose event) share
-a row of the result, others have rows of their own; a column may also ask for one value per entity.
+object that belong together (items of one group, one segment, one channel, one dose event) share a
+row of the result, further ones of that group have rows of their own; a column may also ask for one
+value per entity. The result depends on the rows of the lake alone, not on their order.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import duckdb
 import pyarrow as pa
-import yaml
-from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
 
 from dicomlake import plugins, tables
 from dicomlake.contracts import Progress, Silent
-from dicomlake.dicom.dictionary import WORD
+from dicomlake.dicom.dictionary import NUMBERS
 from dicomlake.engines import contents
 from dicomlake.engines.conditions import Part
-from dicomlake.errors import LakeError, UsageError
-from dicomlake.lake import Store
-from dicomlake.lake.store import EXTRACTIONS
-from dicomlake.query import And, Exists, Node, Quantity, Query, Same, parse
-from dicomlake.query.attributes import ROWS, attribute
+from dicomlake.errors import ServiceError, UsageError
+from dicomlake.jobs.definitions import (
+    CONTEXT,
+    EACH,
+    Column,
+    Extraction,
+    load,
+    restored,
+    row_condition,
+)
+from dicomlake.jobs.vocabulary import IDENTIFYING
+from dicomlake.lake import Store, results
+from dicomlake.lake.database import literal
+from dicomlake.query import Query, parse
+from dicomlake.query.attributes import attribute
+from dicomlake.query.nodes import paths_of
 from dicomlake.terms import units
+from dicomlake.terms.mapping import normal
 
-EACH = {
-    "patient": ("PatientID", "IssuerOfPatientID"),
-    "study": ("PatientID", "StudyInstanceUID", "StudyDate"),
-    "series": ("PatientID", "StudyInstanceUID", "SeriesInstanceUID"),
-}
-"""What a table may be about, and the columns that say which one."""
-SEVERAL = ("rows", "list", "first", "last", "smallest", "largest", "mean", "count")
-VALUES = ("auto", "number", "text", "code", "meaning", "date")
+__all__ = ["Column", "Extraction", "Hits", "Kept", "Preview", "extract", "kept", "load", "preview",
+           "refresh", "run", "versions"]  # fmt: skip
+
+Given: TypeAlias = str | Path | Mapping[str, Any] | Extraction
+"""A definition: a YAML file, its text, its content, or what `load` makes of it."""
+
+MOST_PREVIEWED = 100_000
+"""Series that a preview looks at when nobody says how many."""
 _KEYS = {"patient": "patient_key", "study": "study_key", "series": "series_id"}
-_ROW = {
-    "items": "'item ' || coalesce(c.parent, 0)",
-    "segments": "'segment ' || c.number",
-    "waveforms": "'channel ' || c.\"group\" || '.' || c.channel",
-    "dose_events": "'event ' || coalesce(c.item::varchar, c.event_key)",
-    "dose_totals": "'total ' || coalesce(c.item, 0)",
+_TIED = ", ".join(f'c."{name}"' for name in (
+    "kind", "plane", "laterality", "documented", "CTDIvol", "DLP", "DAP", "RP", "AGD", "activity"
+))  # fmt: skip
+_ROWS = {
+    "segments": ("segment", "c.number", "c.number", "c.label, c.type, c.tracking_uid"),
+    "waveforms": (
+        "channel",
+        "c.\"group\" || '.' || c.channel",
+        'c."group" * 1000 + c.channel',
+        "c.label, c.samples",
+    ),
+    "dose_events": (
+        "event",
+        "coalesce(c.item::varchar, c.event_key)",
+        "coalesce(c.item, 0)",
+        f"c.event_key, {_TIED}",
+    ),
+    "dose_totals": ("total", "coalesce(c.item, 0)", "coalesce(c.item, 0)", _TIED),
 }
-"""What makes matches of one object belong together."""
+"""What a row of a table is called, which one it is in its object, its number, and the order of
+equal ones."""
+_SENT = "case when starts_with(c.unit, 'UCUM:') then substr(c.unit, 6) else c.unit_value end"
+_UNITS = {
+    "item.quantity": "coalesce(c.quantity_unit, c.unit_value)",
+    "item.number": _SENT,
+    "channel.sensitivity": _SENT,
+    "channel.baseline": _SENT,
+}
+"""Columns of numbers whose unit is in another column."""
+_VALUED = "('NUM', 'CODE', 'TEXT', 'PNAME', 'DATE', 'TIME', 'DATETIME', 'UIDREF')"
+_NO_CONTEXT = ", ".join(
+    f"null::{'timestamptz' if name == 'observed' else 'text'} as {name}" for name in CONTEXT
+)
+_FORMS = ("text", "number", "unit", "sent", "code", "meaning", "moment", *CONTEXT)
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of an extraction.
-
-    `where`: a condition on the same item (segment, channel, ...) as the value, or on its group.
-    `unit`: the unit in which numbers are given. `several`: what becomes of several matches.
-    """
-
-    name: str
-    path: str
-    unit: str = ""
-    value: str = "auto"
-    several: str = "rows"
-    where: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """What to extract: columns for each patient, study or series, of those that meet `where`."""
-
-    name: str
-    columns: tuple[Column, ...]
-    each: str = "study"
-    where: str = ""
-
-    @property
-    def version(self) -> str:
-        """A short name of exactly this definition."""
-        text = json.dumps(self.plain(), sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-
-    def plain(self) -> dict[str, Any]:
-        """The definition as YAML and JSON have it."""
-        columns = {}
-        for column in self.columns:
-            said = {"path": column.path}
-            for key, default in (
-                ("unit", ""),
-                ("value", "auto"),
-                ("several", "rows"),
-                ("where", ""),
-            ):
-                if getattr(column, key) != default:
-                    said[key] = getattr(column, key)
-            columns[column.name] = said
-        plain: dict[str, Any] = {"name": self.name, "each": self.each, "columns": columns}
-        return {**plain, "where": self.where} if self.where else plain
-
-
-def load(given: str | Path | Mapping[str, Any] | Extraction) -> Extraction:
-    """The extraction that a YAML file, its text or its content defines; UsageError says what is
-    wrong with it."""
-    if isinstance(given, Extraction):
-        return given
-    if isinstance(given, Mapping):
-        return _definition(given)
-    text = str(given)
-    if isinstance(given, Path) or "\n" not in text:
-        try:
-            text = Path(given).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"The definition {given} cannot be read as a YAML file.") from error
-    try:
-        plain = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        place = f" (line {where.line + 1})" if where else ""
-        raise UsageError(f"The definition is no YAML{place}: {error.problem}.") from error  # type: ignore[attr-defined]
-    if not isinstance(plain, Mapping):
-        raise UsageError("A definition has name, each and columns. See docs/contents.md.")
-    return _definition(plain)
-
-
-def _definition(plain: Mapping[str, Any]) -> Extraction:
-    _known(plain, ("name", "each", "where", "columns"), "a definition")
-    name = plain.get("name")
-    if not isinstance(name, str) or not WORD.fullmatch(name):
-        raise UsageError("A definition needs a name of letters, digits and _: name: ecg")
-    each, where = plain.get("each", "study"), plain.get("where") or ""
-    if each not in EACH:
-        raise UsageError(f"each: {each!r} is none of {', '.join(EACH)}.")
-    columns = plain.get("columns")
-    if not isinstance(columns, Mapping) or not columns:
-        raise UsageError("A definition needs columns, each with a path: columns: {qt: {path: ...}}")
-    if where:
-        parse(str(where))
-    found = tuple(_column(str(key), said) for key, said in columns.items())
-    taken = {*EACH[each], "SOPInstanceUID", "place"}
-    for column in found:
-        if not WORD.fullmatch(column.name) or column.name in taken - {column.path}:
-            raise UsageError(f"{column.name!r} cannot be the name of a column here.")
-    return Extraction(name, found, each, str(where))
-
-
-def _column(name: str, said: object) -> Column:
-    if isinstance(said, str):
-        said = {"path": said}
-    if not isinstance(said, Mapping) or "path" not in said:
-        raise UsageError(f"Column {name} needs a path, such as path: '*.[DCM:121071]'.")
-    _known(said, ("path", "unit", "value", "several", "where"), f"column {name}")
-    column = Column(name, **{key: str(value) for key, value in said.items()})
-    try:
-        about = attribute(column.path)
-    except UsageError as error:
-        raise UsageError(f"Column {name}: {error}") from error
-    for key, known in (("value", VALUES), ("several", SEVERAL)):
-        if getattr(column, key) not in known:
-            raise UsageError(f"Column {name}: {key} is one of {', '.join(known)}.")
-    if column.unit:
-        Quantity(1, column.unit)
-    if column.where:
-        _row_condition(column)
-    if not about.table and (column.where or column.unit):
-        raise UsageError(f"Column {name}: where and unit are for what is inside of objects.")
-    if about.table and "." not in about.path and not about.path.startswith("["):
-        raise UsageError(f"Column {name}: name a column, such as {about.path}.type.")
-    return Column(name, about.path, column.unit, column.value, column.several, column.where)
-
-
-def _known(plain: Mapping[Any, Any], keys: tuple[str, ...], what: str) -> None:
-    for key in plain:
-        if key not in keys:
-            raise UsageError(f"{key!r} has no meaning in {what}. It has: {', '.join(keys)}.")
-
-
-def _row_condition(column: Column) -> Node:
-    """The condition of a column, which must be about the same row."""
-    root = column.path.partition(".")[0]
-    level = root if root in ROWS else "item"
-    node = parse(column.where)
-    if node is None:
-        raise UsageError(f"Column {column.name}: where is empty.")
-    try:
-        Same(level, And((Exists(column.path), node)))
-    except UsageError as error:
-        raise UsageError(f"Column {column.name}: {error}") from error
-    return node
-
-
-# Computing
+# Looking
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """What a preview found of a column: documents and values, units met, documents with several."""
+    """What a preview found of a column.
+
+    documents: objects (series for attributes of headers) with a value; `several`: with more than
+    one. `units`: units as sent and how many values have them; `unfit`: values that are null in the
+    table, of another kind than the unit or the form that the column wants. `examples`: most
+    frequent values, never names of persons.
+    """
 
     column: str
     documents: int
     values: int
     several: int
     units: dict[str, int] = field(default_factory=dict)
+    unfit: int = 0
     examples: tuple[str, ...] = ()
 
 
-class _Work:
-    """A connection with the current rows of a lake, and the entities that are asked about."""
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What the columns of an extraction find in `looked` of `series` series that may have some."""
 
-    def __init__(self, store: Store, extraction: Extraction) -> None:
-        self.extraction = extraction
-        self.key = _KEYS[extraction.each]
-        self._context = store.database()
-        self.db = self._context.__enter__()
+    hits: tuple[Hits, ...]
+    looked: int
+    series: int
+
+    @property
+    def sampled(self) -> bool:
+        """Whether only a sample was looked at."""
+        return self.looked < self.series
+
+    def __iter__(self) -> Iterator[Hits]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, at: int) -> Hits:
+        return self.hits[at]
+
+
+def preview(lake: str | Path | Store, given: Given, *, sample: int | None = None) -> Preview:
+    """What each column of an extraction finds in a lake, without keeping anything.
+
+    `sample`: only so many series that have what is asked for, always the same ones; without it all,
+    or MOST_PREVIEWED where there are more.
+    """
+    store = lake if isinstance(lake, Store) else Store(lake)
+    extraction = load(given)
+    with _working(store, extraction) as work:
+        looked, series = work.sample(MOST_PREVIEWED if sample is None else max(sample, 1))
+        found = tuple(_hits(work, column) for column in extraction.columns)
+    return Preview(found, looked, series)
+
+
+def _hits(work: _Work, column: Column) -> Hits:
+    work.find(column, once=False)
+    ask = work.db.execute
+    documents, values, several = ask(
+        "select count(*), coalesce(sum(n), 0)::bigint, count(*) filter (n > 1) "
+        "from (select count(*) as n from hits group by series_id, object)"
+    ).fetchall()[0]
+    met = dict(
+        ask(
+            "select sent, count(*) from hits where sent is not null and number is not null "
+            "group by 1 order by 2 desc, 1"
+        ).fetchall()
+    )
+    form = _forms(work, column)[0][1]
+    unfit = int(ask(f"select count(*) from hits where ({form}) is null").fetchall()[0][0])
+    shown = ask(
+        f"select {_SHOWN} as v, count(*) from hits group by 1 having v is not null "
+        "order by 2 desc, 1 limit 5"
+    ).fetchall()
+    examples = tuple(str(value)[:60] for value, _ in shown)
+    if not IDENTIFYING.isdisjoint(column.path.split(".")) and examples:
+        examples = ("(identifiers)",)
+    return Hits(column.name, documents, values, several, met, unfit, examples)
+
+
+_NUMBER_TEXT = (
+    "case when number = trunc(number) and abs(number) < 1e15 then number::bigint::varchar "
+    "else number::varchar end"
+)
+_SHOWN = (
+    "case when person then '(names)' else coalesce(case when code is not null then "
+    "trim(coalesce(meaning, '') || ' (' || code || ')') end, text, "
+    f"{_NUMBER_TEXT.replace('number', 'round(number, 6)')} || coalesce(' ' || unit, ''), "
+    "strftime(moment, '%Y-%m-%d %H:%M')) end"
+)
+
+
+# Computing
+
+
+@contextlib.contextmanager
+def _working(store: Store, extraction: Extraction) -> Iterator[_Work]:
+    """A connection with the rows of a lake; ServiceError when the lake cannot be read."""
+    with store.database() as db:
+        try:
+            yield _Work(store, extraction, db)
+        except duckdb.InterruptException as error:
+            raise KeyboardInterrupt from error
+        except duckdb.Error as error:
+            raise ServiceError(
+                f"The extraction cannot be computed ({type(error).__name__}). Try again, and if it "
+                "happens again: dicomlake doctor."
+            ) from error
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
+                raise KeyboardInterrupt from error
+            raise
+
+
+class _Work:
+    """The current rows of a lake, the entities that are asked about, and their series."""
+
+    def __init__(self, store: Store, extraction: Extraction, db: duckdb.DuckDBPyConnection) -> None:
+        self.extraction, self.db = extraction, db
+        self.inside = "members"  # the series into which columns of contents look
+        key = _KEYS[extraction.each]
         where = parse(extraction.where) if extraction.where else None
         self.asked = where is not None
+        only = ""
         if where is not None:
             engine = plugins.load("engines", "duckdb")(store)
             found = engine.answer(Query(where, extraction.each, ("SeriesInstanceUID",)))
-            uids = [
-                u for cell in found.rows.column(0).to_pylist() for u in (cell or "").split("; ")
-            ]
+            told = found.rows.column(0).to_pylist()
+            uids = [uid for cell in told for uid in (cell or "").split("; ")]
             self.db.register("met_uids", pa.table({"uid": pa.array(uids, pa.string())}))
             only = (
-                f"where {self.key} in (select {self.key} from series s2 join met_uids "
+                f"where {key} in (select {key} from series s2 join met_uids "
                 'on uid = s2."SeriesInstanceUID")'
             )
+        keys = ", ".join(f'min("{k}") as "{k}"' for k in EACH[extraction.each])
+        db.execute(
+            f"create temp table entities as select {key} as entity, {keys} from series {only} "
+            f"group by {key}"
+        )
+        db.execute(
+            f"create temp table members as select series_id, {key} as entity, "
+            '"SeriesInstanceUID" as uid, '
+            "coalesce(StudyDate, SeriesDate, AcquisitionDate, ContentDate) as day, "
+            "coalesce(StudyTime, SeriesTime, AcquisitionTime, ContentTime) as time "
+            f"from series where {key} in (select entity from entities)"
+        )
+
+    def sample(self, most: int) -> tuple[int, int]:
+        """Look only at so many series that have what is asked for: how many, and of how many."""
+        asked = sorted({attribute(c.path).table for c in self.extraction.columns} - {""})
+        may = " union ".join(f"select series_id from {name}" for name in asked)
+        only = f"where series_id in ({may})" if may else ""
+        count = int(self.db.execute(f"select count(*) from members {only}").fetchall()[0][0])
+        if count <= most:
+            return count, count
+        self.db.execute(
+            f"create temp table looked as select * from members {only} "
+            f"order by md5(uid), uid limit {int(most)}"
+        )
+        self.db.execute("delete from members where entity not in (select entity from looked)")
+        if may:
+            self.inside = "looked"
         else:
-            only = ""
-        keys = ", ".join(f'any_value("{k}") as "{k}"' for k in EACH[extraction.each])
-        self.db.execute(
-            f"create temp table entities as select {self.key} as entity, {keys} from series {only} "
-            f"group by {self.key}"
-        )
-        self.db.execute(
-            f"create temp table members as select series_id, {self.key} as entity from series "
-            f"where {self.key} in (select entity from entities)"
-        )
+            self.db.execute("delete from members where series_id not in (select series_id "
+                            "from looked)")  # fmt: skip
+        return int(most), count
 
-    def close(self) -> None:
-        self._context.__exit__(None, None, None)
+    def find(self, column: Column, *, once: bool = True) -> None:
+        """Make the table `hits` of a column: entity, object, place, rank, the value in forms.
 
-    def hits(self, column: Column) -> None:
-        """Make the table `hits` of a column: entity, object, row, rank, and the value in forms."""
+        `rank` counts the hits of a group; `turn` is their order in time. `once`: of equal values in
+        headers of an entity only the first.
+        """
         about = attribute(column.path)
-        select = _of_contents(column) if about.table else _of_header(column.path)
         lists: dict[str, pa.Table] = {}
-        if column.where:
-            same = _sees(column, lists)
-            select = Part(f"select * from ({select.sql}) where {same.sql}",
-                          select.values + same.values)  # fmt: skip
+        if not about.table:
+            select = self._of_header(column)
+        elif about.table == "items":
+            select = _of_items(column, lists)
+        else:
+            select = _of_rows(column, lists)
         for name, table in lists.items():
             self.db.register(name, table)
+        once = once and not about.table
+        members = self.inside if about.table else "members"
+        same = f"coalesce(code, {_NUMBER_TEXT}, text, moment::varchar)"
+        qualify = f"qualify row_number() over (partition by entity, {same} order by turn) = 1"
         self.db.execute(
-            "create or replace temp table hits as select m.entity, h.*, "
-            "row_number() over (partition by m.entity, h.series_id, h.object, h.place "
-            "order by h.item, h.text) as rank "
-            f"from ({select.sql}) h join members m using (series_id)",
+            "create or replace temp table hits as with found as (select m.entity, "
+            "m.day is null as undated, row_number() over (order by m.day nulls first, "
+            "m.time nulls first, m.uid, h.object, h.spot, h.place, h.item, h.position, h.text, "
+            "h.number, h.code, h.meaning) as turn, "
+            "row_number() over (partition by h.series_id, h.object, h.place "
+            "order by h.item, h.position, h.text, h.number, h.code) as rank, h.* "
+            f"from ({select.sql}) h join {members} m using (series_id)) "
+            f"select * from found {qualify if once else ''}",
             list(select.values),
         )
 
+    def _of_header(self, column: Column) -> Part:
+        """Values of an attribute of headers: what a series says, once each."""
+        path = column.path.removeprefix("*.")
+        paths = Part("path = ?", (path,))
+        if path != column.path:
+            paths = Part("(path = ? or suffix(path, '.' || ?))", (path, path))
+        codes = self.db.execute(
+            f"select distinct code_value, coalesce(code_scheme, '') from elements "
+            f"where {paths.sql} and code_value is not null",
+            list(paths.values),
+        ).fetchall()
+        named = {"value": [], "scheme": [], "code": []}  # type: dict[str, list[str]]
+        for value, scheme in codes:
+            same, of = normal(value, scheme)
+            for key, said in (("value", value), ("scheme", scheme), ("code", f"{of}:{same}")):
+                named[key].append(said)
+        schema = pa.schema([(key, pa.string()) for key in named])
+        self.db.register("codes", pa.table(named, schema))
+        # many values of a series are folded into their range: only its ends are known
+        end = {"smallest": "", "largest": "_max"}.get(column.several)
+        number, moment = (
+            f"case when not folded then {name} {f'else {name}{end}' if end is not None else ''} end"
+            for name in ("number", "moment")
+        )
+        numeric = f"vr in ({', '.join(map(literal, sorted(NUMBERS)))})"
+        return Part(
+            "select series_id, null::text as object, null::text as place, 0 as spot, "
+            "coalesce(position, 1) as item, 0 as position, vr = 'PN' as person, vr = 'DA' as day, "
+            "case when code.code is null then text end as text, "
+            f"case when {numeric} then {number} end as number, null::text as unit, "
+            "null::text as sent, code.code as code, code_meaning as meaning, "
+            f"{moment} as moment, {_NO_CONTEXT} from elements left join codes code "
+            "on code.value = code_value and code.scheme = coalesce(code_scheme, '') "
+            f"where {paths.sql} and (text is not null or code_value is not null or "
+            f"({numeric} and number is not null) or moment is not null)",
+            paths.values,
+        )
 
-def _of_header(path: str) -> Part:
-    """Values of an attribute of headers: what a series says, once each."""
-    paths = "path = ?"
-    value = path
-    if path.startswith("*."):
-        value = path[2:]
-        paths = "(path = ? or suffix(path, '.' || ?))"
-    values = (value,) * paths.count("?")
-    return Part(
-        "select series_id, null::text as object, null::text as place, "
-        "coalesce(position, 1) as item, null::int as around, "
-        "case when text is not null then text when code_value is not null then "
-        "coalesce(code_scheme, '') || ':' || code_value else number::varchar end as text, "
-        "case when not folded then number end as number, null::text as unit, "
-        "case when code_value is not null then coalesce(code_scheme, '') || ':' || code_value end "
-        "as code, code_meaning as meaning, moment, instances "
-        f"from elements where {paths} and "
-        "(text is not null or number is not null or code_value is not null) "
-        "qualify row_number() over (partition by series_id, position order by instances desc, "
-        "text, number) = 1",
-        values,
-    )
 
-
-def _of_contents(column: Column) -> Part:
-    """Values inside of objects, every match."""
+def _of_items(column: Column, lists: dict[str, pa.Table]) -> Part:
+    """Values of content items, every match and each of its numbers."""
     about = attribute(column.path)
     asked = contents.asked_rows(column.path)
-    place = _ROW[about.table]
+    several = "c.numbers is not null and len(c.numbers) > 1"
     if about.kind == "content":
-        number, unit = "coalesce(c.quantity, c.number)", "coalesce(c.quantity_unit, c.unit_value)"
+        # of several numbers of which the first is 0 nobody can tell the factor
+        odd = f"({several} and c.number = 0)"
+        factor = "coalesce(c.quantity / nullif(c.number, 0), 1)"
+        number = (
+            f"case when {several} then list_transform(c.numbers, lambda n: n * {factor}) "
+            "else [coalesce(c.quantity, c.number)] end"
+        )
+        unit = f"case when {odd} then {_SENT} else coalesce(c.quantity_unit, c.unit_value) end"
+        text = (
+            f"coalesce(c.text, case when c.value_type not in {_VALUED} then "
+            'coalesce(c."ReferencedSOPInstanceUID", c.value_type) end)'
+        )
         forms = (
-            f"c.text, {number} as number, {unit} as unit, c.code, c.code_meaning as meaning, "
-            "c.moment"
+            f"c.value_type = 'PNAME' as person, c.value_type = 'DATE' as day, {text} as text, "
+            f"{unit} as unit, {_SENT} as sent, c.code, c.code_meaning as meaning, c.moment, "
+            + ", ".join(f"c.{name} as {name}" for name in CONTEXT)
         )
         where = asked.where & Part(contents.VALUED)
     else:
-        name = column.path.partition(".")[2]
-        field_ = contents.shown_field(column.path)
-        numeric, coded = about.kind == "number" and about.vm == "1", about.vr == "SQ"
-        dated = about.vr == "DT"
-        meaning = f'c."{name}_meaning"'
-        known = f"{name}_meaning" in tables.ALL[about.table].names
-        text = contents.shown(column.path) if about.vm != "1" else f"{field_}::varchar"
-        forms = (
-            f"{'null::text' if numeric or coded or dated else text} as text, "
-            f"{field_ if numeric else 'null::double'}::double as number, "
-            f"{repr(about.unit) if about.unit else 'null::text'} as unit, "
-            f"{field_ if coded and about.vm == '1' else 'null::text'} as code, "
-            f"{meaning if coded and known else 'null::text'} as meaning, "
-            f"{field_ if dated else 'null::timestamptz'} as moment"
-        )
-        where = asked.where & Part(f'c."{name}" is not null')
-    around = "c.parent" if about.table == "items" else "null::int"
-    if about.table == "dose_events":  # of the documents that tell of an event, the best one
-        where = where & Part("c.counted")
-    item = "c.item" if about.table in ("items", "dose_events", "dose_totals") else "1"
+        number, forms, there = _fields(column)
+        number = f"[{number}]"
+        where = asked.where & there
+    if column.where:
+        node = row_condition(column)
+        seen = contents.items_that_see(node, lists)
+        some = f'in (select series_id, "SOPInstanceUID", item from ({seen.sql}))'
+        met = Part(f'(c.series_id, c."SOPInstanceUID", c.item) {some}', seen.values)
+        if not all(path.startswith("item.") for path in paths_of(node)):
+            met = met | Part(f'(c.series_id, c."SOPInstanceUID", c.parent) {some}', seen.values)
+        where = where & met
     return Part(
-        f'select c.series_id, c."SOPInstanceUID" as object, {place} as place, {item} as item, '
-        f"{around} as around, {forms} from {asked.table} c where {where.sql}",
+        "select * exclude (numbers), unnest(numbers) as number, unnest(range(len(numbers))) as "
+        'position from (select c.series_id, c."SOPInstanceUID" as object, '
+        "'item ' || coalesce(c.parent, 0) as place, coalesce(c.parent, 0) as spot, c.item as item, "
+        f"{number} as numbers, {forms} from items c where {where.sql})",
         where.values,
     )
 
 
-def _sees(column: Column, lists: dict[str, pa.Table]) -> Part:
-    """Which hits see what the condition of a column asks."""
-    node = _row_condition(column)
-    if attribute(column.path).table == "items":
-        seen = contents.items_that_see(node, lists)
-        some = f'in (select series_id, "SOPInstanceUID", item from ({seen.sql}))'
-        return Part(
-            f"((series_id, object, item) {some} or (series_id, object, around) {some})",
-            seen.values * 2,
-        )
-    root = column.path.partition(".")[0]
-    met = contents.row_condition(node, lists)
-    table = ROWS[root]
+def _of_rows(column: Column, lists: dict[str, pa.Table]) -> Part:
+    """Values of a column of segments, channels or doses, every row."""
+    table = attribute(column.path).table
+    what, which, spot, tied = _ROWS[table]
+    number, forms, where = _fields(column)
+    if column.where:
+        where = where & contents.row_condition(row_condition(column), lists)
+    if table == "dose_events":  # of the documents that tell of an event, the best one
+        where = where & Part("c.counted")
     return Part(
-        f'(series_id, object, place) in (select c.series_id, c."SOPInstanceUID", {_ROW[table]} '
-        f"from {table} c where {met.sql})",
-        met.values,
+        f"select c.series_id, c.\"SOPInstanceUID\" as object, '{what} ' || {which} as place, "
+        f"{spot} as spot, c.twin as item, 0 as position, {number} as number, {forms} from "
+        f'(select *, row_number() over (partition by series_id, "SOPInstanceUID", {which} '
+        f"order by {tied}) as twin from {table} c) c where {where.sql}",
+        where.values,
     )
 
 
-def preview(
-    lake: str | Path | Store, given: str | Path | Mapping[str, Any] | Extraction
-) -> list[Hits]:
-    """What each column of an extraction finds in a lake, without keeping anything."""
-    store = lake if isinstance(lake, Store) else Store(lake)
-    extraction = load(given)
-    work = _Work(store, extraction)
-    found = []
-    try:
-        for column in extraction.columns:
-            work.hits(column)
-            documents, values, several = work.db.execute(
-                "select count(*), coalesce(sum(n), 0)::bigint, count(*) filter (n > 1) "
-                "from (select count(*) as n from hits group by series_id, object)"
-            ).fetchall()[0]
-            met = dict(
-                work.db.execute(
-                    "select unit, count(*) from hits where unit is not null and number is not null "
-                    "group by unit order by 2 desc, 1"
-                ).fetchall()
-            )
-            shown = work.db.execute(
-                f"select {_SHOWN} as v, count(*) from hits group by 1 having v is not null "
-                "order by 2 desc, 1 limit 5"
-            ).fetchall()
-            examples = tuple(str(value)[:60] for value, _ in shown)
-            found.append(Hits(column.name, documents, values, several, met, examples))
-    finally:
-        work.close()
-    return found
-
-
-_SHOWN = (
-    "coalesce(case when code is not null then trim(coalesce(meaning, '') || ' (' || code || ')') "
-    "end, text, case when number is not null then round(number, 6)::varchar || "
-    "coalesce(' ' || unit, '') end, moment::varchar)"
-)
+def _fields(column: Column) -> tuple[str, str, Part]:
+    """SQL of the number and the forms of a column of rows, and whether there is a value."""
+    about = attribute(column.path)
+    name = column.path.partition(".")[2]
+    shown = contents.shown_field(column.path)
+    numeric, coded, dated = (
+        about.kind == "number" and about.vm == "1",
+        about.vr == "SQ" and about.vm == "1",
+        about.vr == "DT",
+    )
+    known = f"{name}_meaning" in tables.ALL[about.table].names
+    text = contents.shown(column.path) if about.vm != "1" else f"{shown}::varchar"
+    unit = _UNITS.get(column.path, literal(about.unit) if about.unit else "null::text")
+    person = "c.value_type = 'PNAME'" if column.path == "item.text" else str(about.vr == "PN")
+    forms = (
+        f"{person} as person, false as day, "
+        f"{'null::text' if numeric or coded or dated else text} as text, "
+        f"{unit} as unit, {unit} as sent, "
+        f"{shown if coded else 'null::text'} as code, "
+        f'{f"""c."{name}_meaning" """ if coded and known else "null::text"} as meaning, '
+        f"{shown if dated else 'null::timestamptz'} as moment, {_NO_CONTEXT}"
+    )
+    there = Part(f'c."{name}" is not null')
+    return f"{shown if numeric else 'null'}::double", forms, there
 
 
 def extract(
     lake: str | Path | Store,
-    given: str | Path | Mapping[str, Any] | Extraction,
+    given: Given,
     *,
     keep: bool = True,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """The flat table of an extraction; `keep`: also as a new version in the lake.
+    """The flat table of an extraction; `keep`: also as a version in the lake, as `run` does.
 
     Columns of the entity come first, then SOPInstanceUID and place of the matches in a row, then
-    what was asked. The result depends on the rows of the lake alone.
+    what was asked.
     """
+    return run(lake, given, progress=progress)[1] if keep else _computed(lake, given, progress)
+
+
+def run(
+    lake: str | Path | Store, given: Given, *, progress: Progress | None = None
+) -> tuple[Kept, pa.Table]:
+    """The version that is kept of an extraction now, and its table.
+
+    It is a new version, unless the newest one has the same definition, lake version and rows.
+    LakeError when somebody else is writing.
+    """
+    store = lake if isinstance(lake, Store) else Store(lake)
+    extraction = load(given)
+    rows = _computed(store, extraction, progress)
+    with store.lock():
+        newest = next(_versions(store, extraction.name), None)
+        made = (extraction.version, store.version)
+        if newest and (newest.definition_version, newest.lake_version) == made:
+            with contextlib.suppress(UsageError):
+                if results.rows_of(store, extraction.name).equals(rows):
+                    return newest, rows
+        notes = {
+            "definition": json.dumps(extraction.plain()),
+            "definition_version": extraction.version,
+            "lake_version": str(store.version),
+            "rows": str(rows.num_rows),
+        }
+        try:
+            results.keep(store, extraction.name, rows, notes)
+        except OSError as error:
+            raise ServiceError(f"The table cannot be written: {error.strerror}.") from error
+        return next(_versions(store, extraction.name)), rows
+
+
+def refresh(
+    lake: str | Path | Store, name: str, *, progress: Progress | None = None
+) -> tuple[Kept, pa.Table]:
+    """`run` of the newest definition of a name."""
+    return run(lake, versions(lake, name)[0].definition, progress=progress)
+
+
+def _computed(lake: str | Path | Store, given: Given, progress: Progress | None = None) -> pa.Table:
     store = lake if isinstance(lake, Store) else Store(lake)
     extraction = load(given)
     progress = progress or Silent()
     progress.stage("extracting", len(extraction.columns), "columns")
-    work = _Work(store, extraction)
-    try:
-        found = _flat(work, progress)
-    finally:
-        work.close()
-    if keep:
-        _keep(store, extraction, found)
-    return found
+    with _working(store, extraction) as work:
+        return results.writable(_flat(work, progress))
 
 
 def _flat(work: _Work, progress: Progress) -> pa.Table:
     """Join the columns: those with rows by what belongs together, the others by entity."""
     db, extraction = work.db, work.extraction
-    inline, single, shown = [], [], []
+    inline, single, names, shown = [], [], [], []
     for number, column in enumerate(extraction.columns):
         if progress.cancelled:
             raise KeyboardInterrupt
-        work.hits(column)
+        work.find(column)
         forms = _forms(work, column)
         if column.several == "rows" and attribute(column.path).table:
             picked = ", ".join(f'{sql} as "{name}"' for name, sql in forms)
             db.execute(
                 f"create temp table rows_{number} as "
-                f"select entity, series_id, object, place, rank, {picked} from hits"
+                f"select entity, series_id, object, place, spot, rank, {picked} from hits"
             )
             inline.append(number)
         else:
             kind = _fewest(work) if column.several == "rows" else column.several
-            picked = ", ".join(_one(name, sql, kind) for name, sql in forms)
             db.execute(
-                f"create temp table rows_{number} as select entity, {picked} from hits "
-                "group by entity"
+                f"create temp table rows_{number} as select entity, "
+                f"{_one(forms, kind, free=not column.unit)} from hits group by entity"
             )
             single.append(number)
-        shown += [f'r{number}."{name}"' for name, _ in forms]
+        for name, _ in forms:
+            value = f'r{number}."{name}"'
+            names.append(name)
+            shown.append(f"coalesce({value}, 0)" if column.several == "count" else value)
         progress.advance()
     spine = (
         " union ".join(
-            f"select entity, series_id, object, place, rank from rows_{n}" for n in inline
+            f"select entity, series_id, object, place, spot, rank from rows_{n}" for n in inline
         )
         or "select null::bigint as entity, null as series_id, null::text as object, null::text as "
-        "place, null::bigint as rank where false"
+        "place, null::bigint as spot, null::bigint as rank where false"
     )
     db.execute(f"create temp table spine as {spine}")
     joins = [
@@ -459,50 +525,57 @@ def _flat(work: _Work, progress: Progress) -> pa.Table:
     inside = [n for n in single if attribute(extraction.columns[n].path).table]
     there = " or ".join(["s.object is not null", *(f"r{n}.entity is not null" for n in inside)])
     keys = ", ".join(f'e."{key}"' for key in EACH[extraction.each])
+    picked = ", ".join(f'{sql} as "{name}"' for name, sql in zip(names, shown, strict=True))
     where = "true" if work.asked or not (inline or inside) else f"({there})"
     found: pa.Table = db.sql(
-        f'select {keys}, s.object as "SOPInstanceUID", s.place, {", ".join(shown)} '
+        f'select {keys}, s.object as "SOPInstanceUID", s.place, {picked} '
         f"from entities e left join spine s on s.entity = e.entity {' '.join(joins)} "
-        f"where {where} order by all"
+        f"where {where} order by {keys}, s.object, s.spot, s.place, s.rank, {', '.join(shown)}"
     ).to_arrow_table()
     return found
 
 
 def _forms(work: _Work, column: Column) -> list[tuple[str, str]]:
-    """Columns of the result that a column becomes, with their SQL over `hits`."""
+    """Columns of the result that a column becomes, the value first, with their SQL over `hits`."""
     name, value = column.name, column.value
     if column.several == "count":
         return [(name, "1")]
     if value == "auto":
-        value = _auto(work)
+        value = "number" if column.unit or column.several == "mean" else _auto(work)
     if value == "number":
         if column.unit:
-            _, common = Quantity(1, column.unit).common
-            factor = units.common(1.0, column.unit)
-            assert factor is not None
-            from_common = f"case when unit = {_quoted(common)} then number / {factor[0]!r} end"
-            fixed = attribute(column.path).unit
-            if fixed:
-                ours = units.common(1.0, fixed)
-                assert ours is not None
-                from_common = f"number * {ours[0] / factor[0]!r}"
-            return [(name, from_common)]
+            return [(name, _in_unit(work, column.unit))]
         met = work.db.execute("select distinct unit from hits where number is not null").fetchall()
-        return [(name, "number")] + ([(f"{name}_unit", "unit")] if met and met != [(None,)] else [])
+        return [(name, "number")] + ([(f"{name}_unit", "unit")] if set(met) - {(None,)} else [])
     if value == "code":
         return [(name, "code"), (f"{name}_meaning", "meaning")]
-    if value == "meaning":
-        return [(name, "meaning")]
     if value == "date":
-        return [(name, "moment")]
-    return [(name, "coalesce(text, code, number::varchar, moment::varchar)")]
+        days = work.db.execute("select coalesce(bool_and(day), false) from hits "
+                               "where moment is not null").fetchall()[0][0]  # fmt: skip
+        return [(name, "moment::date" if days else "moment")]
+    if value == "meaning" or value in CONTEXT:
+        return [(name, value)]
+    return [(name, f"coalesce(text, code, {_NUMBER_TEXT}, moment::varchar)")]
+
+
+def _in_unit(work: _Work, wanted: str) -> str:
+    """SQL of the number of a hit in a unit; null where it measures something else."""
+    met = work.db.execute(
+        "select distinct unit from hits where number is not null and unit is not null order by 1"
+    ).fetchall()
+    cases = []
+    for (unit,) in met:
+        there, back = units.convert(1, unit, wanted), units.convert(1, wanted, unit)
+        if there and back:  # of the two factors the whole one is exact
+            number = f"number / {back!r}" if back >= 1 else f"number * {there!r}"
+            cases.append(f"when {literal(unit)} then {number}")
+    return f"case unit {' '.join(cases)} end" if cases else "null::double"
 
 
 def _fewest(work: _Work) -> str:
     """One value where every entity has only one, else a list."""
     most = work.db.execute(
-        "select coalesce(max(n), 0) from (select count(distinct coalesce(text, code, "
-        "number::varchar, '')) as n from hits group by entity)"
+        "select coalesce(max(n), 0) from (select count(*) as n from hits group by entity)"
     ).fetchall()
     return "list" if most[0][0] > 1 else "first"
 
@@ -510,8 +583,7 @@ def _fewest(work: _Work) -> str:
 def _auto(work: _Work) -> str:
     """The form that all values of a column have."""
     numbers, codes, moments, values = work.db.execute(
-        "select count(number) filter (code is null and (text is null or object is null)), "
-        "count(code), count(moment), count(*) from hits"
+        "select count(number) filter (code is null), count(code), count(moment), count(*) from hits"
     ).fetchall()[0]
     if not values:
         return "text"
@@ -521,55 +593,34 @@ def _auto(work: _Work) -> str:
     return "text"
 
 
-def _one(name: str, sql: str, several: str) -> str:
-    """SQL of the one value of an entity that several become."""
-    order = "series_id, object, item"
-    made = {
-        "list": f"list(distinct {sql} order by {sql}) filter ({sql} is not null)",
-        "first": f"first({sql} order by {order})",
-        "last": f"last({sql} order by {order})",
-        "smallest": f"min({sql})",
-        "largest": f"max({sql})",
-        "mean": f"avg({sql})",
-        "count": "count(*)",
-    }[several]
-    return f'{made} as "{name}"'
+def _one(forms: list[tuple[str, str]], several: str, *, free: bool) -> str:
+    """SQL of the one value of an entity that several become, and of what goes with it.
 
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    `free`: numbers may be of several kinds of units, which are not compared.
+    """
+    value = forms[0][1]
+    there = f"filter ({value} is not null)"
+    made = []
+    for name, sql in forms:
+        one = {
+            "list": f"list({sql} order by turn) {there}",
+            "first": f"first({sql} order by undated, turn) {there}",
+            "last": f"first({sql} order by undated, turn desc) {there}",
+            "smallest": f"first({sql} order by {value}, turn) {there}",
+            "largest": f"first({sql} order by {value} desc, turn) {there}",
+            "mean": f"list_avg(list({sql} order by turn) {there})"
+            if sql == value
+            else f"first({sql} order by turn) {there}",
+            "count": "count(*)",
+        }[several]
+        if free and value == "number" and several in ("smallest", "largest", "mean"):
+            kinds = "count(distinct coalesce(unit, '')) filter (number is not null)"
+            one = f"case when {kinds} = 1 then {one} end"
+        made.append(f'{one} as "{name}"')
+    return ", ".join(made)
 
 
 # Keeping
-
-
-def _keep(store: Store, extraction: Extraction, rows: pa.Table) -> None:
-    """Write a result as the newest version; its commit tells the definition and the lake's."""
-    folder = store.path / EXTRACTIONS / extraction.name
-    with store.lock():
-        folder.parent.mkdir(exist_ok=True)
-        write_deltalake(
-            str(folder),
-            _writable(rows),
-            mode="overwrite",
-            schema_mode="overwrite",
-            commit_properties=CommitProperties(
-                custom_metadata={
-                    "definition": json.dumps(extraction.plain()),
-                    "definition_version": extraction.version,
-                    "lake_version": str(store.version),
-                }
-            ),
-        )
-
-
-def _writable(rows: pa.Table) -> pa.Table:
-    """Rows with types that a table on disk may have."""
-    fields = []
-    for each in rows.schema:
-        kind = pa.string() if pa.types.is_null(each.type) else each.type
-        fields.append(pa.field(each.name, kind))
-    return rows.cast(pa.schema(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -579,6 +630,7 @@ class Kept:
     name: str
     version: int
     when: int
+    rows: int
     lake_version: int
     definition_version: str
     definition: Extraction
@@ -587,40 +639,28 @@ class Kept:
 def versions(lake: str | Path | Store, name: str | None = None) -> list[Kept]:
     """Versions of the results of all extractions of a lake, or of one: newest first."""
     store = lake if isinstance(lake, Store) else Store(lake)
-    folder = store.path / EXTRACTIONS
-    names = [name] if name else sorted(p.name for p in folder.glob("*") if p.is_dir())
-    found = []
-    for each in names:
-        for entry in _opened(store, each).history():
-            if "definition" in entry:
-                found.append(
-                    Kept(
-                        each,
-                        int(entry["version"]),
-                        int(entry["timestamp"]) * 1000,
-                        int(entry["lake_version"]),
-                        entry["definition_version"],
-                        load(json.loads(entry["definition"])),
-                    )
-                )
-    return found
+    if name is not None:
+        results.opened(store, name)  # an unknown one says so
+    names = [name] if name is not None else results.names(store)
+    return [found for each in names for found in _versions(store, each)]
+
+
+def _versions(store: Store, name: str) -> Iterator[Kept]:
+    if name not in results.names(store):
+        return
+    for entry in results.notes(store, name, "definition"):
+        yield Kept(
+            name,
+            int(entry["version"]),
+            int(entry["timestamp"]) * 1000,
+            int(entry["rows"]),
+            int(entry["lake_version"]),
+            entry["definition_version"],
+            restored(json.loads(entry["definition"])),
+        )
 
 
 def kept(lake: str | Path | Store, name: str, version: int | None = None) -> pa.Table:
     """The result of an extraction, as it was computed last or at a version."""
     store = lake if isinstance(lake, Store) else Store(lake)
-    table = _opened(store, name, version)
-    rows: pa.Table = table.to_pyarrow_table()
-    return rows
-
-
-def _opened(store: Store, name: str, version: int | None = None) -> DeltaTable:
-    folder = store.path / EXTRACTIONS / name
-    if not folder.is_dir():
-        there = sorted(p.name for p in (store.path / EXTRACTIONS).glob("*") if p.is_dir())
-        known = f"There are: {', '.join(there)}." if there else "There is none yet."
-        raise UsageError(f"No extraction is called {name!r}. {known}")
-    try:
-        return DeltaTable(str(folder), version=version)
-    except DeltaError as error:
-        raise LakeError(f"Version {version} of extraction {name} cannot be read.") from error
+    return results.rows_of(store, name, version)
