@@ -362,7 +362,7 @@ def demo(
 
 @app.command()
 def plugins() -> None:
-    """List the sources, readers and engines that are installed."""
+    """List the sources, readers, readers of contents and engines that are installed."""
     from dicomlake import plugins as registry
 
     for family in registry.FAMILIES:
