@@ -177,12 +177,21 @@ def _of_field(node: Leaf, lists: Lists) -> Part:
     if isinstance(node, Within):
         code = _code(node)
         if listed:
-            return Part(f"len(list_filter({column}, lambda m: m.code = ?)) > 0", (code,))
+            return Part(
+                f"len(list_filter({column}, lambda m: m.{_code_field(node.path)} = ?)) > 0", (code,)
+            )
         return Part(f"{column} = ?", (code,))
     if not listed:
         return _fitting(node, about.unit, shown_field(node.path), about.vr == "PN", lists)
     one = _fitting(node, about.unit, "v", False, lists)
     return Part(f"len(list_filter({column}, lambda v: {one.sql})) > 0", one.values)
+
+
+def _code_field(path: str) -> str:
+    """Where the items of a list have their code: filters of X-rays have that of their material."""
+    root, _, name = path.partition(".")
+    items = tables.ALL[ROWS[root]].field(name).type.value_type
+    return "code" if items.get_field_index("code") >= 0 else "material"
 
 
 def shown_field(path: str) -> str:
@@ -314,7 +323,8 @@ def shown(path: str) -> str:
             return f"trim(coalesce({meaning}, '') || ' (' || {column} || ')')"
         return column
     if about.vr == "SQ":
-        return f"array_to_string(list_transform({column}, lambda m: m.code), '\\')"
+        codes = f"list_transform({column}, lambda m: m.{_code_field(path)})"
+        return f"array_to_string({codes}, '\\')"
     if about.vm == "1-n":
         return f"array_to_string({column}, '\\')"
     return _text_of(column) if about.vr == "FD" else f"{column}::varchar"
