@@ -79,7 +79,7 @@ def keep(store: Store, name: str, rows: pa.Table, notes: Mapping[str, str]) -> i
     folder.parent.mkdir(exist_ok=True)
     write_deltalake(
         str(folder),
-        rows,
+        rows.combine_chunks(),  # several batches are written in no order
         mode="overwrite",
         schema_mode="overwrite",
         target_file_size=_WHOLE,
