@@ -74,7 +74,8 @@ def uids(lake: Path) -> set[str]:
 
 def healthy(lake: Path) -> None:
     """The doctor finds no error."""
-    assert [f for f in examine(lake) if f.level == "error"] == []
+    errors = [f for f in examine(lake) if f.level == "error"]
+    assert errors == [], errors
 
 
 def known_files(lake: Path) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.lake import Store
+from dicomlake.lake.files import order_of
 
 Rows = list[dict[str, Any]]
 
@@ -51,6 +52,16 @@ def _row(path: str, vr: str, **said: Any) -> dict[str, Any]:
     return {"path": path, "vr": vr, "position": 1, "instances": 1, "folded": False, **said}
 
 
+def inside(table: str, document: str, **columns: Any) -> Rows:
+    """A row of a table of contents."""
+    return [{"in": table, "SOPInstanceUID": document, **columns}]
+
+
+def item(path: str, value_type: str, document: str = "1.9", **columns: Any) -> Rows:
+    """A content item."""
+    return inside("items", document, path=path, value_type=value_type, item=1, **columns)
+
+
 class SmallLake:
     """Series by UID; `put` adds or replaces them as indexing does, `drop` removes them."""
 
@@ -61,15 +72,17 @@ class SmallLake:
     def put(self, *series: tuple[str, int, int, Rows]) -> None:
         """Each as (SeriesInstanceUID, patient, study, rows)."""
         first = self.store.next_id()
-        elements: Rows = []
+        children: dict[str, Rows] = {name: [] for name in ("elements", *tables.CONTENTS)}
         rows: Rows = []
         for number, (uid, patient, study, said) in enumerate(series, first):
-            elements += [{"series_id": number, **row} for row in said]
+            for row in said:
+                name = row.get("in", "elements")
+                children[name].append({"series_id": number, **row})
             keys = {"patient_key": patient, "study_key": study, "SeriesInstanceUID": uid}
             rows.append({"series_id": number, **keys})
-        order = [(c, "ascending") for c in ("path", "text", "number", "series_id")]
-        table = pa.Table.from_pylist(elements, tables.ELEMENTS).sort_by(order)
-        self.store.append("elements", table)
+        for name, some in children.items():
+            table = pa.Table.from_pylist(some, tables.ALL[name])
+            self.store.append(name, table.sort_by(order_of(name)))
         uids = [uid for uid, *_ in series]
         known = [uid for uid in uids if uid in self.held]
         self.store.commit_series(pa.Table.from_pylist(rows, tables.SERIES), known, "run")

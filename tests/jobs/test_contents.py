@@ -503,3 +503,16 @@ class TestLayout1:
         assert not any(rows(lake).values())
         run(folder, lake)
         self.check(lake)
+
+
+CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no samples beside the repository")
+def test_the_samples_are_read_again_as_they_were_indexed(tmp_path: Path) -> None:
+    run(CORPUS, tmp_path / "lake")
+    before = content(tmp_path / "lake")
+    assert all(before[name] for name in tables.CONTENTS)
+    contents(tmp_path / "lake")
+    assert content(tmp_path / "lake") == before
+    healthy(tmp_path / "lake")

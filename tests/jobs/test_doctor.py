@@ -8,15 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
 from dicomlake import tables
 from dicomlake.jobs import doctor
 from dicomlake.jobs.compact import compact
+from dicomlake.jobs.contents import contents
 from dicomlake.jobs.doctor import examine
 from dicomlake.lake import Store
 
+from .inside import LIVER, measured, segmented
+from .inside import made as inside
 from .made import content, put, run, slice_of
 
 
@@ -26,6 +30,8 @@ def made(tmp_path_factory) -> Path:
     for series in "ab":
         for number in range(2):
             put(folder / "files", f"{series}{number}.dcm", slice_of(series, number))
+            description = measured(1.0, 2.0) if series == "a" else segmented(LIVER)
+            put(folder / "files", f"inside {series}{number}", inside(series, number, description))
     run(folder / "files", folder / "lake")
     return folder / "lake"
 
@@ -138,6 +144,52 @@ def test_rows_that_nobody_sees_are_counted_and_compacted(lake):
     assert report.rows_dropped > 2
     assert content(lake) == before
     assert "belong to no current series" not in said(lake, "notice")
+
+
+def test_rows_of_contents_without_instance_or_parent(lake):
+    store = Store(lake)
+    items = store.read("items")
+    assert items.num_rows > 8
+    stray = items.slice(0, 2).to_pylist()
+    for row in stray:
+        row["SOPInstanceUID"] = "1.2.3"
+        row["parent"] = None
+    store.append("items", pa.Table.from_pylist(stray, tables.ITEMS))
+    segment = {**store.read("segments").to_pylist()[0], "SOPInstanceUID": "1.2.3"}
+    store.append("segments", pa.Table.from_pylist([segment], tables.SEGMENTS))
+    problem = said(lake, "error")
+    assert "2 rows of items belong to no instance" in problem
+    assert "1 rows of segments belong to no instance" in problem
+    assert "that is not there" not in problem
+    store.overwrite("items", items.filter(pc.greater(items.column("item"), 1)))
+    assert "content items lie in one that is not there" in said(lake, "error")
+    contents(lake)
+    assert said(lake, "error") == ""
+
+
+def test_other_readers_of_contents(lake, monkeypatch):
+    store = Store(lake)
+    store.note_content_readers({"report": 1, "older": 1})
+    assert "read by other readers: dose, older, segments, waveforms differ" in said(lake, "notice")
+    found = [f for f in examine(lake) if f.level == "notice"]
+    assert [f.advice for f in found] == ["Run dicomlake contents."]
+    contents(lake)
+    assert said(lake, "notice") == ""
+
+
+def test_rows_of_contents_that_nobody_sees_are_compacted(lake):
+    uid = Store(lake).read("series", ["SeriesInstanceUID"]).column(0)[0].as_py()
+    before = content(lake)
+    Store(lake).remove("series", "SeriesInstanceUID", [uid])
+    seen = content(lake)
+    assert seen["items"] != before["items"] or seen["segments"] != before["segments"]
+    compact(lake)
+    assert content(lake) == seen
+    store = Store(lake)
+    for name in tables.CONTENTS:
+        with store.database(current=False) as db:
+            there = db.execute(f"select count(*) from {name}").fetchall()[0][0]
+        assert there == len(seen[name])
 
 
 def test_runs_that_were_cut_off_or_go_on(lake):

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from dicomlake import tables
 from dicomlake.jobs import index as indexing
 from dicomlake.jobs import reading, writing
 from dicomlake.jobs.compact import compact
@@ -148,9 +149,18 @@ def test_a_crash_at_any_commit_leaves_a_lake_that_can_go_on(tmp_path, after):
     folder.mkdir()
     for number in range(4):
         (folder / f"{number}.dcm").write_bytes(slice_of(number % 2, number))
+    for number in range(9):
+        data = made(f"inside/{number % 2}", number, kinds(number)[number]())
+        (folder / f"inside {number}").write_bytes(data)
     (folder / "bad.dcm").write_bytes(b"bad")
     (folder / "text").write_bytes(b"text")
     run(folder, lake)
+    before = content(lake)
+    assert all(before[name] for name in tables.CONTENTS)
+    for number in (1, 2, 5):
+        data = made(f"inside/{number % 2}", number, kinds(number + 1)[number]())
+        (folder / f"inside {number}").write_bytes(data)
+    (folder / "inside 8").unlink()
     (folder / "1.dcm").write_bytes(slice_of(1, 1, StudyDescription="a longer description"))
     (folder / "2.dcm").write_bytes(slice_of("other", 2))
     (folder / "bad.dcm").write_bytes(slice_of(0, 9))
@@ -167,12 +177,15 @@ def test_a_crash_at_any_commit_leaves_a_lake_that_can_go_on(tmp_path, after):
             break
         except Crash:
             healthy(copy)
+            shown = content(copy)
+            parts = ("series", "instances", "elements", *tables.CONTENTS)
+            assert [shown[p] for p in parts] in ([a[p] for p in parts] for a in (before, expected))
         run(folder, copy, prune=True)
         states = Store(copy).read("runs", ["state"]).column(0).to_pylist()
         assert states.count("running") == 0
         assert content(copy) == expected
         healthy(copy)
-    assert commit > 8
+    assert commit > 12
 
 
 def test_what_a_crash_left_is_swept_by_the_next_run(tmp_path):

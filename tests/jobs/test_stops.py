@@ -21,6 +21,7 @@ from dicomlake.jobs.index import index
 from dicomlake.lake import Store
 from dicomlake.sources.folder import FolderSource
 
+from .inside import kinds, made
 from .made import content, healthy, put, run, slice_of
 
 FILES = 1200
@@ -40,9 +41,12 @@ def folder(tmp_path_factory) -> Path:
     for number in range(FILES):
         scattered = number % 5 == 0
         series = f"scattered/{number % 7}" if scattered else f"whole/{number // 40}"
-        put(folder, f"{number // 40:03}/{number:05}.dcm", slice_of(series, number))
+        data = slice_of(series, number)
+        if number % 7 == 0:  # one in seven has something inside, scattered series too
+            data = made(f"{series}/inside", number, kinds(number)[number // 7 % 9]())
+        put(folder, f"{number // 40:03}/{number:05}.dcm", data)
         if number % 300 == 0:
-            put(folder, f"copy/{number:05}.dcm", slice_of(series, number))
+            put(folder, f"copy/{number:05}.dcm", data)
             put(folder, f"{number // 40:03}/{number:05}.txt", b"text")
             put(folder, f"{number // 40:03}/{number:05}-empty.dcm", b"")
     return folder

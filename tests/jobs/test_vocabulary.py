@@ -28,6 +28,8 @@ from .small_lake import (
     ds,
     empty,
     folded,
+    inside,
+    item,
     items,
 )
 
@@ -218,7 +220,7 @@ class TestCounts:
         lake = SmallLake(tmp_path / "lake")
         lake.put(*[random_series(dice, lake) for _ in range(200)])
         rebuild(lake.store)
-        found = {term.path: term for term in Vocabulary.read(lake.store)}
+        found = {term.path: term for term in Vocabulary.read(lake.store) if not term.inside}
         by_hand = counted_by_hand(lake.store)
         assert found.keys() == by_hand.keys()
         for path, rows in by_hand.items():
@@ -271,6 +273,84 @@ def counted_by_hand(store: Store) -> dict[str, list[dict[str, Any]]]:
         row["full"] = row["folded"] or row["value"] is not None
         by_path.setdefault(row["path"], []).append(row)
     return by_path
+
+
+class TestInside:
+    """Counts of what is inside of objects."""
+
+    def test_documents_units_names_and_anatomy(self, tmp_path: Path) -> None:
+        lake = SmallLake(tmp_path / "lake")
+        path = "[DCM:126000].[SCT:410668003]"
+        said = {"number": 2.0, "concept_meaning": "Length"}
+        lake.put(
+            (
+                "1.1",
+                1,
+                11,
+                [
+                    *item(path, "NUM", "1.9", quantity=20.0, quantity_unit="mm", **said),
+                    *item(path, "NUM", "1.9", quantity=40.0, quantity_unit="mm", **said),
+                    *item(path, "NUM", "1.8", unit_value="mm", **said, site="SCT:64033007"),
+                    *code("AnatomicRegionSequence", "T-71000", "SRT", "Kidney"),
+                ],
+            ),
+            (
+                "2.1",
+                2,
+                21,
+                [
+                    *item(path, "NUM", "1.9", qualifier="DCM:114006", concept_meaning="Länge"),
+                    *inside("segments", "1.7", type="SCT:64033007", type_meaning="Kidney"),
+                    *inside("segments", "1.7", type="SCT:64033007", type_meaning="Kidney"),
+                    *code("X.AnatomicRegionSequence", "64033007", "SCT", "Kidney"),
+                ],
+            ),
+        )
+        rebuild(lake.store)
+        vocabulary = Vocabulary.read(lake.store)
+        length = vocabulary[path]
+        assert counts(length) == (1, 1, 1, 1)
+        assert (length.documents, length.lowest, length.highest) == (2, 2.0, 40.0)
+        assert length.units == (("mm", 1),)
+        assert length.names == (("Length", 1), ("Länge", 1))
+        assert length.name == "Length"
+        assert (vocabulary["segment.type"].documents, vocabulary["segment"].documents) == (1, 1)
+        (kidney,) = vocabulary["anatomy"].values
+        assert (kidney.value, kidney.series, kidney.patients) == ("SCT:64033007", 2, 2)
+        assert counts(vocabulary["anatomy"]) == (2, 2, 2, 0)
+        assert vocabulary["anatomy"].documents == 2
+
+    def test_words_are_listed_when_three_patients_share_them(self, tmp_path: Path) -> None:
+        lake = SmallLake(tmp_path / "lake")
+        text, name, uid = "[DCM:1].[DCM:2]", "[DCM:1].[DCM:3]", "[DCM:1].[DCM:4]"
+        lake.put(
+            *[
+                (
+                    f"1.{patient}",
+                    patient,
+                    patient,
+                    [
+                        *item(text, "TEXT", text="shared by two" if patient < 2 else "by three"),
+                        *item(text, "TEXT", text="twice"),
+                        *item(text, "TEXT", text="Doe, born 1960" if patient == 4 else "twice"),
+                        *item(name, "PNAME", text="Doe^Jane"),
+                        *item(uid, "UIDREF", text="1.2.3"),
+                    ],
+                )
+                for patient in range(5)
+            ]
+        )
+        rebuild(lake.store)
+        vocabulary = Vocabulary.read(lake.store)
+        assert {v.value for v in vocabulary[text].values} == {"twice", "by three"}
+        assert vocabulary[name].values == vocabulary[uid].values == ()
+        assert vocabulary[name].distinct is None
+        held = b"".join(
+            Path(path).read_bytes()
+            for table in ("vocabulary", "vocabulary_values")
+            for path in lake.store.paths(table)
+        )
+        assert b"Doe^Jane" not in held
 
 
 class TestUpdates:
@@ -426,9 +506,58 @@ def random_series(dice: random.Random, lake: SmallLake) -> tuple[str, int, int, 
         cs('(0019,"ACME. MR",0C)', "text", vr="UN"),
         cs(f"(0021,{dice.randint(1, 60):04X})", "rare", vr="UN"),
     ]
+    some += random_contents(dice)
     picked = dice.sample(some, dice.randint(len(some) // 2, len(some)))
     uid = f"1.{len(lake.held)}.{dice.randint(0, 1 << 60)}"
     return uid, patient, study, [row for rows in picked for row in rows]
+
+
+def random_contents(dice: random.Random) -> list[Rows]:
+    """Rows of what is inside of up to three objects."""
+    number = dice.randint(1, 40) / 4
+    factor = dice.choice([1, 10])
+    several = [number, number + dice.randint(0, 9)] if dice.random() < 0.2 else None
+    document = f"1.2.{dice.randint(1, 3)}"
+    kidney = {"type": "SCT:64033007", "type_meaning": dice.choice(["Kidney", "Niere"])}
+    return [
+        item(
+            "[DCM:126000].[SCT:410668003]",
+            "NUM",
+            document,
+            number=number,
+            numbers=several,
+            quantity=number * factor,
+            quantity_unit=dice.choice(["mm", "mm", "cm"]),
+            concept_meaning=dice.choice(["Length", "Länge", "Longueur"]),
+            site=f"SCT:{dice.randint(1, 5)}",
+        ),
+        item("[DCM:126000]", "CONTAINER", document, template="1500"),
+        item("[DCM:126000].[DCM:121071]", "TEXT", text=f"words {min(dice.randint(1, 60), 30)}"),
+        item("[DCM:126000].[DCM:121008]", "PNAME", text=f"Name^{dice.randint(1, 9)}"),
+        item("[DCM:126000].[DCM:112040]", "UIDREF", text=f"1.2.{dice.randint(1, 9)}"),
+        item(
+            "[DCM:126000].[DCM:121069]",
+            "CODE",
+            document,
+            code=f"SCT:{dice.randint(1, 4)}",
+            code_meaning=dice.choice(["a", "b"]),
+        ),
+        inside("segments", document, label=f"segment {dice.randint(1, 90)}", **kidney),
+        inside(
+            "segments", document, region="SCT:1", volume=number if dice.random() < 0.3 else None
+        ),
+        inside("waveforms", document, lead=dice.choice(["I", "II"]), SamplingFrequency=500.0),
+        inside(
+            "dose_events",
+            document,
+            CTDIvol=number,
+            region=f"SCT:{dice.randint(1, 3)}",
+            started=day(f"20{dice.randint(10, 24)}-02-03"),
+            complete=dice.choice([True, False, None]),
+        ),
+        inside("dose_totals", document, DLP=number * 100),
+        code("AnatomicRegionSequence", "T-71000", "SRT", "Kidney"),
+    ]
 
 
 def assert_like_counted_anew(store: Store) -> None:
