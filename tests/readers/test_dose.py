@@ -943,3 +943,44 @@ def test_what_is_read() -> None:
     assert reader.wants({}) is None
     assert reader.wants({"SOPClassUID": IMAGE + "1.2", "OrganDose": "0.01"}) == ""
     assert Counter(DoseReader.after) == Counter(["report"])
+
+
+def test_dose_in_functional_groups() -> None:
+    tomo = image(
+        SOPClassUID=IMAGE + "13.1.3",
+        Modality="MG",
+        ImageLaterality="L",
+        AcquisitionDateTime="20240102101500",
+        XRay3DAcquisitionSequence=[{"KVP": 29, "ExposureInmAs": 62.5, "BodyPartThickness": 53}],
+        SharedFunctionalGroupsSequence=[
+            {
+                "XRayAcquisitionDoseSequence": [{"OrganDose": "0.0187", "HalfValueLayer": "0.54"}],
+                "FrameAnatomySequence": [{"FrameLaterality": "L"}],
+            }
+        ],
+    )
+    del tomo["KVP"]
+    assert DoseReader().wants(HeaderReader().read_bytes(encode(tomo)).first) == ""
+    (row,) = of(tomo).rows["dose_events"]
+    assert (row["kind"], row["laterality"]) == ("mammography", "SCT:7771000")
+    assert (row["AGD"], row["HalfValueLayer"]) == (1.87, 0.54)
+    assert (row["KVP"], row["Exposure"], row["BodyPartThickness"]) == (29, 62.5, 53)
+    phantom = dcm("113691", "IEC Body Dosimetry Phantom")
+    ct = image(
+        SOPClassUID=IMAGE + "2.1",
+        Modality="CT",
+        SharedFunctionalGroupsSequence=[
+            {
+                "CTExposureSequence": [
+                    {"CTDIvol": 7.25, "ExposureInmAs": 120.0,
+                     "CTDIPhantomTypeCodeSequence": [phantom]}
+                ],
+                "IrradiationEventIdentificationSequence": [{"IrradiationEventUID": "1.2.3.4"}],
+            }
+        ],
+    )  # fmt: skip
+    (row,) = of(ct).rows["dose_events"]
+    assert (row["CTDIvol"], row["Exposure"], row["phantom"]) == (7.25, 120, "DCM:113691")
+    assert row["event_key"] == row["event_uid"] == "1.2.3.4"
+    empty = dataset(ct, SharedFunctionalGroupsSequence=[{}])
+    assert not of(empty).rows["dose_events"]

@@ -137,8 +137,8 @@ MediaStorageSOPClassUID MediaStorageSOPInstanceUID SOPClassUID SOPInstanceUID St
 SeriesInstanceUID PatientID IssuerOfPatientID InstanceNumber Rows Columns NumberOfFrames
 DirectoryRecordSequence Modality Manufacturer ContentSequence WaveformSequence SegmentSequence
 StructureSetROISequence RadiopharmaceuticalInformationSequence IrradiationEventUID
-AcquisitionNumber AcquisitionDate AcquisitionTime CTDIvol KVP Exposure ExposureInuAs OrganDose
-EntranceDose EntranceDoseInmGy ImageAndFluoroscopyAreaDoseProduct
+SharedFunctionalGroupsSequence AcquisitionNumber AcquisitionDate AcquisitionTime CTDIvol KVP
+Exposure ExposureInuAs OrganDose EntranceDose EntranceDoseInmGy ImageAndFluoroscopyAreaDoseProduct
 """.split()
 """Attributes of which a header gives the first value at once; of sequences "1"."""
 _FIRST = {dictionary.tag_of(k).to_bytes(4, "big"): k for k in FIRST}

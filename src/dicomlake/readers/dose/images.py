@@ -34,6 +34,9 @@ _KINDS = {
     **dict.fromkeys(("12.1", "12.1.1", "12.2", "12.2.1"), "projection"),
     **dict.fromkeys(("1.2", "1.2.1"), "mammography"),
     "2": "CT", "20": "radiopharmaceutical", "128": "radiopharmaceutical",
+    # enhanced and three-dimensional ones, whose dose lies in functional groups
+    "2.1": "CT", "13.1.1": "projection", "13.1.2": "projection",
+    **dict.fromkeys(("13.1.3", "13.1.4", "13.1.5"), "mammography"),
 }  # fmt: skip
 _TELLING = ("CTDIvol", "DAP", "AGD", "entrance", "Exposure")
 """Columns of which an image has to fill one, and not with 0, to be an event."""
@@ -101,6 +104,8 @@ def wants(first: Mapping[str, str]) -> str | None:
     kind = kind_of(first.get("SOPClassUID", ""))
     if kind == "radiopharmaceutical":
         return kind if "RadiopharmaceuticalInformationSequence" in first else None
+    if kind and "SharedFunctionalGroupsSequence" in first:
+        return ""
     if kind == "CT":
         if "CTDIvol" not in first:
             return None
@@ -118,6 +123,7 @@ def kind_of(sop_class: str) -> str:
 
 def image(kind: str, header: Header, contents: Contents) -> None:
     """Add the events that the header of an image of a kind tells of."""
+    header = _with_groups(header)
     shared: Item = {**document_of(header), "source": "image", "precedence": 3, "kind": kind}
     shared["protocol"] = text_in(header, "ProtocolName") or None
     if kind == "radiopharmaceutical":
@@ -151,6 +157,31 @@ def image(kind: str, header: Header, contents: Contents) -> None:
         or text_in(header, "SOPInstanceUID")
     )
     finish("dose_events", row, "", contents)
+
+
+_GROUPS = ("XRay3DAcquisitionSequence", "SharedFunctionalGroupsSequence")
+_DEEPEST = 3
+
+
+def _with_groups(header: Header) -> Header:
+    """A header with what holds for all frames of it (PS3.3 C.7.6.16) as if it stood at the top."""
+    inside = [item for keyword in _GROUPS for item in items_of(header, keyword)]
+    if not inside:
+        return header
+    found = dict(header)
+    for _ in range(_DEEPEST):
+        for item in inside:
+            for key, element in item.items():
+                found.setdefault(key, element)
+        inside = [
+            below
+            for item in inside
+            for element in item.values()
+            if isinstance(element, Mapping) and element.get("vr") == "SQ"
+            for below in element.get("Value") or ()
+            if isinstance(below, Mapping)
+        ]
+    return found
 
 
 def _injections(shared: Item, header: Header, contents: Contents) -> None:
