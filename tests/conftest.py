@@ -30,7 +30,7 @@ def pydicom_files() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def corpus() -> Path:
+def corpus_folder() -> Path:
     """The samples of many other projects, a folder `shared/corpus` beside the repository."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "corpus"
     if not folder.is_dir():
@@ -39,9 +39,9 @@ def corpus() -> Path:
 
 
 @pytest.fixture(scope="session")
-def corpus_files(corpus: Path) -> list[Path]:
+def corpus_files(corpus_folder: Path) -> list[Path]:
     """The files of the samples of other projects."""
-    return _files(corpus)
+    return _files(corpus_folder)
 
 
 @pytest.fixture(scope="session")

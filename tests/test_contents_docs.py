@@ -57,8 +57,8 @@ ROWS = re.findall(r"^\| .*`(.+)` \| (\d+) patients \|$", PAGE, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def samples(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dicomlake.api.Lake:
-    lake = dicomlake.make(corpus, tmp_path_factory.mktemp("samples") / "lake", workers=2)
+def samples(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dicomlake.api.Lake:
+    lake = dicomlake.make(corpus_folder, tmp_path_factory.mktemp("samples") / "lake", workers=2)
     volumes(lake.path)
     return lake.refresh()
 

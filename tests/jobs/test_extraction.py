@@ -654,7 +654,7 @@ class TestDefinitions:
         began = time.monotonic()
         with pytest.raises(UsageError, match="anchors and aliases"):
             load("\n".join([*lines, "name: *a11"]))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
 
     def test_other_mistakes(self) -> None:
         many = {f"c{n}": "PatientSex" for n in range(301)}

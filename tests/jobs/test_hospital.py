@@ -134,7 +134,7 @@ def by_hand(store: Store) -> dict[str, list[dict[str, Any]]]:
         for name in ("type", "category", "label", "frames", "present", "kind"):
             if row[name] is not None:
                 put(f"segment.{name}", row, value=row[name])
-        for name in ("type", "region"):
+        for name in ("structure", "region"):
             if row[name] is not None:
                 put(ANATOMY, row, value=row[name])
     for row in store.read("waveforms").to_pylist():

@@ -282,6 +282,8 @@ class TestInside:
         lake = SmallLake(tmp_path / "lake")
         path = "[DCM:126000].[SCT:410668003]"
         said = {"number": 2.0, "concept_meaning": "Length"}
+        kidney = {"type": "SCT:64033007", "type_meaning": "Kidney"}
+        structure = {"structure": "SCT:64033007", "structure_meaning": "Kidney"}
         lake.put(
             (
                 "1.1",
@@ -300,8 +302,8 @@ class TestInside:
                 21,
                 [
                     *item(path, "NUM", "1.9", qualifier="DCM:114006", concept_meaning="Länge"),
-                    *inside("segments", "1.7", type="SCT:64033007", type_meaning="Kidney"),
-                    *inside("segments", "1.7", type="SCT:64033007", type_meaning="Kidney"),
+                    *inside("segments", "1.7", **kidney, **structure),
+                    *inside("segments", "1.7", **kidney, **structure),
                     *code("X.AnatomicRegionSequence", "64033007", "SCT", "Kidney"),
                 ],
             ),
@@ -315,8 +317,8 @@ class TestInside:
         assert length.names == (("Length", 1), ("Länge", 1))
         assert length.name == "Length"
         assert (vocabulary["segment.type"].documents, vocabulary["segment"].documents) == (1, 1)
-        (kidney,) = vocabulary["anatomy"].values
-        assert (kidney.value, kidney.series, kidney.patients) == ("SCT:64033007", 2, 2)
+        (one,) = vocabulary["anatomy"].values
+        assert (one.value, one.series, one.patients) == ("SCT:64033007", 2, 2)
         assert counts(vocabulary["anatomy"]) == (2, 2, 2, 0)
         assert vocabulary["anatomy"].documents == 2
 

@@ -832,26 +832,3 @@ def test_damaged_files_give_rows_or_problems(reports: list[Report]) -> None:
             _survives(orjson.loads(header.json))
         reader.forget()
     assert time.perf_counter() - begun < 40
-
-
-def test_reading_costs_no_more_than_pydicom(reports: list[Report]) -> None:
-    ratios = []
-    for one in reports[::4]:
-        json = orjson.dumps(one.header)
-        ours = min(_timed(lambda json=json: rows_of(orjson.loads(json))) for _ in range(3))  # type: ignore[misc]
-        theirs = min(_timed(lambda path=one.path: _touch(path)) for _ in range(2))  # type: ignore[misc]
-        ratios.append(ours / theirs)
-    assert sorted(ratios)[len(ratios) // 2] < 1.0
-
-
-def _timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def _touch(path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for _ in pydicom.dcmread(path, force=True).iterall():
-            pass

@@ -448,7 +448,7 @@ def test_inflating_is_bounded() -> None:
     began = time.monotonic()
     for pixels in frames_of(json, lambda o, n: data[o : o + n], len(data)):
         assert not pixels.any()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 # Structure sets
