@@ -29,7 +29,7 @@ MOST_TOP = 20
 LONGEST_VALUE = 100
 """Texts are the same value when so many first characters are."""
 MEMORY = "2GB"
-ROWS_AT_ONCE = 1_500_000
+ROWS_AT_ONCE = 1_000_000
 ROWS_BETWEEN = 500_000
 """Rows of other paths that are read in passing."""
 BITS_AT_ONCE = 1_000_000_000

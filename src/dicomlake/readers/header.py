@@ -37,8 +37,8 @@ from dicomlake.dicom.walk import (
 )
 from dicomlake.errors import DataError
 
-MOST_REMEMBERED = 80_000
-"""Elements remembered before the memory is emptied (about 60 MB)."""
+MOST_REMEMBERED = 50_000
+"""Elements remembered before the memory is emptied (about 40 MB)."""
 
 HELD_BY_FALLBACK = 64 * 1024 * 1024
 """Bytes of an object that the fallback reader gets."""
