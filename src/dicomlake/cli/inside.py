@@ -52,8 +52,8 @@ def show(
 def contents(lake: LakeArgument = HERE) -> None:
     """Read what is inside of all objects again, from the headers in the lake.
 
-    For a new reader of contents, and for lakes of an older dicomlake; no object is opened. Volumes
-    have to be measured again afterwards.
+    For a new reader of contents, and for lakes of an older dicomlake; no object is opened. What
+    dicomlake volumes has measured stays.
     """
     from dicomlake.cli.progress import Bar
     from dicomlake.jobs.contents import contents as run

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -52,8 +52,8 @@ def contents(
 ) -> ContentsReport:
     """Read what is inside of all objects of a lake again, with all installed readers.
 
-    The rows change in one commit per table; stopped before, the lake is as it was. Volumes have to
-    be measured again. What readers find wrong is not added to `instances.problems`, which says what
+    The rows change in one commit per table; stopped before, the lake is as it was. Measured
+    volumes stay. What readers find wrong is not added to `instances.problems`, which says what
     was found when the object was indexed: all headers would have to be written again. LakeError
     when it is no lake, or somebody else is writing.
     """
@@ -80,12 +80,12 @@ def read_again(store: Store, run: Run, readers: ContentsReader) -> ContentsRepor
     streams = {name: Stream(store.path / name, name, sort=True) for name in tables.CONTENTS}
     groups = _groups(store)
     run.progress.stage("reading contents", sum(group.rows for group in groups), "objects")
-    rows = ContentRows()
+    rows, measured = ContentRows(), _measured(store)
     for looked in _read(store, groups, run, readers, rows):
         report.objects += looked
         if rows.many:
-            _write(rows, streams, report)
-    _write(rows, streams, report)
+            _write(rows, streams, report, measured)
+    _write(rows, streams, report, measured)
     files = {name: stream.close() for name, stream in streams.items()}
     for name in tables.CONTENTS:
         store.exchange(name, files[name], run_id=run.run_id, **{REWRITTEN: "contents"})
@@ -93,10 +93,41 @@ def read_again(store: Store, run: Run, readers: ContentsReader) -> ContentsRepor
     return report
 
 
-def _write(rows: ContentRows, streams: dict[str, Stream], report: ContentsReport) -> None:
+def _write(
+    rows: ContentRows, streams: dict[str, Stream], report: ContentsReport, measured: _Measured
+) -> None:
     for name, found in rows.tables():
         report.rows[name] = report.rows.get(name, 0) + found.num_rows
-        streams[name].write(found)
+        streams[name].write(_with_volumes(found, measured) if name == "segments" else found)
+
+
+_SEGMENT = ("series_id", "SOPInstanceUID", "number")
+_VOLUME = ("volume", "volume_problem", "present")
+_Measured = dict[tuple[Any, ...], tuple[Any, ...]]
+"""A segment -> what was measured of it."""
+
+
+def _measured(store: Store) -> _Measured:
+    """What was measured of segments: it does not depend on readers, and objects may be away."""
+    columns = ", ".join(f'"{name}"' for name in (*_SEGMENT, *_VOLUME))
+    with store.database() as db:
+        found = db.execute(
+            f"select {columns} from segments where volume is not null or volume_problem is not null"
+        ).fetchall()
+    return {row[: len(_SEGMENT)]: row[len(_SEGMENT) :] for row in found}
+
+
+def _with_volumes(rows: pa.Table, measured: _Measured) -> pa.Table:
+    """Rows of segments with what was measured of them."""
+    if not measured:
+        return rows
+    keys = zip(*(rows.column(name).to_pylist() for name in _SEGMENT), strict=True)
+    before = zip(*(rows.column(name).to_pylist() for name in _VOLUME), strict=True)
+    after = [measured.get(key, was) for key, was in zip(keys, before, strict=True)]
+    for name, values in zip(_VOLUME, zip(*after, strict=True), strict=True):
+        place, kind = rows.schema.get_field_index(name), tables.SEGMENTS.field(name)
+        rows = rows.set_column(place, kind, pa.array(values, kind.type))
+    return rows
 
 
 class _Group(NamedTuple):
