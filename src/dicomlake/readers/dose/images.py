@@ -8,6 +8,7 @@ from typing import Any
 
 from dicomlake.contracts import Contents, coded
 from dicomlake.dicom.values import moment_of, number_of
+from dicomlake.readers.attributes import items, texts
 from dicomlake.readers.dose.rows import (
     UNITS,
     Header,
@@ -17,14 +18,12 @@ from dicomlake.readers.dose.rows import (
     derived_key,
     document_of,
     finish,
-    items_of,
     key_of,
     laterality,
     moment_in,
     number_in,
     put_filters,
     text_in,
-    texts_of,
 )
 from dicomlake.terms import Code
 
@@ -129,7 +128,7 @@ def image(kind: str, header: Header, contents: Contents) -> None:
     if kind == "radiopharmaceutical":
         _injections(shared, header, contents)
         return
-    if kind == "CT" and texts_of(header, "ImageType")[:2] == ["DERIVED", "SECONDARY"]:
+    if kind == "CT" and texts(header, "ImageType")[:2] == ["DERIVED", "SECONDARY"]:
         return
     row = {**shared, **laterality(_LETTERS.get(_side_of(header)))}
     _measure(row, _ATTRIBUTES[kind], header, contents)
@@ -165,7 +164,7 @@ _DEEPEST = 3
 
 def _with_groups(header: Header) -> Header:
     """A header with what holds for all frames of it (PS3.3 C.7.6.16) as if it stood at the top."""
-    inside = [item for keyword in _GROUPS for item in items_of(header, keyword)]
+    inside = [item for keyword in _GROUPS for item in items(header, keyword)]
     if not inside:
         return header
     found = dict(header)
@@ -187,7 +186,7 @@ def _with_groups(header: Header) -> Header:
 def _injections(shared: Item, header: Header, contents: Contents) -> None:
     """One row per radiopharmaceutical of a PET or nuclear medicine image."""
     path = "RadiopharmaceuticalInformationSequence"
-    for item in items_of(header, path):
+    for item in items(header, path):
         row = dict(shared)
         number = number_in(item, "RadionuclideTotalDose")
         if number is not None:
@@ -258,7 +257,7 @@ def _image_filters(row: Item, header: Header) -> None:
 
 
 def _split(header: Header, keyword: str) -> list[str]:
-    return [t.strip() for text in texts_of(header, keyword) for t in text.split(",") if t.strip()]
+    return [t.strip() for text in texts(header, keyword) for t in text.split(",") if t.strip()]
 
 
 def _metal(column: str, name: str) -> dict[str, str]:

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.contracts import Contents, coded
-from dicomlake.dicom import dictionary
 from dicomlake.dicom.values import moment_of, number_of
+from dicomlake.readers.attributes import code_of as code_of_item
+from dicomlake.readers.attributes import items, text, values
 from dicomlake.terms import Code, units
 
 Item = dict[str, Any]
@@ -119,31 +120,14 @@ def finish(table: str, row: Item, path: str, contents: Contents) -> Item:
 # DICOM JSON
 
 
-def values_of(header: Header, keyword: str) -> list[Any]:
-    """The values of an attribute, whatever they are."""
-    element = header.get(f"{dictionary.tag_of(keyword):08X}")
-    values = element.get("Value") if isinstance(element, Mapping) else None
-    return values if isinstance(values, list) else []
-
-
-def texts_of(header: Header, keyword: str) -> list[str]:
-    """The values of an attribute that are texts or numbers, as text."""
-    return [str(v).strip() for v in values_of(header, keyword) if isinstance(v, str | int | float)]
-
-
 def text_in(header: Header, keyword: str) -> str:
     """The first value of an attribute as text, or ""."""
-    return next(iter(texts_of(header, keyword)), "")
-
-
-def items_of(header: Header, keyword: str) -> list[Mapping[str, Any]]:
-    """The items of a sequence."""
-    return [v for v in values_of(header, keyword) if isinstance(v, Mapping)]
+    return text(header, keyword) or ""
 
 
 def number_in(header: Header, keyword: str) -> float | None:
-    """The first value of an attribute as a number, or None."""
-    value = next(iter(values_of(header, keyword)), None)
+    """The first value of an attribute as a number, or None, whatever the others are."""
+    value = next(iter(values(header, keyword)), None)
     if isinstance(value, str):
         value = number_of(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
@@ -153,10 +137,4 @@ def number_in(header: Header, keyword: str) -> float | None:
 
 def code_of(column: str, header: Header, keyword: str) -> dict[str, str]:
     """The columns of the first code in a code sequence."""
-    for item in items_of(header, keyword):
-        found = (text_in(item, k) for k in ("CodeValue", "LongCodeValue", "URNCodeValue"))
-        value = next(filter(None, found), "")
-        if value:
-            scheme, meaning = text_in(item, "CodingSchemeDesignator"), text_in(item, "CodeMeaning")
-            return coded(column, Code(value, scheme, meaning))
-    return {}
+    return coded(column, next(filter(None, map(code_of_item, items(header, keyword))), None))
