@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,7 +16,7 @@ import pytest
 from dicomlake.cli import main
 from dicomlake.testing import hospital
 
-Run = Callable[..., "tuple[int, str, str]"]
+from .conftest import Run
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +27,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         main(["index", str(folder / "archive"), "--lake", str(folder / "lake"), "--quiet"])
     assert stopped.value.code == 0
     return folder
-
-
-@pytest.fixture
-def run(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
-) -> Run:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(list(words))
-        out, err = capsysbinary.readouterr()
-        return int(stopped.value.code or 0), out.decode(), err.decode()
-
-    return run
 
 
 def test_help_loads_nothing_heavy() -> None:

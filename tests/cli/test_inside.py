@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,7 +14,7 @@ from dicomlake.cli import main
 from dicomlake.lake import Store
 from dicomlake.testing import hospital
 
-Run = Callable[..., "tuple[int, str, str]"]
+from .conftest import Run
 
 LESIONS = """
 name: lesions
@@ -40,19 +39,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
-) -> Run:
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(list(words))
-        out, err = capsysbinary.readouterr()
-        return int(stopped.value.code or 0), out.decode(), err.decode()
-
-    return run
+def columns() -> int:
+    return 80
 
 
 def one_of(place: Path, table: str) -> str:
