@@ -25,7 +25,7 @@ from dicomlake.lake import Store
 from dicomlake.lake.compaction import delete, leftovers
 from dicomlake.lake.files import Stream
 from dicomlake.lake.store import REWRITTEN, is_lake
-from dicomlake.readers.contents import ContentRows, ContentsReader, first_of
+from dicomlake.readers.contents import Collector, ContentRows, ContentsReader, first_of
 
 
 @dataclass(slots=True)
@@ -80,12 +80,12 @@ def read_again(store: Store, run: Run, readers: ContentsReader) -> ContentsRepor
     streams = {name: Stream(store.path / name, name, sort=True) for name in tables.CONTENTS}
     groups = _groups(store)
     run.progress.stage("reading contents", sum(group.rows for group in groups), "objects")
-    rows, measured = ContentRows(), _measured(store)
-    for looked in _read(store, groups, run, readers, rows):
+    collected, measured = Collector(readers), _measured(store)
+    for looked in _read(store, groups, run, readers, collected):
         report.objects += looked
-        if rows.many:
-            _write(rows, streams, report, measured)
-    _write(rows, streams, report, measured)
+        if collected.rows.many:
+            _write(collected.rows, streams, report, measured)
+    _write(collected.rows, streams, report, measured)
     files = {name: stream.close() for name, stream in streams.items()}
     for name in tables.CONTENTS:
         store.exchange(name, files[name], run_id=run.run_id, **{REWRITTEN: "contents"})
@@ -152,51 +152,28 @@ def _groups(store: Store) -> list[_Group]:
     return sorted(found)
 
 
-_Standing = dict[tuple[int, int, str], tuple[str, str]]
-"""Series, place of the reader and what the object stands for -> its SOPInstanceUID and header."""
-
-
 def _read(
-    store: Store, groups: list[_Group], run: Run, readers: ContentsReader, rows: ContentRows
+    store: Store, groups: list[_Group], run: Run, readers: ContentsReader, collected: Collector
 ) -> Iterator[int]:
     """Read objects, some hundred at a time; how many each time."""
     current = store.read("series", ["series_id"]).column(0)
     columns = ["series_id", "SOPInstanceUID", "header"]
-    standing: _Standing = {}
     for group in groups:
         # What lies below this number is complete: no other group holds more of those series.
-        _tell(readers, rows, standing, group.lowest)
+        collected.tell(group.lowest)
         with pq.ParquetFile(store.path / "instances" / group.file) as file:
             found = file.read_row_group(group.place, columns)
         seen = found.filter(pc.is_in(found.column("series_id"), value_set=current))
         for batch in seen.to_batches(max_chunksize=512):
             run.check()
-            _batch(batch, readers, rows, standing)
+            _take(batch, readers, collected)
             yield batch.num_rows
         run.progress.advance(group.rows)
     run.check()
-    _tell(readers, rows, standing)
+    collected.tell()
 
 
-def _batch(
-    batch: pa.RecordBatch, readers: ContentsReader, rows: ContentRows, standing: _Standing
-) -> None:
+def _take(batch: pa.RecordBatch, readers: ContentsReader, collected: Collector) -> None:
     for number, uid, text in zip(*(c.to_pylist() for c in batch.columns), strict=True):
         header = orjson.loads(text)
-        wanted = readers.wanted(first_of(header))
-        itself = [place for place, what in wanted if not what]
-        if itself:
-            rows.add(number, uid, readers.read(header, itself))
-        for place, what in wanted:
-            key = number, place, what
-            if what and uid <= standing.get(key, (uid, ""))[0]:
-                standing[key] = uid, text
-
-
-def _tell(
-    readers: ContentsReader, rows: ContentRows, standing: _Standing, below: int | None = None
-) -> None:
-    """Read the objects that stand for others of their series, of complete series only."""
-    for key in [key for key in standing if below is None or key[0] < below]:
-        uid, text = standing.pop(key)
-        rows.add(key[0], uid, readers.read(text, [key[1]]))
+        collected.take(number, uid, text, header, readers.wanted(first_of(header)))

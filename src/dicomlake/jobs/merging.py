@@ -28,7 +28,7 @@ from dicomlake.lake import Store
 from dicomlake.lake.database import parquet
 from dicomlake.lake.files import Stream, row_groups
 from dicomlake.readers.batch import elements_table, folded_of, moment, series_row
-from dicomlake.readers.contents import ContentRows, ContentsReader, Wants, first_of
+from dicomlake.readers.contents import Collector, ContentsReader, first_of
 from dicomlake.readers.fold import Folded, fold, merge
 from dicomlake.readers.header import HeaderReader
 
@@ -80,30 +80,21 @@ class _Anew:
         self.series = series
         self._reader, self._contents, self._streams = reader, contents, streams
         self._counts: dict[int, Counter[int]] = {number: Counter() for number in series}
-        self._rows = ContentRows()
-        self._headers: dict[tuple[int, int, str], tuple[str, str]] = {}
+        self._collected = Collector(contents)
 
     def take(self, rows: pa.Table) -> None:
         """Read the headers of those instances that belong to the series."""
-        for number, uid, header in _headers(rows, self.series):
-            found = self._reader.read_json(orjson.loads(header))
+        for number, uid, text in _headers(rows, self.series):
+            header = orjson.loads(text)
+            found = self._reader.read_json(header)
             self._counts[number].update(found.rows)
-            self._inside(number, uid, header, self._contents.wanted(found.first))
-
-    def _inside(self, number: int, uid: str, header: str, wanted: Wants) -> None:
-        """Read what an object tells of itself; note which one is to tell of its series."""
-        itself = [place for place, what in wanted if not what]
-        if itself:
-            self._rows.add(number, uid, self._contents.read(header, itself))
-            if self._rows.many:
+            wanted = self._contents.wanted(found.first)
+            self._collected.take(number, uid, text, header, wanted)
+            if self._collected.rows.many:
                 self._write()
-        for place, what in wanted:
-            key = number, place, what
-            if what and uid <= self._headers.get(key, (uid, ""))[0]:
-                self._headers[key] = uid, header
 
     def _write(self) -> None:
-        for name, rows in self._rows.tables():
+        for name, rows in self._collected.rows.tables():
             self._streams[name].write(rows)
 
     def folded(self) -> dict[int, list[Folded]]:
@@ -117,8 +108,7 @@ class _Anew:
 
     def finish(self) -> None:
         """Write what is left of the rows of contents."""
-        for (number, place, _), (uid, header) in self._headers.items():
-            self._rows.add(number, uid, self._contents.read(header, [place]))
+        self._collected.tell()
         self._write()
 
 

@@ -150,3 +150,33 @@ class ContentRows:
         for name in tables.CONTENTS:
             if (rows := self.take(name)) is not None:
                 yield name, rows
+
+
+class Collector:
+    """Collects rows of contents of objects that come in any order; some stand for others."""
+
+    def __init__(self, reader: ContentsReader) -> None:
+        self.rows = ContentRows()
+        self._reader = reader
+        self._standing: dict[tuple[int, int, str], tuple[str, str]] = {}
+
+    def take(
+        self, series_id: int, uid: str, text: str, header: dict[str, Any], wanted: Wants
+    ) -> None:
+        """Read what an object tells of itself; note whether it is to tell of its series.
+
+        `text` and `header` are the same header in JSON, `wanted` who wants the object.
+        """
+        itself = [place for place, what in wanted if not what]
+        if itself:
+            self.rows.add(series_id, uid, self._reader.read(header, itself))
+        for place, what in wanted:
+            key = series_id, place, what
+            if what and uid <= self._standing.get(key, (uid, ""))[0]:
+                self._standing[key] = uid, text
+
+    def tell(self, below: int | None = None) -> None:
+        """Read the objects that stand for others; `below`: only of series with smaller numbers."""
+        for key in [key for key in self._standing if below is None or key[0] < below]:
+            uid, text = self._standing.pop(key)
+            self.rows.add(key[0], uid, self._reader.read(text, [key[1]]))
