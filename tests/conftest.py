@@ -10,6 +10,9 @@ import pydicom.data
 import pytest
 from hypothesis import settings
 
+from dicomlake.testing.archives import PLUGINS, Missing, enter_namespace
+from dicomlake.testing.hospital import write
+
 settings.register_profile(
     "stable", derandomize=True, deadline=None, max_examples=200, database=None
 )
@@ -54,3 +57,41 @@ def dcm2json() -> str:
             pytest.fail(message)
         pytest.skip(message)
     return found
+
+
+def needed(what: str) -> None:
+    """Skip a test because of something that is not on this machine; fail where all must be."""
+    if os.environ.get("DICOMLAKE_REQUIRE_SERVICES") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def network() -> None:
+    """A network with loopback alone, which this process does not leave again."""
+    try:
+        enter_namespace()
+    except Missing as error:
+        needed(str(error))
+
+
+@pytest.fixture(scope="session")
+def orthanc_installed(network: None) -> None:
+    """Orthanc and its plugin for DICOMweb."""
+    if not shutil.which("Orthanc", path="/usr/sbin:/usr/bin") or not Path(PLUGINS[0]).exists():
+        needed("Orthanc is missing: install orthanc and orthanc-dicomweb")
+
+
+@pytest.fixture(scope="session")
+def dcmqrscp_installed(network: None) -> None:
+    """The programs of dcmtk."""
+    if not shutil.which("dcmqrscp"):
+        needed("dcmqrscp is missing: install dcmtk")
+
+
+@pytest.fixture(scope="session")
+def small_hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of a made-up hospital of three patients, some hundred objects."""
+    folder = tmp_path_factory.mktemp("hospital")
+    write(folder, patients=3, seed=7)
+    return folder

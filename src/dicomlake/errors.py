@@ -9,6 +9,8 @@ DicomlakeError
 |-- DataError             write a row to `failures`, go on
 `-- ServiceError          the outside did not answer: try again
     |-- Unsupported       this engine cannot do it, and says what by name
+    |-- Refused           an archive is busy, away, or stopped in the middle
+    |-- Incomplete        an archive sent only some of the objects asked for
     `-- Cancelled         somebody asked to stop
 """
 
@@ -67,6 +69,22 @@ class ServiceError(DicomlakeError):
 
 class Unsupported(ServiceError):
     """An engine or a lake that cannot do this, and says what by name."""
+
+
+class Refused(ServiceError):
+    """An archive is busy, away, or stopped in the middle; `wait_s`: how long it asks to wait."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        self.wait_s = wait_s
+        super().__init__(message)
+
+
+class Incomplete(ServiceError):
+    """An archive sent only some objects; `failed` SOPInstanceUIDs, if it says which."""
+
+    def __init__(self, message: str, failed: Sequence[str] = ()) -> None:
+        self.failed = tuple(failed)
+        super().__init__(message)
 
 
 class Cancelled(ServiceError):

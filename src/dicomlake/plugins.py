@@ -7,7 +7,7 @@ from typing import Any
 
 from dicomlake.errors import UsageError
 
-FAMILIES = ("sources", "readers", "contents", "engines")
+FAMILIES = ("sources", "archives", "queues", "readers", "contents", "engines")
 
 
 def names(family: str) -> list[str]:

@@ -37,6 +37,7 @@ class Object:
     """One thing to read: `fetch(offset, length)` gives at most that many of its `size` bytes.
 
     `offset` is where it starts inside its uri. `problem` says why it cannot be opened, or is "".
+    `header` is there when the source gives headers (DICOM JSON, PS3.18 Annex F) instead of bytes.
     """
 
     uri: str
@@ -44,6 +45,7 @@ class Object:
     size: int
     fetch: Fetch
     problem: str = ""
+    header: dict[str, Any] | None = None
 
 
 class Source(Protocol):

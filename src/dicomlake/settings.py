@@ -1,0 +1,309 @@
+"""Settings of a lake: its file `dicomlake.toml`, read once at the door and passed down.
+
+Secrets are never in it: it names the environment variable or the file that holds them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+import tomlkit.exceptions
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from dicomlake.errors import UsageError
+
+FILE = "dicomlake.toml"
+"""Name of the file, in the folder of the lake."""
+_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,31}")
+_HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-4]):[0-5]\d")
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)i?[Bb]?")
+
+AE = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Settings):
+    """What an archive may be burdened with.
+
+    `quiet_hours`: local times, such as "07:00-18:00", in which only what somebody waits for is
+    asked (priority 0).
+    """
+
+    associations: Annotated[int, Field(ge=1, le=64)] = 2
+    objects_per_second: Annotated[float, Field(gt=0)] | None = None
+    quiet_hours: tuple[str, ...] = ()
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _hours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for hours in value:
+            if not _HOURS.fullmatch(hours):
+                raise ValueError(f"{hours!r} is no span of hours; write it like '07:00-18:00'")
+        return value
+
+
+class Tls(_Settings):
+    """Encryption (PS3.15 B): `ca` trusts a certificate or an authority instead of the system's."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    check_hostname: bool = True
+
+
+class Source(_Settings):
+    """One source of objects.
+
+    kind "dimse" needs host, port and called; "dicomweb" needs url; "objects" needs url
+    (s3://bucket/prefix); "folder" needs path.
+    """
+
+    kind: Literal["dimse", "dicomweb", "objects", "folder"]
+    # DIMSE
+    host: str = ""
+    port: Port | None = None
+    called: AE | None = None
+    calling: AE = "DICOMLAKE"
+    retrieve: Literal["auto", "get", "move"] = "auto"
+    # DICOMweb and object storage
+    url: str = ""
+    metadata: bool = True
+    endpoint: str = ""
+    region: str = ""
+    # Credentials: where they are, never what they are
+    user: str = ""
+    password_env: str = ""
+    password_file: Path | None = None
+    token_env: str = ""
+    token_file: Path | None = None
+    tls: Tls | None = None
+    # Folder
+    path: Path | None = None
+    # All
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    depth: Literal["headers", "complete"] = "headers"
+    keep: bool = False
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Source:
+        needs = {
+            "dimse": ("host", "port", "called"),
+            "dicomweb": ("url",),
+            "objects": ("url",),
+            "folder": ("path",),
+        }[self.kind]
+        missing = [name for name in needs if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"a source of kind {self.kind} needs {' and '.join(missing)}")
+        schemes = {"dicomweb": ("http://", "https://"), "objects": ("s3://", "memory://")}
+        if self.kind in schemes and not self.url.startswith(schemes[self.kind]):
+            raise ValueError(f"url must begin with {' or '.join(schemes[self.kind])}")
+        return self
+
+    def password(self) -> str:
+        """The password, from where it is; UsageError when it is not there."""
+        return _secret(self.password_env, self.password_file, "password")
+
+    def token(self) -> str:
+        """The bearer token, from where it is; UsageError when it is not there."""
+        return _secret(self.token_env, self.token_file, "token")
+
+
+class ListenerSettings(_Settings):
+    """Our own C-STORE listener: who may send what, and whether objects are kept as files.
+
+    `callers`: calling AE titles that may send; those of DIMSE sources may as well, others are
+    refused. Storage commitment is only given for objects that are kept.
+    """
+
+    ae_title: AE = "DICOMLAKE"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    callers: tuple[AE, ...] = ()
+    any_caller: bool = False
+    associations: Annotated[int, Field(ge=1, le=256)] = 16
+    keep: bool = False
+    tls: Tls | None = None
+
+
+class CacheSettings(_Settings):
+    """Where kept objects lie and how large all of them may become, such as "50 GB"."""
+
+    path: Path | None = None
+    size: str = "20 GB"
+
+    @field_validator("size")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if not _SIZE.fullmatch(value.strip()):
+            raise ValueError(f"{value!r} is no size; write it like '50 GB'")
+        return value
+
+    @property
+    def bytes(self) -> int:
+        """The size in bytes.
+
+        >>> CacheSettings(size="1.5 GB").bytes
+        1500000000
+        """
+        found = _SIZE.fullmatch(self.size.strip())
+        assert found is not None
+        return int(float(found[1]) * 1000 ** " kMGT".index(found[2].replace("K", "k") or " "))
+
+
+class QueueSettings(_Settings):
+    """Which queue holds the tasks: "sqlite" in the lake's folder, or "kafka"."""
+
+    kind: str = "sqlite"
+    brokers: str = ""
+    prefix: str = "dicomlake"
+    options: dict[str, str | int | bool] = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> QueueSettings:
+        if self.kind == "kafka" and not self.brokers:
+            raise ValueError("a queue of kind kafka needs brokers, such as 'localhost:9092'")
+        return self
+
+
+class Schedule(_Settings):
+    """Something asked of a source every day at a local time."""
+
+    source: str
+    what: Literal["yesterday", "catalogue", "legacy"] = "yesterday"
+    at: str = "02:00"
+    days: Annotated[int, Field(ge=1, le=366)] = 3
+    depth: Literal["headers", "complete"] | None = None
+
+    @field_validator("at")
+    @classmethod
+    def _time(cls, value: str) -> str:
+        if not _TIME.fullmatch(value):
+            raise ValueError(f"{value!r} is no time of day; write it like '02:00'")
+        return value
+
+
+class Service(_Settings):
+    """The REST service; with `token_env` or `token_file` callers must send that bearer token."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    token_env: str = ""
+    token_file: Path | None = None
+
+    def token(self) -> str:
+        """The token that callers must send, "" when none is asked for."""
+        return _secret(self.token_env, self.token_file, "token")
+
+
+class Settings(_Settings):
+    """All settings of a lake."""
+
+    source: dict[str, Source] = {}
+    listener: ListenerSettings | None = None
+    cache: CacheSettings = CacheSettings()
+    queue: QueueSettings = QueueSettings()
+    schedule: tuple[Schedule, ...] = ()
+    service: Service = Service()
+
+    @field_validator("source")
+    @classmethod
+    def _names(cls, value: dict[str, Source]) -> dict[str, Source]:
+        for name in value:
+            check_name(name)
+        return value
+
+    def of(self, name: str) -> Source:
+        """The source of a name; UsageError names those that there are."""
+        if name not in self.source:
+            known = ", ".join(self.source) or "none yet; add one with: dicomlake source add"
+            raise UsageError(f"There is no source {name!r}. There are: {known}.")
+        return self.source[name]
+
+
+def check_name(name: str) -> str:
+    """The name of a source; ValueError when it is none.
+
+    >>> check_name("orthanc-2")
+    'orthanc-2'
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name of a source: small letters, digits, - and _, up to 32"
+        )
+    return name
+
+
+def read(lake: str | Path) -> Settings:
+    """The settings of a lake; the defaults when it has no file. UsageError says what is wrong."""
+    path = Path(lake) / FILE
+    if not path.exists():
+        return Settings()
+    return _checked(path, _document(path).unwrap())
+
+
+def add_source(lake: str | Path, name: str, values: dict[str, Any]) -> Source:
+    """Write a source into the file of a lake, keeping what else is in it, comments too.
+
+    UsageError when the name is taken, or the values make no source.
+    """
+    path = Path(lake) / FILE
+    document = _document(path) if path.exists() else tomlkit.document()
+    if "source" not in document:
+        document["source"] = tomlkit.table(is_super_table=True)
+    sources: Any = document["source"]
+    if name in sources:
+        raise UsageError(f"There is a source {name!r} already in {path}. Edit it there.")
+    sources[name] = {key: value for key, value in values.items() if value is not None}
+    found = _checked(path, document.unwrap()).source[name]
+    Path(lake).mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{FILE}.part")
+    part.touch(mode=0o600)
+    part.write_text(tomlkit.dumps(document), encoding="utf-8")
+    part.replace(path)
+    return found
+
+
+def _document(path: Path) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}.") from error
+
+
+def _checked(path: Path, values: dict[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = []
+        for found in error.errors(include_input=False, include_url=False):
+            place = ".".join(str(part) for part in found["loc"])
+            what = found["msg"].removeprefix("Value error, ")
+            problems.append(f"{place}: {what}" if place else what)
+        raise UsageError(f"{path} has a mistake. {'; '.join(problems)}.") from error
+
+
+def _secret(variable: str, file: Path | None, what: str) -> str:
+    if variable:
+        found = os.environ.get(variable)
+        if found is None:
+            raise UsageError(f"The {what} is to be in the variable {variable}, which is not set.")
+        return found
+    if file is not None:
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The {what} is to be in {file}, which cannot be read.") from error
+    return ""
