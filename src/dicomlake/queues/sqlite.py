@@ -21,6 +21,7 @@ import orjson
 
 from dicomlake.contracts.queues import (
     DONE,
+    NOW,
     STATES,
     WRITTEN,
     Count,
@@ -29,7 +30,7 @@ from dicomlake.contracts.queues import (
     Task,
 )
 from dicomlake.errors import ServiceError, UsageError
-from dicomlake.queues.tasks import batches, check, packed
+from dicomlake.queues.tasks import WORST, batches, check, packed
 
 _VERSION = 1
 _BATCH = 1000
@@ -219,7 +220,8 @@ class SqliteQueue:
         for batch in batches(keys, _BATCH):
             with self._write() as connection:
                 found += connection.execute(
-                    "update task set state = 'cancelled', ended = ?, until = 0 "
+                    "update task indexed by task_open "
+                    "set state = 'cancelled', ended = ?, until = 0 "
                     f"where {_IS_OPEN} and key in {_AMONG}",
                     (self._clock(), orjson.dumps(batch).decode()),
                 ).rowcount
@@ -326,7 +328,7 @@ class SqliteQueue:
         return bool(found > last)
 
     def _reap(self, connection: sqlite3.Connection, now: float) -> None:
-        expired = "select id from task where state = 'running' and until <= ?"
+        expired = "select id from task indexed by task_until where state = 'running' and until <= ?"
         connection.execute(
             "update task set state = 'dead', ended = ?, until = 0, "
             "error = 'its worker ended or hung ' || attempts || ' times' "
@@ -499,16 +501,9 @@ def _due(
     those of sources left out are walked over.
     """
     found: list[sqlite3.Row] = []
-    priority, source = -1, ""
-    while True:
-        place = connection.execute(
-            "select priority, source from task indexed by task_due where state = 'waiting' "
-            "and (priority, source) > (?, ?) order by priority, source limit 1",
-            (priority, source),
-        ).fetchone()
-        if place is None or (len(found) >= count and place[0] > priority):
+    for priority, source in _waiting(connection):
+        if count < 1 or (len(found) >= count and priority > found[-1]["priority"]):
             break
-        priority, source = place
         if (only is None or source in only) and source not in without:
             found += connection.execute(
                 f"select {_TASK}, attempts, due from task indexed by task_due "
@@ -518,6 +513,21 @@ def _due(
             )
     found.sort(key=lambda row: (row["priority"], row["due"], row["id"]))
     return found[: max(count, 0)]
+
+
+def _waiting(connection: sqlite3.Connection) -> Iterator[tuple[int, str]]:
+    """Priorities and sources of tasks that wait, best priority first."""
+    first = "from task indexed by task_due where state = 'waiting' and"
+    for priority in range(NOW, WORST + 1):
+        place = connection.execute(
+            f"select source {first} priority = ? order by source limit 1", (priority,)
+        ).fetchone()
+        while place is not None:
+            yield priority, place[0]
+            place = connection.execute(
+                f"select source {first} priority = ? and source > ? order by source limit 1",
+                (priority, place[0]),
+            ).fetchone()
 
 
 def _changed(connection: sqlite3.Connection, statement: str, *values: Any) -> bool:
