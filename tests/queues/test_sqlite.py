@@ -218,7 +218,7 @@ def test_half_a_journal_is_cut_at_a_transaction(tmp_path):
 def test_another_program_holds_the_file(tmp_path):
     queue = SqliteQueue(tmp_path / "queue.sqlite", busy_s=0.05)
     queue.put([fetch("a")])
-    other = sqlite3.connect(queue.path, isolation_level=None)
+    other = sqlite3.connect(tmp_path / "queue.sqlite", isolation_level=None)
     other.execute("begin immediate")
     with pytest.raises(ServiceError, match=r"locked by another program for 0\.05 s"):
         queue.put([fetch("b")])
@@ -237,12 +237,13 @@ def test_no_sqlite_file(tmp_path):
 
 
 def test_damaged_file(tmp_path):
-    queue = SqliteQueue(tmp_path / "queue.sqlite")
+    path = tmp_path / "queue.sqlite"
+    queue = SqliteQueue(path)
     queue.put(fetch(f"t{n}") for n in range(2_000))
     queue.close()
-    with queue.path.open("r+b") as file:
+    with path.open("r+b") as file:
         file.seek(4096)
-        file.write(random.Random(1).randbytes(queue.path.stat().st_size - 4096))
+        file.write(random.Random(1).randbytes(path.stat().st_size - 4096))
     with pytest.raises(ServiceError, match="is damaged"):
         queue.tasks()
     queue.close()
