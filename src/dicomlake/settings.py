@@ -105,7 +105,7 @@ class Source(_Settings):
         missing = [name for name in needs if not getattr(self, name)]
         if missing:
             raise ValueError(f"a source of kind {self.kind} needs {' and '.join(missing)}")
-        schemes = {"dicomweb": ("http://", "https://"), "objects": ("s3://", "memory://")}
+        schemes = {"dicomweb": ("http://", "https://"), "objects": ("s3://",)}
         if self.kind in schemes and not self.url.startswith(schemes[self.kind]):
             raise ValueError(f"url must begin with {' or '.join(schemes[self.kind])}")
         return self
