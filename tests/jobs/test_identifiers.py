@@ -242,8 +242,9 @@ class TestFhir:
             st.lists(inner, max_size=3)
             | st.dictionaries(
                 st.sampled_from(
-                    "resourceType identifier type coding code system value entry resource "
-                    "contained series uid basedOn reference study status accession id fullUrl".split()
+                    "resourceType identifier type coding code system value entry "
+                    "resource contained series uid basedOn reference study status accession id "
+                    "fullUrl".split()
                 ),
                 inner | st.sampled_from(["ImagingStudy", "DiagnosticReport", "ACSN"]),
                 max_size=5,

@@ -58,7 +58,9 @@ def index(
     Unchanged files are not read again. Stop it at any time and start it again.
     """
     from dicomlake.jobs.index import index as run
+    from dicomlake.jobs.objects import kept_of
     from dicomlake.jobs.volumes import volumes as measure
+    from dicomlake.settings import read
 
     options: dict[str, Any] = {
         "workers": workers,
@@ -68,13 +70,14 @@ def index(
     if quiet:
         run(list(paths), lake, **options)
         if volumes:
-            measure(lake)
+            measure(lake, kept=kept_of(lake, read(lake)))
         return
     from dicomlake.cli.progress import Bar
 
     with Bar(console(error=True)) as bar:
         report = run(list(paths), lake, progress=bar, **options)
-        measured = measure(lake, progress=bar) if volumes else None
+        kept = kept_of(lake, read(lake)) if volumes else None
+        measured = measure(lake, progress=bar, kept=kept) if volumes else None
     _summary(report, console())
     if measured is not None:
         typer.echo(str(measured))

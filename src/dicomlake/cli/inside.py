@@ -74,10 +74,13 @@ def volumes(
     Opens the objects. Stop it at any time and start it again.
     """
     from dicomlake.cli.progress import Bar
+    from dicomlake.jobs.objects import kept_of
     from dicomlake.jobs.volumes import volumes as run
+    from dicomlake.settings import read
 
+    kept = kept_of(lake, read(lake))
     with Bar(console(error=True)) as bar:
-        report = run(lake, progress=bar, again=again)
+        report = run(lake, progress=bar, again=again, kept=kept)
     typer.echo(str(report))
 
 

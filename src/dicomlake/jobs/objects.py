@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,9 +12,12 @@ import orjson
 from dicomlake.dicom.walk import Fetch
 from dicomlake.errors import DataError, UsageError
 from dicomlake.lake import Store
+from dicomlake.lake.keeping import Kept
+from dicomlake.lake.store import KEPT
 from dicomlake.readers.attributes import text
 from dicomlake.readers.header import HeaderReader
-from dicomlake.sources.opening import opened
+from dicomlake.settings import Settings
+from dicomlake.sources.opening import FetchFrom, opened
 
 
 class Opened(NamedTuple):
@@ -24,13 +28,22 @@ class Opened(NamedTuple):
     size: int
 
 
-@contextlib.contextmanager
-def object_of(row: Mapping[str, Any]) -> Iterator[Opened]:
-    """The object of a row with `SOPInstanceUID`, `uri`, `offset` and `size`.
+def kept_of(lake: str | Path, settings: Settings | None = None) -> Kept:
+    """The objects that a lake keeps: in its own folder, or where its settings say."""
+    cache = (settings or Settings()).cache
+    return Kept(cache.path or Path(lake).absolute() / KEPT, cache.bytes)
 
-    UsageError when it is gone, or there is another one in its place.
+
+@contextlib.contextmanager
+def object_of(
+    row: Mapping[str, Any], kept: Kept | None = None, fetch_from: FetchFrom | None = None
+) -> Iterator[Opened]:
+    """The object of a row of `row_of`; one of an archive out of `kept`, else by `fetch_from`.
+
+    UsageError when it is gone, there is another one in its place, or it lies in an archive and
+    nothing is given to fetch it.
     """
-    with opened(row) as found:
+    with opened(row, kept, fetch_from) as found:
         try:
             json = HeaderReader().read(found.fetch, found.size).json
         except (DataError, OSError) as error:
@@ -45,13 +58,15 @@ def object_of(row: Mapping[str, Any]) -> Iterator[Opened]:
 
 
 def row_of(store: Store, SOPInstanceUID: str) -> dict[str, Any]:
-    """Where an instance lies; UsageError when the lake has none with this UID."""
+    """Where an instance lies: its UIDs, `uri`, `offset` and `size`; UsageError when not in here."""
     with store.database() as db:
         found = db.execute(
-            'select uri, "offset", size from instances where "SOPInstanceUID" = ? limit 1',
+            'select i.uri, i."offset", i.size, s."StudyInstanceUID", s."SeriesInstanceUID" '
+            'from instances i join series s using (series_id) where i."SOPInstanceUID" = ? limit 1',
             [SOPInstanceUID],
         ).fetchone()
     if found is None:
         raise UsageError(f"No instance of the lake has SOPInstanceUID {SOPInstanceUID}.")
-    place = dict(zip(("uri", "offset", "size"), found, strict=True))
+    names = ("uri", "offset", "size", "StudyInstanceUID", "SeriesInstanceUID")
+    place = dict(zip(names, found, strict=True))
     return {"SOPInstanceUID": SOPInstanceUID, **place}

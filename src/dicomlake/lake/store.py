@@ -42,8 +42,16 @@ OLDER = (1,)
 """Layouts that `Store.create` brings up to date; nothing is lost."""
 WORK = "_work"
 """Folder for what is only needed while a job runs."""
+KEPT, QUEUE, INBOX = "_kept", "_queue", "_inbox"
+"""Folders of kept objects, of the queue, and of what was received and is not in the tables yet."""
+SETTINGS = "dicomlake.toml"
+"""The file of settings; it may be there before the lake is."""
 EXTRACTIONS = "extractions"
 """Folder of the results of extractions, one table each."""
+_OURS = frozenset(
+    (WORK, KEPT, QUEUE, INBOX, EXTRACTIONS, SETTINGS, ".lock", f".{MARK}.part", f".{SETTINGS}.part")
+)
+"""What besides tables may be in the folder of a lake that is not made yet."""
 CHILDREN = tables.CHILDREN
 """Tables whose rows count only while `series` holds their series_id."""
 
@@ -98,7 +106,7 @@ class Store:
             return cls(path)
         if any(c in "%?\\" or not c.isprintable() for c in str(path)):
             raise LakeError(f"{path} cannot be a lake: no %, ?, \\ or line break in it, please.")
-        ours = {*tables.ALL, WORK, EXTRACTIONS, ".lock", f".{MARK}.part"}
+        ours = {*tables.ALL, *_OURS}
         try:
             if path.exists() and not {entry.name for entry in path.iterdir()} <= ours:
                 raise LakeError(
