@@ -154,29 +154,28 @@ class DimseArchive:
     # C-GET and C-MOVE
 
     def headers(self, study: str, series: str, *, first: bool = False) -> Iterator[Object]:
-        """One object of a series as a whole: DIMSE has no way to send headers alone."""
+        """One object of a series as a whole: DIMSE has no way to send headers alone.
+
+        Its class is not asked for beforehand: an Orthanc opens every file of the series for it.
+        """
         keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
-        wanted = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
-        match = self.find("IMAGE", keys, wanted, limit=1)
+        match = self.find("IMAGE", keys, ("SOPInstanceUID", "InstanceNumber"), limit=1)
         for row in match.rows[:1]:
-            self._learn([row["SOPClassUID"]])
-            yield from self._brought(keys, [row["SOPInstanceUID"]], [row["SOPClassUID"]])
+            yield from self._brought(keys, [row["SOPInstanceUID"]])
 
     def objects(self, study: str, series: str, instances: Sequence[str] = ()) -> Iterator[Object]:
         """The objects of a series, or some, as files (PS3.10), in the syntax they are stored in."""
         keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
-        yield from self._brought(keys, instances, ())
+        yield from self._brought(keys, instances)
 
-    def _brought(
-        self, keys: Mapping[str, str], instances: Sequence[str], needed: Iterable[str]
-    ) -> Iterator[Object]:
+    def _brought(self, keys: Mapping[str, str], instances: Sequence[str]) -> Iterator[Object]:
         if self.way == "move" and self.listener is None:
             raise UsageError(
                 f"{self.name} does not offer C-GET, and C-MOVE needs our listener: set [listener]"
                 " in dicomlake.toml, and make its AE title known to the archive."
             )
         got: set[str] = set()
-        outcome = yield from self._all(keys, instances, needed, got)
+        outcome = yield from self._all(keys, instances, (), got)
         if self.way == "get" and (outcome.failed or not got):
             again = yield from self._of_other_classes(keys, instances, got)
             outcome = again or outcome
@@ -212,7 +211,9 @@ class DimseArchive:
         The archive lists the series, and those of its classes that are new are proposed.
         """
         offered = self._retrieval.offered if self._retrieval else frozenset()
-        match = self.find("IMAGE", keys, ("SOPInstanceUID", "SOPClassUID"))
+        narrow = {"SOPInstanceUID": "\\".join(instances)} if len(instances) <= _AT_ONCE else {}
+        wanted = ("SOPInstanceUID", "SOPClassUID")
+        match = self.find("IMAGE", {**keys, **narrow}, wanted)
         asked = frozenset(instances) or frozenset(row["SOPInstanceUID"] for row in match.rows)
         missing: dict[str, list[str]] = {}
         for row in match.rows:
