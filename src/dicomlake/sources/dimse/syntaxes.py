@@ -59,7 +59,7 @@ def transfer_syntaxes(storage: str) -> tuple[str, ...]:
     """
     kind = storage.removeprefix(_CLASSES)
     if kind.startswith("66.4"):
-        return (*_PLAIN, "1.2.840.10008.1.2.5", _JPEG + "70", _JPEG + "90")
+        return (*_PLAIN, "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1", _JPEG + "70", _JPEG + "90")
     if kind.startswith("481.1") and kind in ("481.1", "481.2"):
         return _STILL
     if kind.startswith(_WITHOUT_PIXELS):
