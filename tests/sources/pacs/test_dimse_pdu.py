@@ -200,11 +200,12 @@ def test_pydicom_reads_our_identifiers(transfer: str) -> None:
 
 
 def test_offers_fit_an_association_and_have_what_is_needed_first() -> None:
-    pairs = syntaxes.offer(["1.2.840.10008.5.1.4.1.1.6.1"], ["1.2.3.4"])
-    assert len(pairs) <= 127
-    assert pairs[0][0] == "1.2.840.10008.5.1.4.1.1.6.1"
-    assert ("1.2.3.4", "1.2.840.10008.1.2.4.90") in pairs
-    assert len({storage for storage, _ in syntaxes.offer([])}) >= 10
+    offer = syntaxes.offer(["1.2.840.10008.5.1.4.1.1.6.1", "1.2.3.4"])
+    assert len(offer) <= 127
+    assert offer[0][0] == "1.2.840.10008.5.1.4.1.1.6.1"
+    assert ("1.2.3.4", ("1.2.840.10008.1.2.4.90",)) in offer
+    assert len({storage for storage, _ in syntaxes.offer()}) >= 10
+    assert all(0 < len(other) <= 127 for other in syntaxes.others([]))
 
 
 def test_a_large_object_goes_to_a_file_that_is_gone_afterwards() -> None:
