@@ -142,12 +142,8 @@ class Connection:
         return self._others
 
     def _new(self, tls: Tls | None) -> httpx.Client:
-        try:
-            import httpx
-        except ImportError as error:
-            raise UsageError(
-                "A DICOMweb source needs httpx: pip install 'dicomlake[pacs]'"
-            ) from error
+        import httpx
+
         _hush()
         seconds = self.settings.timeout_s
         return httpx.Client(
@@ -207,9 +203,13 @@ class Connection:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """Errors of httpx as ours."""
-        import httpx
-
+        """Errors of httpx as ours, and that it is missing."""
+        try:
+            import httpx
+        except ImportError as error:
+            raise UsageError(
+                "A DICOMweb source needs httpx: pip install 'dicomlake[pacs]'"
+            ) from error
         try:
             yield
         except httpx.TimeoutException as error:
