@@ -118,7 +118,7 @@ def test_samples_of_what_is_kept(tmp_path: Path) -> None:
     source = Away(encode(ecg(channel(), channel()) | SAID))
     index(source, tmp_path / "lake", workers=1)
     lake = dicomlake.open(tmp_path / "lake")
-    with pytest.raises(UsageError, match=f"pull orthanc --series {SAID['SeriesInstanceUID']}"):
+    with pytest.raises(UsageError, match="no source 'orthanc'"):
         lake.waveform(SAID["SOPInstanceUID"])
     (tmp_path / "lake" / settings.FILE).write_text(f'[cache]\npath = "{tmp_path}/cache"\n')
     keep(Kept(tmp_path / "cache"), source.data)
@@ -137,9 +137,9 @@ def test_a_lake_is_made_around_what_is_there(tmp_path: Path) -> None:
     settings.add_source(lake, "old", {"kind": "folder", "path": str(tmp_path)})
     for name in ("_queue", "_inbox"):
         (lake / name).mkdir()
-    keep(kept_of(lake), b"x")
+    keep(kept_of(lake, Settings()), b"x")
     Store.create(lake)
-    assert kept_of(lake).holds(SAID["SOPInstanceUID"])
+    assert kept_of(lake, Settings()).holds(SAID["SOPInstanceUID"])
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x").touch()
     with pytest.raises(LakeError, match="no lake"):

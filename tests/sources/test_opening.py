@@ -134,7 +134,7 @@ class TestArchives:
                 return self.folder / "gone"
 
         with pytest.raises(UsageError, match="pull orthanc"):
-            bytes_of(AWAY, Evicting(tmp_path))
+            bytes_of(AWAY, Elsewhere(Evicting(tmp_path)))
 
 
 class TestFolders:
