@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dicomlake.dicom import dictionary
 
-VERSION = 2
+VERSION = 3
 """Layout of the tables; a lake of another one is refused with a clear message."""
 
 STAMP = pa.timestamp("us", "UTC")
@@ -146,7 +146,8 @@ SERIES = pa.schema(
                "the study where PatientID is missing"),
         _field("study_key", pa.int64(), "number of the study: of StudyInstanceUID"),
         _field("source", pa.string(), "where its objects came from, as named when indexing"),
-        _field("complete", pa.string(), "all: every instance found was read; first: only one"),
+        _field("complete", pa.string(), "all: every instance found was read; some: others "
+               "are known to be missing; first: only one was read, what varies is not known"),
         _field("instances", pa.int64(), "SOP instances of this series in the lake"),
         _field("indexed", STAMP, "when this version was made"),
         _field("run_id", pa.string(), "the run that made it"),
@@ -496,7 +497,7 @@ FAILURES = pa.schema(
         _field("uri", pa.string(), "what could not be read"),
         _field("size", pa.int64(), "its bytes"),
         _field("modified", STAMP, "when the file was last changed"),
-        _field("stage", pa.string(), "open, read or store"),
+        _field("stage", pa.string(), "open, read, store, or retrieve (from an archive)"),
         _field("reason", pa.string(), "why, in words and without patient data"),
         _field("met", STAMP, "when"),
     ],
@@ -583,6 +584,23 @@ VOCABULARY_VALUES = pa.schema(
     {"comment": "what the vocabulary is counted from: sum the rows of a path and value"},
 )  # fmt: skip
 
+CATALOGUE = pa.schema(
+    [
+        _field("key", pa.string(), "source, StudyInstanceUID, and of series SeriesInstanceUID"),
+        _field("source", pa.string(), "the archive that listed it"),
+        _field("level", pa.string(), "STUDY or SERIES"),
+        *map(_attribute, """StudyInstanceUID SeriesInstanceUID PatientID IssuerOfPatientID StudyDate
+             StudyTime AccessionNumber StudyID StudyDescription""".split()),
+        _listed("ModalitiesInStudy", pa.string(), "Modalities in Study (0008,0061), CS"),
+        *map(_attribute, """NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances Modality
+             SeriesNumber SeriesDescription BodyPartExamined NumberOfSeriesRelatedInstances
+             """.split()),
+        _field("listed", STAMP, "when the archive said so last"),
+    ],
+    {"comment": "one row per study or series that an archive lists, whether it is in the lake or "
+     "not"},
+)  # fmt: skip
+
 ALL = {
     "series": SERIES,
     "instances": INSTANCES,
@@ -595,6 +613,7 @@ ALL = {
     "runs": RUNS,
     "failures": FAILURES,
     "files": FILES,
+    "catalogue": CATALOGUE,
     "vocabulary": VOCABULARY,
     "vocabulary_values": VOCABULARY_VALUES,
 }

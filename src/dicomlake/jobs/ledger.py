@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
@@ -29,6 +30,27 @@ _FOUND = pa.schema(
 )
 _STEP = 20_000
 _MEMORY = "300MB"
+
+
+class Known(Protocol):
+    """What the writer of a lake has to know of what is read and of what it replaces.
+
+    `db` has the tables `todo` (files that are read) and `stale` (rows of the lake that give way).
+    """
+
+    db: duckdb.DuckDBPyConnection
+
+    def stale_archives(self) -> set[str]:
+        """Archives to be read of which the lake holds something already."""
+
+    def has_stale(self) -> bool:
+        """Whether something of the lake gives way."""
+
+    def outdate(self, ids: list[int], old: list[str], new: list[str]) -> None:
+        """Settle which rows in files of `instances` give way to new ones; `ids` are their series'.
+
+        Called before series are merged.
+        """
 
 
 class Ledger:
@@ -198,6 +220,9 @@ class Ledger:
     def has_stale(self) -> bool:
         """Whether any known file changed, or is to be pruned."""
         return bool(self._count("select count(*) from stale where what = 'instance'"))
+
+    def outdate(self, ids: list[int], old: list[str], new: list[str]) -> None:
+        """Nothing: `compare` has settled it by size and time of change."""
 
     def few(self) -> bool:
         """Whether so little is to be read that processes would start more slowly than it is."""

@@ -37,10 +37,14 @@ _FLUSH_ROWS = 100_000
 
 @dataclass(slots=True)
 class Wanted:
-    """A series to merge: its number in the lake (None: it is new) and those of its parts."""
+    """A series to merge: its number in the lake (None: it is new) and those of its parts.
+
+    `anew`: it gets a new row even if it keeps just the instances that it has.
+    """
 
     uid: str
     known: int | None
+    anew: bool
     parts: list[int]
 
 
@@ -260,7 +264,7 @@ class Merger:
         ).fetchall()
         numbers: dict[int, tuple[int, int]] = {}
         for place, kept, same in found:
-            if same:
+            if same and not wanted[place].anew:
                 continue
             if wanted[place].known is not None:
                 merged.replaced.add(wanted[place].uid)

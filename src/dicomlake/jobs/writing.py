@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dicomlake import tables
-from dicomlake.jobs.ledger import Ledger
+from dicomlake.jobs.ledger import Known
 from dicomlake.jobs.merging import Merged, Merger, Wanted
 from dicomlake.jobs.reading import Chunk, Done, Numbers, Part
 from dicomlake.jobs.runs import Run
@@ -34,6 +34,8 @@ MOST_PENDING = 500_000
 MERGE_AT_ONCE = 30_000
 """Instances of series that are merged in one go."""
 MOST_QUIET = 100_000
+COMPLETE = ("first", "some", "all")
+"""How complete a series can be, from least to most."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,28 @@ class _Pending:
     parts: list[tuple[Part, int]] = field(default_factory=list)
     instances: int = 0
     last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a series came from, and how complete it is: one of COMPLETE."""
+
+    source: str
+    complete: str = "all"
+
+    def better(self, other: Origin | None) -> Origin:
+        """This one, as complete as either of them."""
+        if other is None or COMPLETE.index(other.complete) <= COMPLETE.index(self.complete):
+            return self
+        return Origin(self.source, other.complete)
+
+
+class _Held(NamedTuple):
+    """A series of the lake: its number, instances and origin."""
+
+    number: int
+    instances: int
+    origin: Origin
 
 
 @dataclass(slots=True)
@@ -58,14 +82,23 @@ class Writer:
     """Commits what was read.
 
     `quiet`: a series that so many batches did not touch counts as complete; grows when series come
-    back. `counts`: objects, series, and files by state, of what was committed or noted.
+    back. `counts`: objects, series, and files by state, of what was committed or noted. `origins`:
+    of series that do not simply come from `source` with all their instances, by SeriesInstanceUID.
     """
 
     def __init__(
-        self, store: Store, ledger: Ledger, run: Run, work: Path, source: str, quiet: int
+        self,
+        store: Store,
+        ledger: Known,
+        run: Run,
+        work: Path,
+        source: str,
+        quiet: int = 0,
+        origins: Mapping[str, Origin] | None = None,
     ) -> None:
         self.store, self.ledger, self.run, self.work = store, ledger, run, work
         self.source, self.quiet = source, quiet
+        self._origins, self._usual = origins or {}, Origin(source)
         self.numbers = Numbers(store.next_id())
         self.counts: Counter[str] = Counter(objects=0, series=0)
         self.reasons: Counter[str] = Counter()
@@ -140,7 +173,7 @@ class Writer:
         if not ready:
             return
         known = self._known(list(ready))
-        self._adapt(len(ready), [number for number, _ in known.values()])
+        self._adapt(len(ready), [held.number for held in known.values()])
         simple = {u: p for u, p in ready.items() if len(p.parts) == 1 and u not in known}
         parts = {id(part): part for p in simple.values() for part, _ in p.parts}
         fresh = [part for part in parts.values() if not part.added]
@@ -153,7 +186,7 @@ class Writer:
                 children[name] += files
             replaced |= merged.replaced
             if merged.series:
-                rows.append(self._series_rows(merged.series))
+                rows.append(self._series_rows(merged.series, known))
         run_id = self.run.run_id
         for name, files in children.items():
             self.store.add(name, files, run_id=run_id)
@@ -161,9 +194,7 @@ class Writer:
             part.added = True
         table = pa.concat_tables(rows) if rows else tables.SERIES.empty_table()
         self.store.commit_series(table, replaced, run_id)
-        again = sum(
-            number >= self._merger.first for u, (number, _) in known.items() if u in replaced
-        )
+        again = sum(known[uid].number >= self._merger.first for uid in replaced)
         self.counts["series"] += max(0, table.num_rows - again)
         log.info("series committed", extra={"series": table.num_rows})
         self._release(ready)
@@ -222,16 +253,16 @@ class Writer:
             self.store.append("files", pa.Table.from_pylist(rows, tables.FILES))
             self._files = []
 
-    def _known(self, uids: list[str]) -> dict[str, tuple[int, int]]:
-        """series_id and instances of those that are in the lake."""
+    def _known(self, uids: list[str]) -> dict[str, _Held]:
+        """Those that are in the lake."""
         with connect() as db:
             view(db, "series", self.store.paths("series"))
             db.register("asked", pa.table({"uid": pa.array(uids, pa.string())}))
             found = db.execute(
-                'select "SeriesInstanceUID", series_id, instances from series '
+                'select "SeriesInstanceUID", series_id, instances, source, complete from series '
                 'where "SeriesInstanceUID" in (select uid from asked)'
             ).fetchall()
-        return {uid: (number, instances) for uid, number, instances in found}
+        return {uid: _Held(number, count, Origin(*origin)) for uid, number, count, *origin in found}
 
     def _simple_rows(self, simple: dict[str, _Pending]) -> pa.Table:
         by_file: dict[str, list[int]] = defaultdict(list)
@@ -243,35 +274,50 @@ class Writer:
             table = pq.read_table(self.work / file, schema=tables.SERIES)
             wanted = pa.array(numbers, pa.int64())
             found.append(table.filter(pc.is_in(table.column("series_id"), value_set=wanted)))
-        return self._stamped(pa.concat_tables(found))
+        return self._stamped(pa.concat_tables(found), {})
 
-    def _series_rows(self, rows: list[dict[str, Any]]) -> pa.Table:
-        return self._stamped(pa.Table.from_pylist(rows, tables.SERIES))
+    def _series_rows(self, rows: list[dict[str, Any]], known: dict[str, _Held]) -> pa.Table:
+        return self._stamped(pa.Table.from_pylist(rows, tables.SERIES), known)
 
-    def _stamped(self, table: pa.Table) -> pa.Table:
+    def _stamped(self, table: pa.Table, known: dict[str, _Held]) -> pa.Table:
         """Rows of `series` with where they come from and when."""
-        said = {
-            "source": self.source,
-            "complete": "all",
-            "indexed": datetime.now(UTC),
-            "run_id": self.run.run_id,
+        origins = [self._origin(u, known) for u in table.column("SeriesInstanceUID").to_pylist()]
+        said: dict[str, list[Any]] = {
+            "source": [origin.source for origin in origins],
+            "complete": [origin.complete for origin in origins],
+            "indexed": [datetime.now(UTC)] * table.num_rows,
+            "run_id": [self.run.run_id] * table.num_rows,
         }
-        for name, value in said.items():
+        for name, values in said.items():
             field_ = tables.SERIES.field(name)
-            column = pa.array([value] * table.num_rows, field_.type)
+            column = pa.array(values, field_.type)
             table = table.set_column(table.schema.get_field_index(name), field_, column)
         return table
 
-    def _merge(self, group: dict[str, _Pending], known: dict[str, tuple[int, int]]) -> Merged:
+    def _standing(self, uid: str, known: dict[str, _Held]) -> tuple[int | None, bool]:
+        """The number of a series in the lake, and whether its row changes in any case."""
+        if uid not in known:
+            return None, False
+        return known[uid].number, self._origin(uid, known).complete != known[uid].origin.complete
+
+    def _origin(self, uid: str, known: dict[str, _Held]) -> Origin:
+        held = known.get(uid)
+        return self._origins.get(uid, self._usual).better(held.origin if held else None)
+
+    def _merge(self, group: dict[str, _Pending], known: dict[str, _Held]) -> Merged:
         wanted = [
-            Wanted(uid, known[uid][0] if uid in known else None, [n for _, n in p.parts])
-            for uid, p in group.items()
+            Wanted(uid, *self._standing(uid, known), [n for _, n in pending.parts])
+            for uid, pending in group.items()
         ]
         parts = {id(part): part for p in group.values() for part, _ in p.parts}.values()
         files: dict[str, list[Path]] = {name: [] for name in tables.CHILDREN}
         for part in parts:
             for name, file in part.children.items():
                 files[name].append(self._path(name, file))
+        ids = [series.known for series in wanted if series.known is not None]
+        new = sorted({str(path) for path in files["instances"]})
+        if ids and new:
+            self.ledger.outdate(ids, self.store.paths("instances", ids), new)
         merged = self._merger.merge(wanted, files)
         self._files += merged.files
         self.counts["objects"] -= merged.repeated
@@ -280,14 +326,12 @@ class Writer:
         return merged
 
 
-def _groups(
-    merged: dict[str, _Pending], known: dict[str, tuple[int, int]]
-) -> Iterator[dict[str, _Pending]]:
+def _groups(merged: dict[str, _Pending], known: dict[str, _Held]) -> Iterator[dict[str, _Pending]]:
     """Series to merge, some at a time."""
     group: dict[str, _Pending] = {}
     size = 0
     for uid, pending in merged.items():
-        instances = pending.instances + known.get(uid, (0, 0))[1]
+        instances = pending.instances + (known[uid].instances if uid in known else 0)
         if group and size + instances > MERGE_AT_ONCE:
             yield group
             group, size = {}, 0

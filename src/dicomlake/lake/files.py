@@ -35,6 +35,7 @@ ORDER = {
     "runs": ("run_id",),
     "failures": ("uri",),
     "files": ("uri",),
+    "catalogue": ("source", "StudyDate", "key"),
     "vocabulary": ("path",),
 }
 """The order of rows that questions want."""

@@ -38,12 +38,16 @@ from dicomlake.lake.files import (
 __all__ = ["CHILDREN", "MARK", "WORK", "Store", "connect", "is_lake", "view"]
 
 MARK = "dicomlake.json"
-OLDER = (1,)
+OLDER = (1, 2)
 """Layouts that `Store.create` brings up to date; nothing is lost."""
 WORK = "_work"
 """Folder for what is only needed while a job runs."""
+INBOX, QUEUE, KEPT = "_inbox", "_queue", "_kept"
+"""Folders of batches that wait for the writer, of tasks, and of kept objects."""
 EXTRACTIONS = "extractions"
 """Folder of the results of extractions, one table each."""
+OURS = (WORK, INBOX, QUEUE, KEPT, EXTRACTIONS, "dicomlake.toml", ".dicomlake.toml.part")
+"""What may lie in a folder before it is a lake, besides tables."""
 CHILDREN = tables.CHILDREN
 """Tables whose rows count only while `series` holds their series_id."""
 
@@ -98,7 +102,7 @@ class Store:
             return cls(path)
         if any(c in "%?\\" or not c.isprintable() for c in str(path)):
             raise LakeError(f"{path} cannot be a lake: no %, ?, \\ or line break in it, please.")
-        ours = {*tables.ALL, WORK, EXTRACTIONS, ".lock", f".{MARK}.part"}
+        ours = {*tables.ALL, *OURS, ".lock", f".{MARK}.part"}
         try:
             if path.exists() and not {entry.name for entry in path.iterdir()} <= ours:
                 raise LakeError(
@@ -407,7 +411,7 @@ def _bring_up(path: Path) -> None:
     mark = _read_mark(path)
     if mark.get("layout") in OLDER:
         with _locked(path):
-            for name in ("vocabulary", "vocabulary_values"):
+            for name in ("vocabulary", "vocabulary_values") if mark["layout"] == 1 else ():
                 if (path / name).exists():
                     shutil.rmtree(path / name)
             for name in tables.ALL:

@@ -29,6 +29,8 @@ from dicomlake.readers.header import Header, HeaderReader, Problem
 
 DICOMDIR = "1.2.840.10008.1.3.10"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SENT = "pacs://"
+"""What URIs of objects begin with that an archive sent: of one of them the last one counts."""
 _NAMED = (".dcm", ".dicom", ".ima", ".dic")
 
 
@@ -88,6 +90,9 @@ class Batch:
             self.fail(found, thing.uri, "read", f"not readable ({type(error).__name__})")
 
     def _add(self, found: Found, thing: Object, reader: HeaderReader) -> None:
+        if thing.header is not None:
+            self._take(found, thing, reader.read_json(thing.header), reader)
+            return
         named = thing.uri.partition("::")[0].lower().endswith(_NAMED)
         if not thing.size:
             if named:
@@ -106,7 +111,10 @@ class Batch:
                 return head[:length]
             return thing.fetch(offset, length)
 
-        header = reader.read(fetch, thing.size)
+        self._take(found, thing, reader.read(fetch, thing.size), reader)
+
+    def _take(self, found: Found, thing: Object, header: Header, reader: HeaderReader) -> None:
+        """Take an object whose header was read."""
         first = header.first
         if "DirectoryRecordSequence" in first or first.get("MediaStorageSOPClassUID") == DICOMDIR:
             self.skip(found, thing.uri, "DICOMDIR")
@@ -147,12 +155,13 @@ class Batch:
     ) -> None:
         """Note an object that was met before; the copy with the first URI is the one that stays."""
         held, said = part.instances[place], _instance(found, thing, header)
-        later = max((said, held), key=lambda row: str(row["uri"]))
-        row = {name: later[name] for name in ("uri", "size", "modified", "SOPInstanceUID")}
-        series = header.first["SeriesInstanceUID"]
-        self.files.append({**row, "state": "duplicate", "SeriesInstanceUID": series})
-        if later is said:
-            return
+        if not said["uri"].startswith(SENT) or held["uri"] != said["uri"]:
+            later = max((said, held), key=lambda row: str(row["uri"]))
+            row = {name: later[name] for name in ("uri", "size", "modified", "SOPInstanceUID")}
+            series = header.first["SeriesInstanceUID"]
+            self.files.append({**row, "state": "duplicate", "SeriesInstanceUID": series})
+            if later is said:
+                return
         part.counts.subtract(reader.read_json(orjson.loads(held["header"])).rows)
         part.counts.update(header.rows)
         part.counts = +part.counts

@@ -1,0 +1,336 @@
+"""The inbox of a lake: batches that workers leave, and the one writer that takes them in.
+
+A batch is a folder that gets its name when it is complete, so a worker may die at any time. It is
+removed once it is committed; if the writer dies between the two, it is taken in a second time,
+which changes nothing, because objects are known by their URIs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dicomlake import tables
+from dicomlake.contracts import Found, Progress
+from dicomlake.contracts.archives import uri_of
+from dicomlake.jobs.arrivals import Arrivals
+from dicomlake.jobs.reading import Chunk, Done, Part
+from dicomlake.jobs.runs import Run, running
+from dicomlake.jobs.tidy import tidy
+from dicomlake.jobs.vocabulary import rebuild
+from dicomlake.jobs.writing import Origin, Writer
+from dicomlake.lake import Store
+from dicomlake.lake.compaction import delete, leftovers
+from dicomlake.lake.files import new_name, order_of, write_parquet
+from dicomlake.lake.store import INBOX, WORK
+from dicomlake.readers.batch import Batch, moment, rows_of
+from dicomlake.readers.fold import Folder
+from dicomlake.readers.header import HeaderReader
+
+log = logging.getLogger(__name__)
+
+MOST_BATCHES = 256
+MOST_BYTES = 48 * 1024**2
+"""Batches, and bytes of their files, that are committed at a time."""
+REBUILD_EVERY_S = 60.0
+"""The vocabulary is brought up to date so often while batches keep coming, and when none do."""
+_UNFINISHED = ".part-"
+
+
+@dataclass(slots=True)
+class Leaving:
+    """What a worker leaves in one batch.
+
+    `origins`: where series came from, by SeriesInstanceUID. `tasks`: ids of the tasks that brought
+    it. `catalogue`: rows of that table by key.
+    """
+
+    batch: Batch
+    origins: dict[str, Origin] = field(default_factory=dict)
+    tasks: list[str] = field(default_factory=list)
+    catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing in it."""
+        return not (self.batch.series or self.batch.failures or self.catalogue)
+
+
+class Inbox:
+    """The folder of batches in a lake."""
+
+    def __init__(self, lake: str | Path) -> None:
+        self.folder = Path(lake).absolute() / INBOX
+
+    def leave(self, leaving: Leaving, reader: HeaderReader, folder: Folder) -> str:
+        """Leave a batch, whole or not at all; its name, "" when there is nothing to leave."""
+        if leaving.empty:
+            return ""
+        name = f"{time.time_ns():020}-{secrets.token_hex(4)}"
+        part = self.folder / f"{_UNFINISHED}{os.getpid()}-{name}"
+        part.mkdir(parents=True)
+        try:
+            _write(part, leaving, reader, folder)
+            part.rename(self.folder / name)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        reader.forget()
+        return name
+
+    def batches(self) -> list[Path]:
+        """Complete batches, oldest first."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(p for p in self.folder.iterdir() if not p.name.startswith("."))
+        return []
+
+    def sweep(self) -> None:
+        """Remove what killed workers left."""
+        with contextlib.suppress(FileNotFoundError):
+            for path in self.folder.iterdir():
+                if path.name.startswith(_UNFINISHED) and not _alive(path.name):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(name: str) -> bool:
+    number = name.removeprefix(_UNFINISHED).partition("-")[0]
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _write(part: Path, leaving: Leaving, reader: HeaderReader, folder: Folder) -> None:
+    """Write the files of a batch; its series are numbered from 1."""
+    batch = leaving.batch
+    said: dict[str, Any] = {
+        "tasks": leaving.tasks,
+        "origins": {uid: [o.source, o.complete] for uid, o in leaving.origins.items()},
+        "objects": batch.objects,
+        "failures": [{**row, "modified": row["modified"].timestamp()} for row in batch.failures],
+        "files": [{**row, "modified": row["modified"].timestamp()} for row in batch.files],
+        "index": [],
+    }
+    if batch.series:
+        rows = rows_of(batch, reader, folder, 1)
+        picked = rows.series.select(["SeriesInstanceUID", "series_id", "instances"])
+        said["index"] = [list(row.values()) for row in picked.to_pylist()]
+        for name, table in {"series": rows.series, **rows.children}.items():
+            if table.num_rows:
+                write_parquet(part / f"{name}.parquet", name, table)
+    if leaving.catalogue:
+        table = pa.Table.from_pylist(list(leaving.catalogue.values()), tables.CATALOGUE)
+        write_parquet(part / "catalogue.parquet", "catalogue", table)
+    (part / "batch.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+Committed = Callable[[Iterable[str]], None]
+
+
+class Intake:
+    """The writer: takes batches in as they come. `committed` is told the ids of their tasks."""
+
+    def __init__(self, store: Store, committed: Committed = lambda ids: None) -> None:
+        self.store, self.inbox, self._committed = store, Inbox(store.path), committed
+        self._rebuilt = time.monotonic()
+        self._stale = False
+
+    def take(self, progress: Progress | None = None, idle_s: float = 0.0) -> Counter[str]:
+        """Take in all that is there and comes within `idle_s` of the last; counts.
+
+        LakeError when another process is writing; ServiceError when the disk is full: what is in
+        the inbox stays there.
+        """
+        counts: Counter[str] = Counter()
+        if not self.inbox.batches():
+            return counts
+        with self.store.lock():
+            self.store.refresh()
+            with running(self.store, "pull", {}, progress) as run:
+                self._take(run, counts, idle_s)
+                run.counts = dict(counts)
+        return counts
+
+    def _take(self, run: Run, counts: Counter[str], idle_s: float) -> None:
+        delete(leftovers(self.store))
+        work = self.store.path / WORK / run.run_id
+        work.mkdir(parents=True)
+        last = time.monotonic()
+        try:
+            while not (run.stopped or run.progress.cancelled):
+                group = _group(self.inbox.batches())
+                if group:
+                    self._commit(group, run, work, counts)
+                    last = time.monotonic()
+                if self._due(idle=not group):
+                    self._rebuild(run)
+                if not group:
+                    if time.monotonic() - last >= idle_s:
+                        break
+                    time.sleep(0.05)
+            if self._stale:
+                self._rebuild(run)
+            run.check()
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _due(self, *, idle: bool) -> bool:
+        waited = time.monotonic() - self._rebuilt
+        return self._stale and waited > (2.0 if idle else REBUILD_EVERY_S)
+
+    def _rebuild(self, run: Run) -> None:
+        """Bring up to date what is derived from the tables."""
+        tidy(self.store)
+        rebuild(self.store)
+        self._rebuilt, self._stale = time.monotonic(), False
+
+    def _commit(self, group: list[Path], run: Run, work: Path, counts: Counter[str]) -> None:
+        batches = [_read(path) for path in group]
+        arrivals = Arrivals(work)
+        try:
+            origins: dict[str, Origin] = {}
+            for batch in batches:
+                for uid, origin in batch.origins.items():
+                    origins[uid] = origin.better(origins.get(uid))
+            writer = Writer(self.store, arrivals, run, work, "", origins=origins)
+            done = _joined(batches, writer, work)
+            writer.take(Chunk(0, 0, [Found("", 0, 0)]), done)
+            writer.commit(everything=True)
+        finally:
+            arrivals.close()
+        self._forget_failures(batches)
+        self._list(batches)
+        self._committed([task for batch in batches for task in batch.tasks])
+        for path in group:
+            shutil.rmtree(path)
+        counts.update(writer.counts)
+        counts["batches"] += len(group)
+        counts["failures"] += sum(writer.reasons.values())
+        run.progress.advance(writer.counts["series"])
+        self._stale = True
+
+    def _forget_failures(self, batches: list[_Batch]) -> None:
+        """Drop failures of what has come in the meantime."""
+        if not self.store.files("failures"):
+            return
+        failed = {row["uri"] for batch in batches for row in batch.failures}
+        came = {uri for batch in batches for uri in batch.uris()}
+        with self.store.database() as db:
+            known = db.execute("select distinct uri from failures").fetchall()
+        gone = [row[0] for row in known if row[0] in came and row[0] not in failed]
+        if gone:
+            self.store.remove("failures", "uri", gone)
+
+    def _list(self, batches: list[_Batch]) -> None:
+        """Write what archives list into the catalogue; the newest word counts."""
+        found = [b.catalogue for b in batches if b.catalogue is not None]
+        if not found:
+            return
+        rows = {row["key"]: row for table in found for row in table.to_pylist()}
+        table = pa.Table.from_pylist(list(rows.values()), tables.CATALOGUE)
+        self.store.replace("catalogue", "key", list(rows), table.sort_by(order_of("catalogue")))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch as it lies in the inbox."""
+
+    path: Path
+    tasks: list[str]
+    origins: dict[str, Origin]
+    objects: int
+    failures: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+    index: list[tuple[str, int, int]]
+    tables: dict[str, pa.Table]
+    catalogue: pa.Table | None
+
+    def uris(self) -> Iterator[str]:
+        """URIs of objects and series that came, of series only those that came whole."""
+        if "instances" in self.tables:
+            yield from self.tables["instances"].column("uri").to_pylist()
+        for uid, origin in self.origins.items():
+            if origin.complete != "some":
+                yield uri_of(origin.source, uid)
+
+
+def _read(path: Path) -> _Batch:
+    said = json.loads((path / "batch.json").read_text(encoding="utf-8"))
+    found = {}
+    for name in ("series", *tables.CHILDREN):
+        file = path / f"{name}.parquet"
+        if file.exists():
+            found[name] = pq.read_table(file, schema=tables.ALL[name])
+    listed = path / "catalogue.parquet"
+    return _Batch(
+        path,
+        said["tasks"],
+        {uid: Origin(*origin) for uid, origin in said["origins"].items()},
+        said["objects"],
+        [_timed(row) for row in said["failures"]],
+        [_timed(row) for row in said["files"]],
+        [(uid, number, instances) for uid, number, instances in said["index"]],
+        found,
+        pq.read_table(listed, schema=tables.CATALOGUE) if listed.exists() else None,
+    )
+
+
+def _timed(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "modified": moment(round(row["modified"] * 1_000_000))}
+
+
+def _group(batches: list[Path]) -> list[Path]:
+    """The oldest batches, as many as are committed at a time."""
+    group: list[Path] = []
+    size = 0
+    for path in batches[:MOST_BATCHES]:
+        size += sum(file.stat().st_size for file in path.iterdir())
+        if group and size > MOST_BYTES:
+            break
+        group.append(path)
+    return group
+
+
+def _joined(batches: list[_Batch], writer: Writer, work: Path) -> Done:
+    """The files of several batches as one part, its series numbered for the lake."""
+    done = Done(objects=sum(batch.objects for batch in batches))
+    by_table: dict[str, list[pa.Table]] = {}
+    for batch in batches:
+        done.failures += batch.failures
+        done.files += batch.files
+        first = writer.numbers.take(len(batch.index))
+        done.index += [(uid, number + first - 1, n) for uid, number, n in batch.index]
+        for name, table in batch.tables.items():
+            numbers = pc.add(table.column("series_id"), first - 1)
+            column = table.set_column(0, table.schema.field(0), numbers)
+            by_table.setdefault(name, []).append(column)
+    if done.index:
+        series = f"series-{done.index[0][1]}.parquet"
+        write_parquet(work / series, "series", pa.concat_tables(by_table.pop("series")))
+        done.part = Part(series, {name: new_name() for name in by_table}, len(done.index))
+        for name, file in done.part.children.items():
+            table = pa.concat_tables(by_table[name])
+            write_parquet(work / file, name, table.sort_by(order_of(name)))
+    return done
+
+
+def waiting(lake: str | Path) -> int:
+    """How many batches wait for the writer."""
+    return len(Inbox(lake).batches())

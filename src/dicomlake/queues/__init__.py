@@ -1,0 +1,1 @@
+"""Queues of tasks: SQLite in a lake's folder, or Kafka for many machines."""
