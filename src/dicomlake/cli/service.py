@@ -116,7 +116,7 @@ def serve(
     ] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any free one.")] = None,
 ) -> None:
-    """Run the REST service of a lake; its description is at /docs of the address.
+    """Run the REST service of a lake; its description is at /api/openapi.json.
 
     It listens on this machine alone unless told otherwise. Give it a token (settings of the
     service, token_env or token_file) before others can reach it.
