@@ -11,6 +11,7 @@ DicomlakeError
     |-- Unsupported       this engine cannot do it, and says what by name
     |-- Refused           an archive is busy, away, or stopped in the middle
     |-- Incomplete        an archive sent only some of the objects asked for
+    |-- Paused            somebody paused this source, or its quiet hours began
     `-- Cancelled         somebody asked to stop
 """
 
@@ -85,6 +86,10 @@ class Incomplete(ServiceError):
     def __init__(self, message: str, failed: Sequence[str] = ()) -> None:
         self.failed = tuple(failed)
         super().__init__(message)
+
+
+class Paused(ServiceError):
+    """Somebody paused this source, or its quiet hours began: give the task back."""
 
 
 class Cancelled(ServiceError):

@@ -105,7 +105,7 @@ class Source(_Settings):
         missing = [name for name in needs if not getattr(self, name)]
         if missing:
             raise ValueError(f"a source of kind {self.kind} needs {' and '.join(missing)}")
-        schemes = {"dicomweb": ("http://", "https://"), "objects": ("s3://", "memory://")}
+        schemes = {"dicomweb": ("http://", "https://"), "objects": ("s3://",)}
         if self.kind in schemes and not self.url.startswith(schemes[self.kind]):
             raise ValueError(f"url must begin with {' or '.join(schemes[self.kind])}")
         return self
@@ -261,20 +261,39 @@ def add_source(lake: str | Path, name: str, values: dict[str, Any]) -> Source:
 
     UsageError when the name is taken, or the values make no source.
     """
-    path = Path(lake) / FILE
-    document = _document(path) if path.exists() else tomlkit.document()
+    path, document = _editable(lake)
     if "source" not in document:
         document["source"] = tomlkit.table(is_super_table=True)
     sources: Any = document["source"]
     if name in sources:
         raise UsageError(f"There is a source {name!r} already in {path}. Edit it there.")
     sources[name] = {key: value for key, value in values.items() if value is not None}
-    found = _checked(path, document.unwrap()).source[name]
-    Path(lake).mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{FILE}.part")
-    part.touch(mode=0o600)
-    part.write_text(tomlkit.dumps(document), encoding="utf-8")
-    part.replace(path)
+    return _write(path, document).source[name]
+
+
+def set_listener(lake: str | Path, values: dict[str, Any]) -> Settings:
+    """Write how the lake listens into its file; UsageError when the values are wrong."""
+    path, document = _editable(lake)
+    document["listener"] = {key: value for key, value in values.items() if value is not None}
+    return _write(path, document)
+
+
+def _editable(lake: str | Path) -> tuple[Path, tomlkit.TOMLDocument]:
+    path = Path(lake) / FILE
+    return path, _document(path) if path.exists() else tomlkit.document()
+
+
+def _write(path: Path, document: tomlkit.TOMLDocument) -> Settings:
+    """Check a document and write it, readable for its owner alone."""
+    found = _checked(path, document.unwrap())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{FILE}.part")
+        part.touch(mode=0o600)
+        part.write_text(tomlkit.dumps(document), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
     return found
 
 

@@ -47,10 +47,11 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import commands, inside, service
+    from dicomlake.cli import commands, inside, pacs, service
 
     assert commands
     assert inside
+    assert pacs
     assert service
     try:
         app(arguments)

@@ -14,6 +14,7 @@ from dicomlake.cli.formats import Format
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dicomlake.contracts import Source
     from dicomlake.jobs.index import Report
 
 LakeOption = Annotated[
@@ -34,10 +35,14 @@ def console(*, error: bool = False) -> Console:
 
 @app.command(
     epilog="Examples:  dicomlake index /data/pacs --lake lake    "
-    "dicomlake index cd1.zip cd2.tar.gz new/ --lake lake --workers 4"
+    "dicomlake index cd1.zip cd2.tar.gz new/ --lake lake --workers 4    "
+    "dicomlake index s3://bucket/prefix --lake lake"
 )
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Folders, files, zip and tar archives.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Folders, files, zip and tar archives; or one s3://bucket/prefix."),
+    ],
     lake: LakeOption = HERE,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Reading processes; as many as processors.")
@@ -66,20 +71,37 @@ def index(
         "retry_failures": retry_failures,
     }
     if quiet:
-        run(list(paths), lake, **options)
+        run(_sources(paths, lake), lake, **options)
         if volumes:
             measure(lake)
         return
     from dicomlake.cli.progress import Bar
 
     with Bar(console(error=True)) as bar:
-        report = run(list(paths), lake, progress=bar, **options)
+        report = run(_sources(paths, lake), lake, progress=bar, **options)
         measured = measure(lake, progress=bar) if volumes else None
     _summary(report, console())
     if measured is not None:
         typer.echo(str(measured))
     if report.failures:
         typer.echo(f"What could not be read: dicomlake failures --lake {lake}")
+
+
+def _sources(paths: list[str], lake: Path) -> list[str] | Source:
+    """What to index: paths, or object storage with the settings that the lake has for it."""
+    from dicomlake import settings
+    from dicomlake.errors import UsageError
+    from dicomlake.sources.objects import ObjectSource, object_source
+
+    stored = [path for path in paths if path.startswith("s3://")]
+    if not stored:
+        return paths
+    if len(paths) > 1:
+        raise UsageError("Index object storage alone: one s3://bucket/prefix at a time.")
+    for name, known in settings.read(lake).source.items():
+        if known.kind == "objects" and known.url.rstrip("/") == stored[0].rstrip("/"):
+            return object_source(name, known)
+    return ObjectSource(stored[0])
 
 
 def _summary(report: Report, screen: Console) -> None:

@@ -49,7 +49,13 @@ class Object:
 
 
 class Source(Protocol):
-    """Where objects come from; small enough to be sent to another process."""
+    """Where objects come from; small enough to be sent to another process.
+
+    It may have `roots() -> list[str]`, URIs below which `find` lists everything, so that what
+    vanished can be told; and `ahead(founds) -> Iterator[tuple[Found, Iterator[Object]]]`, which
+    opens many things in their order and fetches the next ones meanwhile. Its `find` and `open` may
+    raise ServiceError when it is away: the run stops and can be started again.
+    """
 
     @property
     def name(self) -> str:

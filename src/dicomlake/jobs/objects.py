@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -13,6 +13,7 @@ from dicomlake.errors import DataError, UsageError
 from dicomlake.lake import Store
 from dicomlake.readers.attributes import text
 from dicomlake.readers.header import HeaderReader
+from dicomlake.sources.objects import ObjectSource
 from dicomlake.sources.opening import opened
 
 
@@ -25,12 +26,12 @@ class Opened(NamedTuple):
 
 
 @contextlib.contextmanager
-def object_of(row: Mapping[str, Any]) -> Iterator[Opened]:
-    """The object of a row with `SOPInstanceUID`, `uri`, `offset` and `size`.
+def object_of(row: Mapping[str, Any], sources: Iterable[ObjectSource] = ()) -> Iterator[Opened]:
+    """The object of a row with `SOPInstanceUID`, `uri`, `offset` and `size`; `sources` as `opened`.
 
     UsageError when it is gone, or there is another one in its place.
     """
-    with opened(row) as found:
+    with opened(row, sources) as found:
         try:
             json = HeaderReader().read(found.fetch, found.size).json
         except (DataError, OSError) as error:

@@ -131,8 +131,8 @@ class Worker:
         """What a chunk holds, some hundred objects at a time."""
         batch = Batch(contents=self.contents)
         first, left = chunk.first_id, chunk.numbers
-        for found in chunk.files:
-            for thing in self._objects(found):
+        for found, things in self._opened(chunk.files):
+            for thing in things:
                 batch.add(found, thing, self.reader)
                 if batch.objects >= 2 * CHUNK_FILES or batch.bytes > BATCH_BYTES:
                     used = len(batch.series)
@@ -151,13 +151,15 @@ class Worker:
         done.finished = True
         yield done
 
-    def _objects(self, found: Found) -> Iterator[Object]:
-        """The objects in one thing found, and a problem where the source fails."""
-        try:
-            yield from self.source.open(found)
-        except Exception as error:  # noqa: BLE001 - damage in one file must not stop a run
-            why = f"cannot be read ({type(error).__name__})"
-            yield Object(found.uri, 0, 0, lambda offset, length: b"", why)
+    def _opened(self, files: list[Found]) -> Iterator[tuple[Found, Iterator[Object]]]:
+        """Things found and the objects in them; a source may have the next ones ready by then."""
+        ahead = getattr(self.source, "ahead", None)
+        opened = ahead(files) if ahead else ((found, self._open(found)) for found in files)
+        for found, things in opened:
+            yield found, _guarded(found, things)
+
+    def _open(self, found: Found) -> Iterator[Object]:
+        yield from self.source.open(found)
 
     def _leave(self, batch: Batch, first_id: int) -> Done:
         """Write a batch to files that are not part of the tables yet."""
@@ -174,6 +176,20 @@ class Worker:
             done.index = [tuple(row.values()) for row in picked.to_pylist()]
         self.reader.forget()
         return done
+
+
+def _guarded(found: Found, things: Iterator[Object]) -> Iterator[Object]:
+    """The objects in one thing found, and a problem where the source fails.
+
+    ServiceError passes: the source as a whole is away, which says nothing about its objects.
+    """
+    try:
+        yield from things
+    except ServiceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - damage in one file must not stop a run
+        why = f"cannot be read ({type(error).__name__})"
+        yield Object(found.uri, 0, 0, lambda offset, length: b"", why)
 
 
 def read_all(
@@ -328,6 +344,9 @@ def serve(handle: int) -> None:
                 connection.send(done)
     except BrokenPipeError:
         return
+    except ServiceError as error:
+        with contextlib.suppress(OSError):
+            connection.send(str(error).rstrip("."))
     except Exception as error:  # noqa: BLE001 - the parent says it
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"

@@ -6,12 +6,8 @@ indexes that leasing uses hold only tasks that wait or run, so that history cost
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
-import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +17,7 @@ import orjson
 
 from dicomlake.contracts.queues import (
     DONE,
+    NOW,
     STATES,
     WRITTEN,
     Count,
@@ -28,8 +25,8 @@ from dicomlake.contracts.queues import (
     State,
     Task,
 )
-from dicomlake.errors import ServiceError, UsageError
-from dicomlake.queues.tasks import batches, check, packed
+from dicomlake.queues.files import SqliteFile
+from dicomlake.queues.tasks import WORST, batches, check, packed
 
 _VERSION = 1
 _BATCH = 1000
@@ -79,18 +76,6 @@ returning id
 _OURS = "id = ? and owner = ? and attempts = ? and state = 'running'"
 _AMONG = "(select value from json_each(?))"
 
-_queues: weakref.WeakSet[SqliteQueue] = weakref.WeakSet()
-_inherited: list[sqlite3.Connection] = []
-"""Connections of a parent process. They are never closed: that would end what the parent does."""
-
-
-@dataclass(slots=True)
-class _Side:
-    """A connection, and who may use it now."""
-
-    lock: threading.RLock
-    connection: sqlite3.Connection | None = None
-
 
 class SqliteQueue:
     """Tasks in the SQLite file `path`, which is made when there is none (its folder as well).
@@ -106,13 +91,8 @@ class SqliteQueue:
         clock: Callable[[], float] = time.time,
         busy_s: float = 30.0,
     ) -> None:
-        self.path = Path(path)
-        self._clock, self._busy_s = clock, busy_s
-        self._sides()
-        _queues.add(self)
-
-    def _sides(self) -> None:
-        self._writer, self._reader = _Side(threading.RLock()), _Side(threading.RLock())
+        self._file = SqliteFile(path, _TABLES, _VERSION, busy_s)
+        self._clock = clock
 
     # What the Protocol asks for
 
@@ -121,7 +101,7 @@ class SqliteQueue:
         new = 0
         for batch in batches(tasks, _BATCH):
             rows = [_Row.of(task) for task in batch]
-            with self._write() as connection:
+            with self._file.write() as connection:
                 new += sum(self._add(connection, row, {row.task.job}) for row in rows)
         return new
 
@@ -136,7 +116,7 @@ class SqliteQueue:
     ) -> list[Lease]:
         """Tasks that are due, best priority first, then oldest."""
         now = self._clock()
-        with self._write() as connection:
+        with self._file.write() as connection:
             self._reap(connection, now)
             rows = _due(connection, now, count, only, without)
             if not rows:
@@ -154,7 +134,7 @@ class SqliteQueue:
     def renew(self, leases: Iterable[Lease], seconds: float = 120.0) -> set[str]:
         """Hold leases longer; ids of those that are still ours."""
         until = self._clock() + seconds
-        with self._write() as connection:
+        with self._file.write() as connection:
             return {
                 lease.id
                 for lease in leases
@@ -176,7 +156,7 @@ class SqliteQueue:
         state, ended = (WRITTEN, 0.0) if written else (DONE, self._clock())
         values = (state, ended, packed(result, lease.task.kind))
         statement = f"update task set state = ?, ended = ?, result = ?, until = 0 where {_OURS}"
-        with self._write() as connection:
+        with self._file.write() as connection:
             if not _changed(connection, statement, *values, *_mine(lease)):
                 return False
             wishes = _wishes(connection, int(lease.id))
@@ -188,7 +168,7 @@ class SqliteQueue:
     def committed(self, ids: Iterable[str]) -> None:
         """The lake holds what these tasks brought."""
         for batch in batches(_numbers(ids), _BATCH):
-            with self._write() as connection:
+            with self._file.write() as connection:
                 connection.execute(
                     f"update task set state = 'done', ended = ? where id in {_AMONG} "
                     "and state = 'written'",
@@ -217,9 +197,10 @@ class SqliteQueue:
         """
         found = 0
         for batch in batches(keys, _BATCH):
-            with self._write() as connection:
+            with self._file.write() as connection:
                 found += connection.execute(
-                    "update task set state = 'cancelled', ended = ?, until = 0 "
+                    "update task indexed by task_open "
+                    "set state = 'cancelled', ended = ?, until = 0 "
                     f"where {_IS_OPEN} and key in {_AMONG}",
                     (self._clock(), orjson.dumps(batch).decode()),
                 ).rowcount
@@ -233,7 +214,7 @@ class SqliteQueue:
             "started = 0, ended = 0 where state = 'dead'"
         )
         found = 0
-        with self._write() as connection:
+        with self._file.write() as connection:
             if job:
                 chosen = (
                     f"{statement} and id in (select task from wish where job = ? and job != '')"
@@ -251,7 +232,7 @@ class SqliteQueue:
         """How many tasks there are, of a job or of all."""
         group = "source, kind, priority, state"
         columns = f"select {group}, count(*), min(created) from"
-        with self._read() as connection:
+        with self._file.read() as connection:
             if job:
                 rows = connection.execute(
                     f"{columns} wish cross join task on id = wish.task "
@@ -270,7 +251,7 @@ class SqliteQueue:
     ) -> list[State]:
         """Tasks in some states, newest first."""
         columns = ", ".join(f"task.{name}" for name in _STATE.split(", "))
-        with self._read() as connection:
+        with self._file.read() as connection:
             if job:
                 rows = connection.execute(
                     f"select {columns} from wish cross join task on id = wish.task "
@@ -292,7 +273,7 @@ class SqliteQueue:
         """Drop tasks that were over before a time; how many."""
         last, found = 0, 0
         while True:
-            with self._write() as connection:
+            with self._file.write() as connection:
                 rows = connection.execute(
                     f"select id from task where id > ? and not {_IS_OPEN} and ended < ? "
                     "order by id limit ?",
@@ -308,11 +289,7 @@ class SqliteQueue:
 
     def close(self) -> None:
         """Let go of the file; the next use opens it again."""
-        for side in (self._writer, self._reader):
-            with side.lock:
-                if side.connection is not None:
-                    side.connection.close()
-                    side.connection = None
+        self._file.close()
 
     # Parts of it
 
@@ -326,7 +303,7 @@ class SqliteQueue:
         return bool(found > last)
 
     def _reap(self, connection: sqlite3.Connection, now: float) -> None:
-        expired = "select id from task where state = 'running' and until <= ?"
+        expired = "select id from task indexed by task_until where state = 'running' and until <= ?"
         connection.execute(
             "update task set state = 'dead', ended = ?, until = 0, "
             "error = 'its worker ended or hung ' || attempts || ' times' "
@@ -340,7 +317,7 @@ class SqliteQueue:
         )
 
     def _die(self, lease: Lease, error: str) -> bool:
-        with self._write() as connection:
+        with self._file.write() as connection:
             return _changed(
                 connection,
                 f"update task set state = 'dead', ended = ?, error = ?, until = 0 where {_OURS}",
@@ -356,13 +333,13 @@ class SqliteQueue:
             f"update task set state = 'waiting', owner = '', until = 0, {due}, {change} "
             f"where {_OURS}"
         )
-        with self._write() as connection:
+        with self._file.write() as connection:
             connection.execute(statement, (*more, *values, *_mine(lease)))
 
     def _cancel_job(self, job: str) -> int:
         last, found = 0, 0
         while True:
-            with self._write() as connection:
+            with self._file.write() as connection:
                 rows = connection.execute(
                     "select wish.task, (select count(*) from wish other "
                     "where other.task = wish.task) from wish cross join task on id = wish.task "
@@ -383,92 +360,6 @@ class SqliteQueue:
             if len(rows) < _BATCH:
                 return found
             last = rows[-1][0]
-
-    @contextlib.contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that nobody else writes beside: all of it happens, or nothing."""
-        with self._use(self._writer) as connection:
-            connection.execute("begin immediate")
-            try:
-                yield connection
-                connection.execute("commit")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("rollback")
-                raise
-
-    @contextlib.contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._use(self._reader) as connection:
-            yield connection
-
-    @contextlib.contextmanager
-    def _use(self, side: _Side) -> Iterator[sqlite3.Connection]:
-        with side.lock:
-            try:
-                if side.connection is None:
-                    side.connection = self._opened()
-                yield side.connection
-            except sqlite3.Error as error:
-                raise ServiceError(self._sentence(error)) from error
-
-    def _opened(self) -> sqlite3.Connection:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ServiceError(
-                f"The folder of {self.path} cannot be made: {error.strerror}."
-            ) from error
-        connection = sqlite3.connect(
-            self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.row_factory = sqlite3.Row
-            _patiently(self._busy_s, lambda: connection.execute("pragma journal_mode = wal"))
-            connection.execute("pragma synchronous = normal")
-            connection.execute("pragma journal_size_limit = 67108864")
-            self._make(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _make(self, connection: sqlite3.Connection) -> None:
-        if self._version(connection) == _VERSION:
-            return
-        connection.execute("begin immediate")
-        if self._version(connection) == 0:
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"pragma user_version = {_VERSION}")
-        connection.execute("commit")
-
-    def _version(self, connection: sqlite3.Connection) -> int:
-        found = int(connection.execute("pragma user_version").fetchone()[0])
-        if found > _VERSION:
-            raise UsageError(f"{self.path} was made by a newer dicomlake: install that one.")
-        return found
-
-    def _sentence(self, error: sqlite3.Error) -> str:
-        name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-        kind = name.removeprefix("SQLITE_").partition("_")[0]
-        what = _WRONG.get(name) or _WRONG.get(kind) or f"cannot be used ({name})."
-        return f"The queue {self.path} {what.format(busy_s=self._busy_s)}"
-
-
-_WRONG = {
-    "FULL": "cannot be written: its disk is full. Make room and try again.",
-    "SQLITE_IOERR_WRITE": "cannot be written: its disk is full, or the file may not grow. "
-    "Make room and try again.",
-    "IOERR": "cannot be read or written: look at its disk. It must be a local one.",
-    "BUSY": "has been locked by another program for {busy_s:g} s. End that one and try again.",
-    "LOCKED": "is locked by another part of this program. Try again.",
-    "CORRUPT": "is damaged. Put back a copy of it, or move it away together with its -wal and "
-    "-shm files: an empty one is made then.",
-    "NOTADB": "is no SQLite file. Move it away: an empty one is made then.",
-    "CANTOPEN": "cannot be opened. May this user read and write it and its folder?",
-    "READONLY": "may not be written by this user.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,16 +390,9 @@ def _due(
     those of sources left out are walked over.
     """
     found: list[sqlite3.Row] = []
-    priority, source = -1, ""
-    while True:
-        place = connection.execute(
-            "select priority, source from task indexed by task_due where state = 'waiting' "
-            "and (priority, source) > (?, ?) order by priority, source limit 1",
-            (priority, source),
-        ).fetchone()
-        if place is None or (len(found) >= count and place[0] > priority):
+    for priority, source in _waiting(connection):
+        if count < 1 or (len(found) >= count and priority > found[-1]["priority"]):
             break
-        priority, source = place
         if (only is None or source in only) and source not in without:
             found += connection.execute(
                 f"select {_TASK}, attempts, due from task indexed by task_due "
@@ -518,6 +402,21 @@ def _due(
             )
     found.sort(key=lambda row: (row["priority"], row["due"], row["id"]))
     return found[: max(count, 0)]
+
+
+def _waiting(connection: sqlite3.Connection) -> Iterator[tuple[int, str]]:
+    """Priorities and sources of tasks that wait, best priority first."""
+    first = "from task indexed by task_due where state = 'waiting' and"
+    for priority in range(NOW, WORST + 1):
+        place = connection.execute(
+            f"select source {first} priority = ? order by source limit 1", (priority,)
+        ).fetchone()
+        while place is not None:
+            yield priority, place[0]
+            place = connection.execute(
+                f"select source {first} priority = ? and source > ? order by source limit 1",
+                (priority, place[0]),
+            ).fetchone()
 
 
 def _changed(connection: sqlite3.Connection, statement: str, *values: Any) -> bool:
@@ -561,29 +460,3 @@ def _state(row: sqlite3.Row, job: str = "") -> State:
         ended,
         owner,
     )
-
-
-def _patiently(seconds: float, call: Callable[[], object]) -> None:
-    """Call until no other process is in the way: SQLite does not wait when it changes journals."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            call()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-        else:
-            return
-
-
-def _forked() -> None:
-    for queue in _queues:
-        for side in (queue._writer, queue._reader):
-            if side.connection is not None:
-                _inherited.append(side.connection)
-        queue._sides()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

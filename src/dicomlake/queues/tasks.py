@@ -13,7 +13,8 @@ from dicomlake.errors import UsageError
 
 T = TypeVar("T")
 
-_WORST = LATER + 1
+WORST = LATER + 1
+"""The last priority that there is."""
 
 
 def check(task: Task) -> Task:
@@ -24,8 +25,8 @@ def check(task: Task) -> Task:
     """
     if not task.key or not task.kind:
         raise UsageError("A task needs a key and a kind.")
-    if not NOW <= task.priority <= _WORST:
-        raise UsageError(f"Priority {task.priority} is none: {NOW} (first) to {_WORST} (last).")
+    if not NOW <= task.priority <= WORST:
+        raise UsageError(f"Priority {task.priority} is none: {NOW} (first) to {WORST} (last).")
     if task.most < 1:
         raise UsageError(f"A task of kind {task.kind!r} needs at least one attempt.")
     return task

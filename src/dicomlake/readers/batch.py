@@ -21,7 +21,7 @@ from dicomlake import tables
 from dicomlake.contracts import Found, Object
 from dicomlake.dicom.values import Row
 from dicomlake.dicom.walk import FIRST_READ, sniff
-from dicomlake.errors import DataError
+from dicomlake.errors import DataError, ServiceError
 from dicomlake.lake.files import order_of
 from dicomlake.readers.contents import ContentRows, ContentsReader, Wants, chosen
 from dicomlake.readers.fold import Folded, Folder, columns
@@ -76,7 +76,10 @@ class Batch:
     """Reads what is inside of objects."""
 
     def add(self, found: Found, thing: Object, reader: HeaderReader) -> None:
-        """Read one object into the batch; what cannot be read becomes a failure."""
+        """Read one object into the batch; what cannot be read becomes a failure.
+
+        ServiceError passes when the source is away.
+        """
         if thing.problem:
             self.fail(found, thing.uri, "open", thing.problem)
             return
@@ -86,6 +89,8 @@ class Batch:
             self.fail(found, thing.uri, "read", str(error))
         except OSError as error:
             self.fail(found, thing.uri, "open", f"cannot be read: {error.strerror or 'I/O error'}")
+        except ServiceError:
+            raise  # the source is away, which says nothing about the object
         except Exception as error:  # noqa: BLE001 - one object must never stop a run
             self.fail(found, thing.uri, "read", f"not readable ({type(error).__name__})")
 

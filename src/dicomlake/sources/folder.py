@@ -85,7 +85,7 @@ class FolderSource:
     def open(self, found: Found) -> Iterator[Object]:
         """The object in a file, or the objects in an archive."""
         if found.archive:
-            yield from _members(found)
+            yield from members(found)
             return
         try:
             handle = os.open(path_of(found.uri), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
@@ -147,7 +147,8 @@ _DAMAGE = (
 )
 
 
-def _members(found: Found) -> Iterator[Object]:
+def members(found: Found) -> Iterator[Object]:
+    """The objects in a zip or tar archive on disk; damage comes as an object with a problem."""
     path = path_of(found.uri)
     zipped = path.lower().endswith(".zip")
     try:

@@ -1,4 +1,4 @@
-"""One object again, by its row of `instances`: out of a file, or of a zip or tar archive."""
+"""One object again, by its row of `instances`: out of a file, an archive or object storage."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import contextlib
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
 
 from dicomlake.contracts import Object
 from dicomlake.errors import DataError, UsageError
 from dicomlake.sources.folder import _DAMAGE, _Forward, path_of
+
+if TYPE_CHECKING:
+    from dicomlake.sources.objects import ObjectSource
 
 LARGEST = 4 * 1024**3
 """An object with more bytes is not read as a whole."""
@@ -20,17 +23,33 @@ _AGAIN = "Bring the lake up to date with: dicomlake index FOLDER --lake LAKE"
 
 
 @contextlib.contextmanager
-def opened(row: Mapping[str, Any]) -> Iterator[Object]:
+def opened(row: Mapping[str, Any], sources: Iterable[ObjectSource] = ()) -> Iterator[Object]:
     """The object of a row with `uri`, `offset` and `size`, as long as the block runs.
 
-    UsageError when it is gone or has another size. Whether it still is the same object is for the
-    caller to see, by its SOPInstanceUID: files are touched and copied without being changed.
+    What lies in object storage is read by the one of `sources` that has its bucket; else with the
+    credentials and the endpoint of the environment. UsageError when it is gone or has another
+    size. Whether it still is the same object is for the caller to see, by its SOPInstanceUID: files
+    are touched and copied without being changed.
     """
     uri, offset, size = str(row["uri"]), int(row["offset"] or 0), int(row["size"] or 0)
     member, _, file = uri.rpartition("::")
-    if not file.startswith("file://"):
-        raise UsageError(f"{uri} is no file, so it cannot be opened again.")
-    path = path_of(file)
+    with contextlib.ExitStack() as stack:
+        if file.startswith("s3://"):
+            source = _source_of(file, sources)
+            if not member or (member.startswith("tar://") and offset):
+                yield _stored(source, file, offset, size, uri)
+                return
+            path = str(stack.enter_context(source.downloaded(file)))
+        elif file.startswith("file://"):
+            path = path_of(file)
+        else:
+            raise UsageError(f"{uri} is no file, so it cannot be opened again.")
+        yield stack.enter_context(_inside(path, member, offset, size, uri))
+
+
+@contextlib.contextmanager
+def _inside(path: str, member: str, offset: int, size: int, uri: str) -> Iterator[Object]:
+    """The object in a file, or that of a member of it."""
     if member.startswith("zip://"):
         inside = _zipped(path, member.removeprefix("zip://"), size, uri)
     elif member.startswith("tar://"):
@@ -48,17 +67,17 @@ def opened(row: Mapping[str, Any]) -> Iterator[Object]:
                 f"{path} cannot be opened: {why}. Is a disk missing? If it was moved: {_AGAIN}"
             ) from error
         except (*_DAMAGE, RuntimeError) as error:
-            raise UsageError(f"{path} is damaged, or has changed. {_AGAIN}") from error
+            raise UsageError(f"{uri} is damaged, or has changed. {_AGAIN}") from error
         yield found
 
 
-def bytes_of(row: Mapping[str, Any]) -> bytes:
+def bytes_of(row: Mapping[str, Any], sources: Iterable[ObjectSource] = ()) -> bytes:
     """All bytes of the object of a row; UsageError when it is gone, changed or too large."""
     size = int(row["size"] or 0)
     if size > LARGEST:
         raise UsageError(f"The object has {size:,} bytes, too many to be held at once.")
     step = 64 * 1024**2
-    with opened(row) as found:
+    with opened(row, sources) as found:
         try:
             parts = [found.fetch(at, min(step, size - at)) for at in range(0, size, step)]
         except (DataError, OSError) as error:
@@ -67,6 +86,23 @@ def bytes_of(row: Mapping[str, Any]) -> bytes:
     if len(data) != size:
         raise _changed(str(row["uri"]))
     return data
+
+
+def _source_of(uri: str, sources: Iterable[ObjectSource]) -> ObjectSource:
+    from dicomlake.sources.objects import ObjectSource
+
+    bucket = uri.removeprefix("s3://").partition("/")[0]
+    return next((s for s in sources if s.bucket == bucket), None) or ObjectSource(f"s3://{bucket}")
+
+
+def _stored(source: ObjectSource, file: str, offset: int, size: int, uri: str) -> Object:
+    """Bytes that lie in object storage as they are, alone or in a tar archive."""
+    fetch = source.reader(file, None if "::" in uri else size)
+
+    def within(at: int, length: int) -> bytes:
+        return fetch(offset + at, max(0, min(length, size - at)))
+
+    return Object(uri, offset, size, within)
 
 
 def _changed(what: str) -> UsageError:
@@ -96,7 +132,7 @@ def _zipped(path: str, member: str, size: int, uri: str) -> Iterator[Object]:
         names = [m for m in archive.infolist() if _quoted(m.filename) == member]
         found = next((m for m in names if m.file_size == size), None)
         if found is None:
-            raise _changed(path)
+            raise _changed(uri)
         with archive.open(found) as stream:
             yield Object(uri, 0, size, _Forward(stream))
 
@@ -114,7 +150,7 @@ def _tarred(path: str, member: str, offset: int, size: int, uri: str) -> Iterato
                 assert stream is not None
                 yield Object(uri, 0, size, _Forward(stream))
                 return
-    raise _changed(path)
+    raise _changed(uri)
 
 
 def _quoted(name: str) -> str:

@@ -1,0 +1,609 @@
+"""Commands for archives: sources, pulling, workers, and what goes on."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dicomlake.cli import app
+from dicomlake.cli.commands import HERE, FormatOption, LakeOption, OutputOption, console
+from dicomlake.cli.formats import Format
+
+if TYPE_CHECKING:
+    from dicomlake.contracts.queues import State
+    from dicomlake.jobs.pulling import Pulled
+    from dicomlake.jobs.requests import Job, Request
+    from dicomlake.settings import Source
+
+sources = typer.Typer(
+    name="source",
+    help="Archives, DICOMweb services, buckets and folders that feed the lake.",
+    no_args_is_help=True,
+)
+app.add_typer(sources)
+LimitOption = Annotated[int, typer.Option(min=1, help="Most rows.")]
+
+
+class Depth(StrEnum):
+    """How much is brought of a series."""
+
+    catalogue = "catalogue"
+    headers = "headers"
+    complete = "complete"
+
+
+class Priority(StrEnum):
+    """Before or after what other work."""
+
+    now = "now"
+    today = "today"
+    later = "later"
+
+
+@sources.command(
+    epilog="Examples:  dicomlake source add orthanc --dicomweb http://127.0.0.1:8042/dicom-web    "
+    "dicomlake source add pacs --dimse 10.0.0.5:104 --called PACS --calling LAKE    "
+    "dicomlake source add bucket --s3 s3://images/ct --endpoint http://127.0.0.1:9000"
+)
+def add(
+    name: Annotated[str, typer.Argument(help="A short name: small letters, digits, - and _.")],
+    dicomweb: Annotated[str, typer.Option(help="Root of a DICOMweb service.")] = "",
+    dimse: Annotated[str, typer.Option(help="HOST:PORT of an archive.")] = "",
+    s3: Annotated[str, typer.Option(help="s3://BUCKET/PREFIX of object storage.")] = "",
+    folder: Annotated[Path | None, typer.Option(help="A folder.")] = None,
+    called: Annotated[str | None, typer.Option(help="AE title of the archive.")] = None,
+    calling: Annotated[str | None, typer.Option(help="Our AE title.")] = None,
+    retrieve: Annotated[str | None, typer.Option(help="auto, get or move.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of the object storage.")] = None,
+    region: Annotated[str | None, typer.Option(help="Region of the object storage.")] = None,
+    user: Annotated[str | None, typer.Option(help="User, or access key id.")] = None,
+    password_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the password.")
+    ] = None,
+    password_file: Annotated[
+        Path | None, typer.Option(help="File that holds the password.")
+    ] = None,
+    token_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds a bearer token.")
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option(help="File that holds a token.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Encrypt DIMSE.")] = False,
+    ca: Annotated[Path | None, typer.Option(help="Trust this certificate.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Our certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
+    depth: Annotated[Depth | None, typer.Option(help="What pull brings by default.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep complete objects, too.")] = False,
+    associations: Annotated[int | None, typer.Option(min=1, help="Most at a time.")] = None,
+    objects_per_second: Annotated[float | None, typer.Option(help="Most per second.")] = None,
+    quiet_hours: Annotated[
+        list[str] | None, typer.Option(help="Hours such as 07:00-18:00 without bulk work.")
+    ] = None,
+    lake: LakeOption = HERE,
+) -> None:
+    """Write a source into dicomlake.toml of the lake. Secrets stay where they are."""
+    from dicomlake.settings import add_source, check_name
+
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    values = _kind(dicomweb, dimse, s3, folder)
+    values |= {"called": called, "calling": calling, "retrieve": retrieve, "endpoint": endpoint}
+    values |= {"region": region, "user": user, "password_env": password_env}
+    values |= {"token_env": token_env, "depth": depth.value if depth else None}
+    values |= {"password_file": _text(password_file), "token_file": _text(token_file)}
+    if tls or ca or certificate:
+        paths = {"ca": ca, "certificate": certificate, "key": key}
+        values["tls"] = {name: str(path.absolute()) for name, path in paths.items() if path}
+    if keep:
+        values["keep"] = True
+    limits: dict[str, Any] = {}
+    if associations:
+        limits["associations"] = associations
+    if objects_per_second:
+        limits["objects_per_second"] = objects_per_second
+    if quiet_hours:
+        limits["quiet_hours"] = quiet_hours
+    values["limits"] = limits or None
+    add_source(lake, name, values)
+    typer.echo(f"{name} is in {lake / 'dicomlake.toml'}. Try it: dicomlake source test {name}")
+
+
+def _kind(dicomweb: str, dimse: str, s3: str, folder: Path | None) -> dict[str, Any]:
+    given = [bool(dicomweb), bool(dimse), bool(s3), folder is not None]
+    if sum(given) != 1:
+        raise typer.BadParameter("name one of --dicomweb, --dimse, --s3 and --folder")
+    if dicomweb:
+        return {"kind": "dicomweb", "url": dicomweb}
+    if s3:
+        return {"kind": "objects", "url": s3}
+    if folder is not None:
+        return {"kind": "folder", "path": str(folder.absolute())}
+    host, _, port = dimse.rpartition(":")
+    if not host or not port.isdigit():
+        raise typer.BadParameter("--dimse is HOST:PORT, such as 127.0.0.1:4242")
+    return {"kind": "dimse", "host": host.strip("[]"), "port": int(port)}
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path.absolute()) if path else None
+
+
+@sources.command("list", epilog="Example:  dicomlake source list --lake lake")
+def list_(lake: LakeOption = HERE) -> None:
+    """List the sources of the lake, and whether they are paused."""
+    from dicomlake.jobs.status import status
+    from dicomlake.settings import read
+
+    found = read(lake)
+    if not found.source:
+        typer.echo("There are no sources yet. Add one with: dicomlake source add")
+        return
+    states = {one.name: one for one in status(lake, found).sources}
+    rows = [
+        {
+            "source": name,
+            "kind": source.kind,
+            "where": _where(source),
+            "depth": source.depth,
+            "associations": source.limits.associations,
+            "state": "paused" if states[name].paused else "ready",
+            "why": states[name].why,
+        }
+        for name, source in found.source.items()
+    ]
+    _show(rows)
+
+
+def _where(source: Source) -> str:
+    if source.kind == "dimse":
+        return f"{source.called} at {source.host}:{source.port}"
+    return source.url or str(source.path)
+
+
+@sources.command(epilog="Example:  dicomlake source test orthanc --lake lake")
+def test(
+    name: Annotated[str, typer.Argument(help="Name of the source.")], lake: LakeOption = HERE
+) -> None:
+    """Try what a source can do, without changing anything in it."""
+    from dicomlake.jobs.trying import try_source
+    from dicomlake.settings import read
+
+    fine = True
+    for check in try_source(lake, read(lake), name):
+        fine = fine and check.works
+        mark = "[green]ok[/green]  " if check.works else "[red]no[/red]  "
+        console().print(mark, end="")
+        typer.echo(f"{check.what} ({check.seconds * 1000:.0f} ms): {check.says}")
+    raise typer.Exit(0 if fine else 1)
+
+
+@sources.command(epilog="Example:  dicomlake source listener --ae-title LAKE --caller CT1")
+def listener(
+    ae_title: Annotated[str, typer.Option(help="Our AE title.")] = "DICOMLAKE",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 11112,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    caller: Annotated[
+        list[str] | None, typer.Option(help="AE title that may send, besides those of sources.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the objects, for good.")] = False,
+    lake: LakeOption = HERE,
+) -> None:
+    """Let the workers of the lake listen for objects: needed for C-MOVE, and to be sent to."""
+    from dicomlake.settings import set_listener
+
+    values = {"ae_title": ae_title, "host": host, "port": port, "keep": keep}
+    set_listener(lake, {**values, "callers": caller or []})
+    typer.echo(f"Workers of {lake} will listen as {ae_title} on {host}:{port}.")
+
+
+@app.command(
+    epilog="Examples:  dicomlake pull orthanc --accession A1 --accession A2    "
+    "dicomlake pull pacs --list study.csv --depth complete    "
+    "dicomlake pull pacs --from 20240101 --to 20240331    dicomlake pull pacs --catalogue"
+)
+def pull(
+    source: Annotated[str, typer.Argument(help="Name of the source.")],
+    accession: Annotated[list[str] | None, typer.Option(help="Accession number.")] = None,
+    patient: Annotated[list[str] | None, typer.Option(help="Patient ID.")] = None,
+    study: Annotated[list[str] | None, typer.Option(help="StudyInstanceUID.")] = None,
+    series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID.")] = None,
+    lists: Annotated[
+        list[Path] | None,
+        typer.Option("--list", help="File with such values: text, CSV, FHIR or HL7 v2."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="What a plain --list holds, such as PatientID.")
+    ] = None,
+    first: Annotated[str, typer.Option("--from", help="First StudyDate, YYYYMMDD.")] = "",
+    last: Annotated[str, typer.Option("--to", help="Last StudyDate, YYYYMMDD.")] = "",
+    yesterday: Annotated[bool, typer.Option("--yesterday", help="The last days.")] = False,
+    days: Annotated[int, typer.Option(min=1, help="How many days --yesterday goes back.")] = 3,
+    everything: Annotated[bool, typer.Option("--all", help="The whole archive.")] = False,
+    catalogue: Annotated[
+        bool, typer.Option("--catalogue", help="List studies and series only.")
+    ] = False,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="Backwards in time, after all other work.")
+    ] = False,
+    depth: Annotated[Depth | None, typer.Option(help="headers, complete or catalogue.")] = None,
+    keep: Annotated[
+        bool | None, typer.Option("--keep/--no-keep", help="Keep the objects, too.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also what the lake holds.")] = False,
+    priority: Annotated[Priority | None, typer.Option(help="now, today or later.")] = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Only queue it, for dicomlake worker.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    lake: LakeOption = HERE,
+) -> None:
+    """Bring headers or objects from a source into the lake.
+
+    Stop it at any time: what is queued stays queued, and the same command goes on.
+    """
+    from dicomlake.cli.progress import Bar
+    from dicomlake.jobs.pulling import pull as run
+    from dicomlake.jobs.requests import Requests
+    from dicomlake.settings import read
+
+    found = read(lake)
+    asked = found.of(source)
+    if asked.kind in ("objects", "folder"):
+        _index(lake, source, asked)
+        return
+    given = _asked(source, asked, accession, patient, study, series, lists, kind)
+    given |= _dates(first, last, yesterday, days, everything or legacy or catalogue)
+    if not given["keys"] and given["dates"] is None and not (everything or catalogue):
+        raise typer.BadParameter("say what to pull: --accession, --list, --from, --all, ...")
+    request = _request(given, asked, catalogue, legacy, depth, keep, again, priority)
+    if queue:
+        with Requests(lake, found) as requests:
+            job = requests.submit(request)
+        typer.echo(f"Queued as job {job.id}. See: dicomlake jobs --lake {lake}")
+        return
+    with Bar(console(error=True)) as bar:
+        pulled = run(lake, request, found=found, workers=workers, progress=bar)
+    typer.echo(_said(pulled, lake))
+    if pulled.missing:
+        raise typer.Exit(1)
+
+
+def _index(lake: Path, name: str, source: Source) -> None:
+    """Objects in a bucket or a folder are indexed."""
+    from dicomlake.cli.commands import summary
+    from dicomlake.cli.progress import Bar
+    from dicomlake.jobs.index import index
+    from dicomlake.jobs.trying import indexed
+
+    with Bar(console(error=True)) as bar:
+        report = index(indexed(name, source), lake, progress=bar)
+    summary(report)
+
+
+def _asked(
+    source: str,
+    settings: Source,
+    accession: list[str] | None,
+    patient: list[str] | None,
+    study: list[str] | None,
+    series: list[str] | None,
+    lists: list[Path] | None,
+    kind: str | None,
+) -> dict[str, Any]:
+    """The values asked for, by keyword."""
+    from dicomlake.jobs.identifiers import read_list
+
+    keys: dict[str, list[str]] = {
+        "AccessionNumber": accession or [],
+        "PatientID": patient or [],
+        "StudyInstanceUID": study or [],
+        "SeriesInstanceUID": series or [],
+    }
+    for path in lists or []:
+        for keyword, values in read_list(path, kind).items():
+            keys[keyword] += values
+    kept = {keyword: tuple(dict.fromkeys(values)) for keyword, values in keys.items() if values}
+    return {"source": source, "keys": kept}
+
+
+def _dates(
+    first: str, last: str, yesterday: bool, days: int, everything: bool
+) -> dict[str, Any]:
+    from datetime import date, timedelta
+
+    today = date.today()
+    if yesterday:
+        first = f"{today - timedelta(days=days):%Y%m%d}"
+        last = f"{today - timedelta(days=1):%Y%m%d}"
+    if first or last:
+        plain = tuple(text.replace("-", "") for text in (first, last))
+        return {"dates": plain, "undated": False}
+    return {"dates": None, "undated": everything}
+
+
+def _request(
+    given: dict[str, Any],
+    source: Source,
+    catalogue: bool,
+    legacy: bool,
+    depth: Depth | None,
+    keep: bool | None,
+    again: bool,
+    priority: Priority | None,
+) -> Request:
+    from dicomlake.contracts.queues import LATER, NOW, TODAY
+    from dicomlake.jobs.requests import Request
+
+    levels = {"now": NOW, "today": TODAY, "later": LATER}
+    usual = LATER if legacy else NOW if given["keys"] else TODAY
+    wanted = "catalogue" if catalogue else depth.value if depth else source.depth
+    kept = source.keep if keep is None else keep
+    return Request(
+        **given,
+        depth="complete" if kept and wanted == "headers" else wanted,
+        priority=levels[priority.value] if priority else usual,
+        keep=kept,
+        again=again,
+        backwards=legacy,
+    )
+
+
+def _said(pulled: Pulled, lake: Path) -> str:
+    text = (
+        f"{pulled.series:,} series with {pulled.objects:,} objects pulled, {pulled.held:,} series "
+        f"were there already ({pulled.seconds:.1f} s)."
+    )
+    if pulled.missing:
+        text += (
+            f" {pulled.missing:,} things are missing; why: "
+            f"dicomlake missing {pulled.job.id} --lake {lake}"
+        )
+    return text
+
+
+@app.command(
+    epilog="Examples:  dicomlake worker --lake lake    dicomlake worker --processes 4 --lake lake"
+)
+def worker(
+    lake: LakeOption = HERE,
+    processes: Annotated[int, typer.Option("--processes", "-n", min=0, help="Processes.")] = 2,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when nothing is left to be done.")
+    ] = False,
+    metrics: Annotated[
+        int | None, typer.Option(help="Port of 127.0.0.1 for Prometheus metrics.")
+    ] = None,
+) -> None:
+    """Do what is queued, listen, take in what comes, and keep to the schedule, until stopped.
+
+    Any of its processes may be killed at any time: nothing is lost.
+    """
+    import logging
+
+    from dicomlake.jobs.pulling import crew_lock
+    from dicomlake.jobs.working import Crew, idle
+    from dicomlake.settings import read
+
+    found = read(lake)
+    level = logging.getLevelName(logging.getLogger("dicomlake").level or logging.WARNING)
+    with crew_lock(lake) as ours:
+        if not ours:
+            console(error=True).print("Other workers run for this lake; these join them.")
+        crew = Crew(lake, found, processes, log_level=str(level))
+        if metrics is not None:
+            from dicomlake.web.metrics import serve
+
+            serve(lake, found, metrics)
+        listens = f", listening as {found.listener.ae_title}" if found.listener else ""
+        console(error=True).print(f"{processes} workers for {lake}{listens}. Stop with Ctrl-C.")
+        try:
+            crew.run(idle(crew.queue) if once else _never)
+        except KeyboardInterrupt:
+            if not once:
+                console(error=True).print("Stopped. What is queued stays queued.")
+                return
+            raise
+
+
+def _never() -> bool:
+    return False
+
+
+@app.command(epilog="Examples:  dicomlake pause    dicomlake pause pacs --lake lake")
+def pause(
+    source: Annotated[str | None, typer.Argument(help="Only this source.")] = None,
+    lake: LakeOption = HERE,
+) -> None:
+    """Ask nothing of any source, or of one, until resumed; what runs stops at its next object."""
+    from dicomlake.jobs.working import care_of
+    from dicomlake.settings import read
+
+    if source:
+        read(lake).of(source)
+    care_of(lake).pause(source)
+    typer.echo(f"{source or 'Everything'} is paused. Go on with: dicomlake resume {source or ''}")
+
+
+@app.command(epilog="Examples:  dicomlake resume    dicomlake resume pacs --lake lake")
+def resume(
+    source: Annotated[str | None, typer.Argument(help="Only this source.")] = None,
+    lake: LakeOption = HERE,
+) -> None:
+    """Go on after a pause, also one that was made because a source kept refusing."""
+    from dicomlake.jobs.working import care_of
+    from dicomlake.settings import read
+
+    if source:
+        read(lake).of(source)
+    care_of(lake).resume(source)
+    typer.echo(f"{source or 'Everything'} goes on.")
+
+
+@app.command(epilog="Examples:  dicomlake jobs    dicomlake jobs --limit 5 --lake lake")
+def jobs(lake: LakeOption = HERE, limit: LimitOption = 20) -> None:
+    """List what was asked for, newest first, and how far it is."""
+    with _requests(lake) as requests:
+        _show([_job(job) for job in requests.jobs(limit)])
+
+
+def _requests(lake: Path) -> Any:
+    from dicomlake.jobs.requests import Requests
+    from dicomlake.settings import read
+
+    return Requests(lake, read(lake))
+
+
+def _job(job: Job) -> dict[str, Any]:
+    asked = ", ".join(f"{len(v):,} {k}" for k, v in job.request.keys.items())
+    if job.request.dates:
+        asked = "-".join(job.request.dates)
+    over = job.tasks.get("done", 0) + job.tasks.get("dead", 0) + job.tasks.get("cancelled", 0)
+    return {
+        "job": job.id,
+        "source": job.request.source,
+        "asked": asked or "the whole archive",
+        "depth": job.request.depth,
+        "state": job.state,
+        "tasks": f"{over:,} of {sum(job.tasks.values()):,}",
+        "dead": job.tasks.get("dead", 0),
+        "since": _when(job.created),
+    }
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+
+
+@app.command(epilog="Example:  dicomlake tasks --state dead --lake lake")
+def tasks(
+    job: Annotated[str, typer.Argument(help="Only of this job.")] = "",
+    state: Annotated[list[str] | None, typer.Option(help="waiting, running, dead, ...")] = None,
+    limit: LimitOption = 50,
+    form: FormatOption = Format.table,
+    output: OutputOption = None,
+    lake: LakeOption = HERE,
+) -> None:
+    """List tasks, newest first, with attempts and the last error."""
+    from dicomlake.contracts.queues import STATES
+    from dicomlake.errors import UsageError
+
+    unknown = set(state or ()) - set(STATES)
+    if unknown:
+        raise UsageError(f"{unknown.pop()!r} is no state. There are: {', '.join(STATES)}.")
+    with _requests(lake) as requests:
+        found = requests.queue.tasks(tuple(state or STATES), job, limit)
+        _show([_task(one) for one in found], form, output)
+
+
+def _task(state: State) -> dict[str, Any]:
+    from dicomlake.jobs.requests import asked
+
+    what, value = asked(state.task)
+    return {
+        "id": state.id,
+        "kind": state.task.kind,
+        "source": state.task.source,
+        "priority": state.task.priority,
+        "what": what,
+        "value": value,
+        "state": state.state,
+        "attempts": state.attempts,
+        "error": state.error,
+        "since": _when(state.created),
+    }
+
+
+@app.command(
+    epilog="Examples:  dicomlake missing --lake lake    dicomlake missing JOB --format csv"
+)
+def missing(
+    job: Annotated[str, typer.Argument(help="Of this job; else of the catalogue.")] = "",
+    source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="Also series read by one object only.")
+    ] = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = None,
+    lake: LakeOption = HERE,
+) -> None:
+    """List exactly what was asked for, or is listed by an archive, and is not here; and why."""
+    from dataclasses import asdict
+
+    from dicomlake.jobs.missing import gaps
+    from dicomlake.lake import Store
+
+    with _requests(lake) as requests:
+        if job:
+            rows = [asdict(one) for one in requests.missing(job)]
+        else:
+            found = gaps(Store(lake), requests.queue, source, complete=complete)
+            rows = [asdict(gap) for gap in found]
+    _show(rows, form, output, nothing="Nothing is missing.")
+
+
+@app.command(epilog="Example:  dicomlake cancel JOB --lake lake")
+def cancel(
+    job: Annotated[str, typer.Argument(help="Id of the job.")], lake: LakeOption = HERE
+) -> None:
+    """Cancel a job; what it brought so far stays."""
+    with _requests(lake) as requests:
+        typer.echo(f"{requests.cancel(job):,} tasks cancelled.")
+
+
+@app.command(epilog="Examples:  dicomlake retry JOB --lake lake    dicomlake retry --lake lake")
+def retry(
+    job: Annotated[str, typer.Argument(help="Of this job; else of all.")] = "",
+    lake: LakeOption = HERE,
+) -> None:
+    """Let dead tasks wait again."""
+    with _requests(lake) as requests:
+        count = requests.retry(job) if job else requests.queue.revive()
+        typer.echo(f"{count:,} tasks wait again.")
+
+
+@app.command(
+    epilog="Examples:  dicomlake status --lake lake    dicomlake status --watch    "
+    "dicomlake status --json"
+)
+def status(
+    lake: LakeOption = HERE,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show sources, tasks by state and priority, throughput, lag and failures."""
+    from dicomlake.cli.status import drawn, watched
+    from dicomlake.jobs.status import status as now
+    from dicomlake.settings import read
+
+    found = read(lake)
+    if json:
+        import orjson
+
+        typer.echo(orjson.dumps(now(lake, found).as_json()).decode())
+    elif watch:
+        watched(lake, found, console())
+    else:
+        console().print(drawn(now(lake, found)))
+
+
+def _show(
+    rows: list[dict[str, Any]],
+    form: Format = Format.table,
+    output: Path | None = None,
+    nothing: str = "Nothing.",
+) -> None:
+    """Rows as a table, or in a file format."""
+    import pyarrow as pa
+
+    from dicomlake.cli.output import write
+
+    if not rows and form is Format.table:
+        typer.echo(nothing)
+        return
+    write(pa.Table.from_pylist(rows), form, output, console())
+

@@ -1,0 +1,410 @@
+"""Workers: processes that do the tasks of a queue, and the crew that keeps them going.
+
+The crew is one process that starts the workers anew when they die, takes in what they leave, and
+puts scheduled work into the queue. Any of them may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dicomlake import plugins, settings
+from dicomlake.contracts import Progress, Silent
+from dicomlake.contracts.archives import Archive, Listener
+from dicomlake.contracts.queues import OPEN, Lease, Queue
+from dicomlake.errors import LakeError, ServiceError, UsageError
+from dicomlake.jobs.care import Care
+from dicomlake.jobs.inbox import Inbox, Intake
+from dicomlake.jobs.pull import Puller
+from dicomlake.jobs.requests import queue_of
+from dicomlake.jobs.schedule import Scheduler
+from dicomlake.lake import Store
+from dicomlake.lake.keeping import Kept
+from dicomlake.lake.store import KEPT, QUEUE
+from dicomlake.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 120.0
+MOST_LEASED = 24
+"""Tasks that a worker has at a time when they are quick."""
+IDLE_S = 0.25
+LET_GO_S = 3.0
+"""A worker without tasks of a source leaves its association to others after so long."""
+
+
+def care_of(lake: str | Path) -> Care:
+    """What limits and pauses the sources of a lake."""
+    folder = Path(lake).absolute() / QUEUE
+    folder.mkdir(parents=True, exist_ok=True)
+    return Care(folder / "care.sqlite")
+
+
+def kept_of(lake: str | Path, found: Settings) -> Kept:
+    """The kept objects of a lake."""
+    folder = found.cache.path or Path(lake).absolute() / KEPT
+    return Kept(folder, found.cache.bytes)
+
+
+def archive_of(name: str, found: Settings, listener: Listener | None = None) -> Archive:
+    """A connection to a source; UsageError when it is none that can be asked."""
+    source = found.of(name)
+    if source.kind not in ("dimse", "dicomweb"):
+        raise UsageError(f"{name} is a source of kind {source.kind}: use dicomlake index for it.")
+    opened: Archive = plugins.load("archives", source.kind)(name, source, listener)
+    return opened
+
+
+class _Elsewhere(Exception):
+    """A source that only the process with the listener can retrieve from."""
+
+
+class Worker:
+    """Leases tasks and does them until told to stop; runs in one thread."""
+
+    def __init__(
+        self,
+        lake: Path,
+        found: Settings,
+        owner: str,
+        listener: Listener | None = None,
+        sources: set[str] | None = None,
+    ) -> None:
+        self.settings, self.owner, self.listener = found, owner, listener
+        self.queue: Queue = queue_of(lake, found)
+        self.care = care_of(lake)
+        self.puller = Puller(
+            lake, found, self.queue, self.care, self._open, kept_of(lake, found)
+        )
+        self.puller.lost = lambda lease: lease.id in self._lost
+        pulled = {n for n, s in found.source.items() if s.kind in ("dimse", "dicomweb")}
+        self._sources = pulled if sources is None else pulled & sources
+        self._slots: dict[str, float] = {}
+        self._lost: set[str] = set()
+        self._leases: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._count = 4
+        self._stopped = threading.Event()
+
+    def _open(self, name: str) -> Archive:
+        archive = archive_of(name, self.settings, self.listener)
+        if self.listener is None and archive.way == "move":
+            archive.close()
+            raise _Elsewhere(name)
+        return archive
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Do tasks until `stop`; what is begun is finished or given back."""
+        renewing = threading.Thread(target=self._renew, daemon=True)
+        renewing.start()
+        try:
+            while not stop():
+                try:
+                    self._round(stop)
+                except (ServiceError, OSError) as error:  # a full disk, a queue out of reach
+                    why = str(error) if isinstance(error, ServiceError) else error.strerror
+                    log.error("worker waits", extra={"why": why})
+                    self._forget()
+                    _wait(stop, 5.0)
+        finally:
+            self._stopped.set()
+            with contextlib.suppress(ServiceError, OSError):
+                self.puller.close()
+                self._forget()
+            for source in list(self._slots):
+                self._let_go(source)
+            renewing.join(5)
+            self.queue.close()
+
+    def _round(self, stop: Callable[[], bool]) -> None:
+        ready = self._ready()
+        leases = []
+        if ready:
+            leases = self.queue.lease(self.owner, self._count, LEASE_S, only=ready)
+        if not leases:
+            self.puller.flush()
+            self._held()
+            _wait(stop, IDLE_S * random.uniform(0.5, 1.5))
+            self._idle()
+            return
+        with self._lock:
+            self._leases.update({lease.id: lease for lease in leases})
+        began = time.monotonic()
+        for done, lease in enumerate(leases):
+            if stop():
+                for other in leases[done:]:
+                    self.queue.give_back(other)
+                break
+            self._do(lease)
+        took = (time.monotonic() - began) / len(leases)
+        self._count = max(1, min(MOST_LEASED, round(1.0 / max(took, 0.001))))
+        self._held()
+
+    def _do(self, lease: Lease) -> None:
+        source = lease.task.source
+        limits = self.settings.of(source).limits
+        wait = self.care.may_start(source, limits, lease.task.priority)
+        if wait > 0:
+            self.queue.give_back(lease, wait)
+            return
+        self._slots[source] = time.monotonic()
+        try:
+            self.puller.do(lease)
+        except _Elsewhere:
+            self._sources.discard(source)
+            self._let_go(source)
+            self.queue.give_back(lease)
+        if self.puller.due:
+            self.puller.flush()
+
+    def _ready(self) -> set[str]:
+        """Sources that may be asked now and have an association left for us."""
+        ready = set()
+        for source in self._sources:
+            limits = self.settings.of(source).limits
+            if self.care.may_start(source, limits, 0) > 0:
+                continue
+            if source in self._slots or self.care.acquire(source, limits, self.owner):
+                self._slots.setdefault(source, time.monotonic())
+                ready.add(source)
+        return ready
+
+    def _idle(self) -> None:
+        """Leave associations to others that are not needed."""
+        now = time.monotonic()
+        for source, last in list(self._slots.items()):
+            if now - last > LET_GO_S:
+                self._let_go(source)
+
+    def _let_go(self, source: str) -> None:
+        self._slots.pop(source, None)
+        self.puller.disconnect(source)
+        with contextlib.suppress(ServiceError):
+            self.care.release(source, self.owner)
+
+    def _held(self) -> None:
+        """Only leases of tasks that are not ended yet have to be renewed."""
+        held = {lease.id: lease for lease in self.puller.held()}
+        with self._lock:
+            self._leases = held
+            self._lost &= held.keys()
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._leases.clear()
+            self._lost.clear()
+
+    def _renew(self) -> None:
+        while not self._stopped.wait(min(LEASE_S / 4, 2.0)):
+            with self._lock:
+                leases = list(self._leases.values())
+            if not leases:
+                continue
+            with contextlib.suppress(ServiceError):
+                ours = self.queue.renew(leases, LEASE_S)
+                with self._lock:
+                    self._lost |= {lease.id for lease in leases} - ours
+
+
+def _wait(stop: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not stop() and time.monotonic() < until:
+        time.sleep(min(0.1, seconds))
+
+
+# Processes
+
+
+_PROGRAM = "from dicomlake.jobs.working import work; work()"
+
+
+@dataclass(slots=True)
+class _Process:
+    number: int
+    listens: bool
+    process: subprocess.Popen[bytes]
+    began: float = field(default_factory=time.monotonic)
+
+
+class Crew:
+    """Workers of a lake as processes, the writer, the listener and the schedule."""
+
+    def __init__(
+        self,
+        lake: str | Path,
+        found: Settings,
+        processes: int = 2,
+        *,
+        schedule: bool = True,
+        listen: bool = True,
+        log_level: str = "WARNING",
+        log_json: bool = False,
+    ) -> None:
+        self.lake, self.settings, self.number = Path(lake).absolute(), found, processes
+        self._listens = listen and found.listener is not None
+        self._log = (log_level, log_json)
+        self._processes: list[_Process] = []
+        self._failures = 0
+        store = Store.create(self.lake)
+        self.queue = queue_of(lake, found)
+        self._intake = Intake(store, self.queue.committed)
+        self._scheduler = Scheduler(lake, found, self.queue) if schedule else None
+
+    def run(self, stop: Callable[[], bool], progress: Progress | None = None) -> None:
+        """Keep everything going until `stop`; then workers end, and what they left is taken in."""
+        Inbox(self.lake).sweep()
+        try:
+            while not stop():
+                self._keep()
+                if self._scheduler is not None:
+                    self._scheduler.tick()
+                self._take(progress, 0.3)
+                _wait(stop, 0.1)
+        finally:
+            self.stop()
+            self._take(progress, 0.0)
+            self.queue.close()
+
+    def _take(self, progress: Progress | None, idle_s: float) -> None:
+        try:
+            self._intake.take(progress or Silent(), idle_s)
+            self._failures = 0
+        except (LakeError, ServiceError) as error:
+            # Somebody else is writing, or the disk is full: what came stays in the inbox.
+            self._failures += 1
+            log.warning("the writer waits", extra={"why": str(error)})
+            time.sleep(min(5.0, 0.2 * self._failures))
+
+    def _keep(self) -> None:
+        """Start workers that are not there, or died."""
+        for one in list(self._processes):
+            if one.process.poll() is not None:
+                self._processes.remove(one)
+                if not one.listens or one.process.returncode != 0:
+                    log.warning("worker died", extra={"status": one.process.returncode})
+                time.sleep(0.2 if time.monotonic() - one.began > 5 else 1.0)
+        there = {one.number for one in self._processes}
+        for number in range(max(self.number, 1 if self._listens else 0)):
+            if number not in there:
+                self._processes.append(self._start(number))
+
+    def _start(self, number: int) -> _Process:
+        listens = self._listens and number == 0
+        said = json.dumps(
+            {
+                "lake": str(self.lake),
+                "parent": os.getpid(),
+                "listen": listens,
+                "log": self._log,
+                "works": number < self.number,
+            }
+        )
+        paths = os.pathsep.join(path for path in sys.path if path)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, said],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return _Process(number, listens, process)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [one.process.pid for one in self._processes]
+
+    def stop(self) -> None:
+        """Ask the workers to end, and wait for them."""
+        for one in self._processes:
+            one.process.terminate()
+        until = time.monotonic() + 15
+        for one in self._processes:
+            try:
+                one.process.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                one.process.kill()
+                one.process.wait()
+        self._processes.clear()
+
+
+def idle(queue: Queue) -> Callable[[], bool]:
+    """Whether nothing is left to be done, looked at once a second."""
+    last = [0.0, False]
+
+    def nothing() -> bool:
+        if time.monotonic() - last[0] > 1.0:
+            left = any(count.state in OPEN for count in queue.counts())
+            last[:] = [time.monotonic(), not left]
+        return bool(last[1])
+
+    return nothing
+
+
+def work() -> None:
+    """What a worker process does, as its first argument says."""
+    said: dict[str, Any] = json.loads(sys.argv[1])
+    from dicomlake.log import configure
+
+    configure(said["log"][0], as_json=said["log"][1])
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
+
+    def orphaned() -> None:
+        while os.getppid() == said["parent"]:
+            time.sleep(0.5)
+        stopped.set()
+        time.sleep(20)
+        os._exit(1)
+
+    threading.Thread(target=orphaned, daemon=True).start()
+    lake = Path(said["lake"])
+    found = settings.read(lake)
+    with contextlib.ExitStack() as stack:
+        listener = None
+        if said["listen"]:
+            from dicomlake.jobs.reception import receiving
+
+            listener = stack.enter_context(receiving(lake, found))
+        if not said["works"]:
+            stopped.wait()
+            return
+        for name in _threads(found, listener):
+            sources = _moved(found)
+            extra = Worker(lake, found, _owner(name), listener, sources)
+            thread = threading.Thread(target=extra.run, args=(stopped.is_set,))
+            thread.start()
+            stack.callback(thread.join)
+        Worker(lake, found, _owner("0"), listener).run(stopped.is_set)
+        stopped.set()
+
+
+def _threads(found: Settings, listener: Listener | None) -> Iterator[str]:
+    """Further threads of the process that has the listener: its moves wait for the archive."""
+    if listener is not None:
+        most = max((found.source[n].limits.associations for n in _moved(found)), default=1)
+        yield from map(str, range(1, min(most, 4)))
+
+
+def _moved(found: Settings) -> set[str]:
+    return {n for n, s in found.source.items() if s.kind == "dimse" and s.retrieve != "get"}
+
+
+def _owner(thread: str) -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{thread}"

@@ -1,0 +1,293 @@
+"""The HTTP side of a DICOMweb service: credentials, redirects, and errors in words (PS3.18 8.5).
+
+What is said of an error names the source and a status; never a query, a header or a body.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import ssl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from dicomlake.errors import Refused, Unsupported, UsageError
+from dicomlake.settings import Source, Tls
+from dicomlake.sources.dicomweb.multipart import parameters
+
+if TYPE_CHECKING:
+    import httpx
+
+LARGEST_JSON = 1024**3
+"""An answer in JSON that is larger (bytes, unpacked) is not read."""
+JSON = "application/dicom+json"
+_LONGEST_WAIT_S = 24 * 3600.0
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset([301, 302, 303, 307, 308])
+_BUSY = frozenset([408, 425, 429, 502, 503, 504])
+_NOT_OFFERED = frozenset([405, 406, 415, 501])
+
+Params = Sequence[tuple[str, str]]
+
+
+class NotThere(Exception):
+    """The service has nothing under this address (404, 410)."""
+
+
+class TooBroad(Exception):
+    """The service finds a query too broad (413, PS3.18 8.3.4)."""
+
+
+class Connection:
+    """Requests to one service; opened by the first of them."""
+
+    def __init__(
+        self, name: str, settings: Source, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.name, self.settings, self._transport = name, settings, transport
+        self._root = settings.url.rstrip("/")
+        self._ours: httpx.Client | None = None
+        self._others: httpx.Client | None = None
+
+    def json(self, path: str, params: Params = ()) -> tuple[Any, Mapping[str, str]]:
+        """What a service answers in JSON, and the headers of the answer.
+
+        NotThere, TooBroad, Unsupported, Refused and UsageError say why there is none.
+        """
+        import orjson
+
+        headers = {"Accept": JSON, "Accept-Encoding": "gzip"}
+        with self.stream(path, headers, params) as answer, self._errors():
+            if answer.status_code == 204:
+                return [], answer.headers
+            held = bytearray()
+            for chunk in answer.iter_bytes():
+                held += chunk
+                if len(held) > LARGEST_JSON:
+                    raise UsageError(
+                        f"{self.name} answers with more than {LARGEST_JSON >> 20:,} MiB of JSON, "
+                        "too much to be read. Set metadata = false for this source."
+                    )
+            try:
+                return orjson.loads(held) if held.strip() else [], answer.headers
+            except orjson.JSONDecodeError as error:
+                kind = parameters(answer.headers.get("Content-Type", ""))[0]
+                if "json" not in kind and kind:
+                    raise Unsupported(f"{self.name} answers with {kind[:40]}, not JSON.") from error
+                raise Refused(f"{self.name} answers with damaged JSON.") from error
+
+    @contextlib.contextmanager
+    def stream(
+        self, path: str, headers: Mapping[str, str], params: Params = ()
+    ) -> Iterator[httpx.Response]:
+        """The answer to a GET below the root of the service, not read yet; its status is good."""
+        with self._errors(), contextlib.ExitStack() as stack:
+            answer = self._answer(stack, path, headers, params)
+            self._judge(answer)
+            yield answer
+
+    def close(self) -> None:
+        """Let go of open connections."""
+        for client in (self._ours, self._others):
+            if client is not None:
+                client.close()
+        self._ours = self._others = None
+
+    def _answer(
+        self,
+        stack: contextlib.ExitStack,
+        path: str,
+        headers: Mapping[str, str],
+        params: Params,
+    ) -> httpx.Response:
+        """The answer behind redirects; another host gets neither credentials nor certificate."""
+        client = self._client()
+        request = client.build_request(
+            "GET", self._root + path, params=list(params) or None, headers=dict(headers)
+        )
+        request.headers.update(self._authorization())
+        origin = _origin(request.url)
+        for _ in range(_MOST_REDIRECTS):
+            answer = client.send(request, stream=True)
+            stack.callback(answer.close)
+            if answer.status_code not in _REDIRECTS or "Location" not in answer.headers:
+                return answer
+            where = request.url.join(answer.headers["Location"])
+            if where.scheme not in ("http", "https") or (
+                request.url.scheme == "https" and where.scheme == "http"
+            ):
+                raise UsageError(f"{self.name} redirects to an address without encryption.")
+            same = _origin(where) == origin
+            client = self._client() if same else self._stranger()
+            request = client.build_request("GET", where, headers=dict(headers))
+            if same:
+                request.headers.update(self._authorization())
+            answer.close()
+        raise UsageError(f"{self.name} redirects again and again. Is its url right?")
+
+    def _client(self) -> httpx.Client:
+        if self._ours is None:
+            self._ours = self._new(self.settings.tls)
+        return self._ours
+
+    def _stranger(self) -> httpx.Client:
+        """A client without credentials, for other hosts."""
+        if self._others is None:
+            tls = self.settings.tls
+            self._others = self._new(tls and Tls(ca=tls.ca, check_hostname=tls.check_hostname))
+        return self._others
+
+    def _new(self, tls: Tls | None) -> httpx.Client:
+        try:
+            import httpx
+        except ImportError as error:
+            raise UsageError(
+                "A DICOMweb source needs httpx: pip install 'dicomlake[pacs]'"
+            ) from error
+        _hush()
+        seconds = self.settings.timeout_s
+        return httpx.Client(
+            verify=_context(tls) if tls or self._root.startswith("https:") else False,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(seconds, connect=min(seconds, 15.0)),
+            transport=self._transport,
+            limits=httpx.Limits(max_connections=self.settings.limits.associations + 2),
+        )
+
+    def _authorization(self) -> dict[str, str]:
+        """The header with the credentials, read anew so that tokens may change."""
+        settings = self.settings
+        if settings.token_env or settings.token_file:
+            return {"Authorization": f"Bearer {_clean(settings.token(), 'token')}"}
+        if settings.user:
+            both = f"{settings.user}:{settings.password()}".encode()
+            return {"Authorization": "Basic " + base64.b64encode(both).decode()}
+        return {}
+
+    def _judge(self, answer: httpx.Response) -> None:
+        """Raise what a status means."""
+        status = answer.status_code
+        if status in (200, 204, 206):
+            return
+        if status in (401, 403):
+            self._not_allowed(answer)
+        if status in (404, 410):
+            raise NotThere
+        if status == 413:
+            raise TooBroad
+        if status in _NOT_OFFERED:
+            raise Unsupported(f"{self.name} does not offer this (HTTP {status}).")
+        if status in _BUSY:
+            wait = _seconds(answer.headers.get("Retry-After", ""))
+            raise Refused(f"{self.name} is busy or away (HTTP {status}).", wait)
+        if status >= 500:
+            raise Refused(f"{self.name} failed to answer (HTTP {status}).")
+        raise UsageError(f"{self.name} does not understand the request (HTTP {status}).")
+
+    def _not_allowed(self, answer: httpx.Response) -> NoReturn:
+        settings, what = self.settings, f"{self.name} answers HTTP {answer.status_code}"
+        if _origin(answer.request.url)[1:] != _origin(answer.request.url.join(self._root))[1:]:
+            raise UsageError(
+                f"{what} after a redirect to another host, which gets no credentials. If that is "
+                "the service, set its url."
+            )
+        if settings.token_env or settings.token_file:
+            raise UsageError(f"{what}: its token is wrong, expired, or does not allow this.")
+        if settings.user:
+            raise UsageError(f"{what}: user or password is wrong, or the user may not do this.")
+        raise UsageError(
+            f"{what}: it wants credentials. Set user and password_env (or password_file), "
+            "token_env (or token_file), or tls with certificate and key."
+        )
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Errors of httpx as ours."""
+        import httpx
+
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            seconds = self.settings.timeout_s
+            raise Refused(f"{self.name} did not answer within {seconds:g} s.") from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise UsageError(f"The url of {self.name} cannot be right.") from error
+        except httpx.DecodingError as error:
+            raise Refused(f"{self.name} answers with damaged compression.") from error
+        except httpx.HTTPError as error:
+            if why := _encryption(error):
+                raise UsageError(f"No encrypted connection to {self.name}: {why}") from error
+            kind = "cannot be reached" if isinstance(error, httpx.ConnectError) else "stopped"
+            raise Refused(f"{self.name} {kind} ({type(error).__name__}).") from error
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _clean(secret: str, what: str) -> str:
+    if not secret.isascii() or not secret.isprintable():
+        raise UsageError(f"The {what} has characters that cannot be sent.")
+    return secret.strip()
+
+
+def _context(tls: Tls | None) -> ssl.SSLContext:
+    """How connections are encrypted (PS3.15 B.1, BCP 195)."""
+    tls = tls or Tls()
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+        context.check_hostname = tls.check_hostname
+        if tls.certificate:
+            key = str(tls.key) if tls.key else None
+            context.load_cert_chain(str(tls.certificate), key, password=lambda: "none")
+    except ssl.SSLError as error:
+        raise UsageError(
+            "The certificate, its key or the authority under tls cannot be used: files in PEM are "
+            "needed, keys without a password."
+        ) from error
+    except OSError as error:
+        raise UsageError(f"A file under tls cannot be read: {error.strerror}.") from error
+    return context
+
+
+def _encryption(error: BaseException) -> str:
+    """Why an encrypted connection cannot be had, "" when that is not what is wrong."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message}). Set ca under tls."
+        if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause.reason or ""):
+            return "it does not accept ours. Set certificate and key under tls."
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def _seconds(text: str) -> float:
+    """How long Retry-After asks to wait, as seconds or as a date (RFC 9110 10.2.3)."""
+    try:
+        wait = float(text)
+    except ValueError:
+        try:
+            wait = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    return min(max(wait, 0.0), _LONGEST_WAIT_S) if wait == wait else 0.0
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Take the query out of what httpx logs: it may name patients."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            str(a).partition("?")[0] if type(a).__name__ == "URL" else a for a in record.args
+        )
+    return True
+
+
+def _hush() -> None:
+    log = logging.getLogger("httpx")
+    if _without_query not in log.filters:
+        log.addFilter(_without_query)

@@ -1,0 +1,1 @@
+"""DIMSE: DICOM's own network protocol (PS3.7, PS3.8); an archive asked, and a listener."""

@@ -1,0 +1,85 @@
+"""Abstract and transfer syntaxes: which are storage, and what to propose for a retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+VERIFICATION = "1.2.840.10008.1.1"
+COMMITMENT = "1.2.840.10008.1.20.1"
+COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+GET = "1.2.840.10008.5.1.4.1.2.2.3"
+"""Study Root (PS3.4 C.6.2.3)."""
+
+IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+PLAIN = (EXPLICIT, IMPLICIT)
+
+_PLAIN = (EXPLICIT, IMPLICIT, DEFLATED, BIG_ENDIAN)
+_JPEG = "1.2.840.10008.1.2.4."
+_STILL = (
+    *_PLAIN,
+    *(_JPEG + n for n in "70 80 90 91 50 51 57 81 201 202 203 110 111 112".split()),
+    "1.2.840.10008.1.2.5",
+)
+_VIDEO = tuple(_JPEG + n for n in "100 101 102 103 104 105 106 107 108".split())
+
+_CLASSES = "1.2.840.10008.5.1.4.1.1."
+USUAL = tuple(_CLASSES + n for n in "2 4 1 1.1 7 88.67 6.1 88.33 11.1 88.59 88.22 66.4".split())
+"""Storage classes proposed first to an archive that nothing is known of yet."""
+_WITHOUT_PIXELS = ("9.", "11.", "66", "67", "68", "77.1.5.3", "78.", "79.", "88.", "104.", "481.")
+_MAY_BE_VIDEO = ("3.1", "6.1", "7", "7.4", "12.1", "12.2", "77.1.")
+_MOST = 127
+"""Presentation contexts of an association beside the one of the query (PS3.8 9.3.2.2)."""
+
+
+@lru_cache(maxsize=1024)
+def is_storage(abstract: str) -> bool:
+    """Whether an abstract syntax may be of storage: private ones are, other services are not.
+
+    >>> is_storage("1.2.840.10008.5.1.4.1.1.2"), is_storage("1.2.3"), is_storage(FIND)
+    (True, True, False)
+    """
+    from pydicom._uid_dict import UID_dictionary
+
+    entry = UID_dictionary.get(abstract)
+    if entry is None or (abstract.startswith(_CLASSES) and not entry[0]):
+        return bool(abstract)
+    name = entry[0]
+    return entry[1] == "SOP Class" and "Storage" in name and "Storage Commitment" not in name
+
+
+def transfer_syntaxes(storage: str) -> tuple[str, ...]:
+    """The transfer syntaxes that objects of a storage class may be stored in (PS3.5 Section 10).
+
+    >>> len(transfer_syntaxes("1.2.840.10008.5.1.4.1.1.88.33"))
+    4
+    """
+    kind = storage.removeprefix(_CLASSES)
+    if kind.startswith("66.4"):
+        return (*_PLAIN, "1.2.840.10008.1.2.5", _JPEG + "70", _JPEG + "90")
+    if kind.startswith("481.1") and kind in ("481.1", "481.2"):
+        return _STILL
+    if kind.startswith(_WITHOUT_PIXELS):
+        return _PLAIN
+    if kind in _MAY_BE_VIDEO or kind.startswith("77.1."):
+        return _STILL + _VIDEO
+    return _STILL
+
+
+def offer(needed: Iterable[str], known: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Pairs (storage class, transfer syntax), one presentation context each, that one fits.
+
+    An archive chooses one transfer syntax per context, and would transcode, or fail, objects
+    stored in another; so each is a context of its own. Classes `needed` come first, then those
+    `known`, then usual ones, as long as there is room.
+    """
+    pairs: list[tuple[str, str]] = []
+    classes = dict.fromkeys((*needed, *known, *USUAL))
+    for storage in classes:
+        syntaxes = transfer_syntaxes(storage)
+        if len(pairs) + len(syntaxes) <= _MOST:
+            pairs += [(storage, syntax) for syntax in syntaxes]
+    return pairs
