@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -15,7 +15,9 @@ from dicomlake.contracts.archives import Check
 from dicomlake.contracts.queues import LATER, NOW, OPEN, STATES, TODAY, State
 from dicomlake.errors import UsageError
 from dicomlake.jobs.documents import check_features
+from dicomlake.jobs.identifiers import read_list
 from dicomlake.jobs.requests import Job, Missing, Request, asked
+from dicomlake.settings import Settings
 
 PRIORITIES = {"now": NOW, "today": TODAY, "later": LATER}
 KEYS = {
@@ -68,14 +70,16 @@ class NewJob(_Body):
     study_uids: Values = []
     series_uids: Values = []
     dates: Dates | None = None
-    depth: Depth = Field(
-        "headers",
+    depth: Depth | None = Field(
+        None,
         description="catalogue: only list what there is; headers: the cheapest way to the headers "
-        "of every series; complete: all objects",
+        "of every series; complete: all objects; that of the source when left out",
     )
     features: list[str] = Field([], description="Parts of the documents; all when there are none")
     priority: Priority = Field("now", description="now: before anything else; later: after it")
-    keep: bool = Field(False, description="Keep the objects, too")
+    keep: bool | None = Field(
+        None, description="Keep the objects, too; as the source says when left out"
+    )
     again: bool = Field(False, description="Also what the lake holds already")
     label: str = Field("", max_length=200, description="A name for people; no patient data")
 
@@ -89,8 +93,14 @@ class NewJob(_Body):
             raise ValueError(f"say what is wanted: some of {', '.join(KEYS)}, or dates")
         return self
 
-    def request(self) -> Request:
+    def request(self, settings: Settings) -> Request:
         """The request that this is; UsageError when it cannot be right."""
+        source = settings.of(self.source)
+        if source.kind in ("folder", "objects"):
+            raise UsageError(
+                f"{self.source} is a source of kind {source.kind}, which is indexed as a whole: "
+                f"dicomlake pull {self.source}"
+            )
         keys = {}
         for name, keyword in KEYS.items():
             if values := tuple(dict.fromkeys(value for value in getattr(self, name) if value)):
@@ -102,9 +112,9 @@ class NewJob(_Body):
             source=self.source,
             keys=keys,
             dates=dates,
-            depth=self.depth,
+            depth=self.depth or source.depth,
             priority=PRIORITIES[self.priority],
-            keep=self.keep,
+            keep=source.keep if self.keep is None else self.keep,
             again=self.again,
             features=check_features(self.features),
             label=self.label,
@@ -118,41 +128,22 @@ def _dicom(day: date | None) -> str:
 # Lists
 
 
-def listed(text: str, kind: str, what: str) -> dict[str, list[str]]:
-    """Values of a list by what they are: a plain text has one per line, a CSV says it in its head.
+def listed(body: bytes, kind: str | None) -> dict[str, list[str]]:
+    """Values in a list by what they are: text, CSV, FHIR or HL7 v2, as `dicomlake pull` reads it.
 
-    >>> listed("A1\\nA2\\n", "text/plain", "accession_numbers")
+    UsageError says the line that cannot be read.
+
+    >>> listed(b"A1\\nA2\\n", None)
     {'accession_numbers': ['A1', 'A2']}
-    >>> listed("PatientID;AccessionNumber\\nP;A1\\n", "text/csv", "accession_numbers")
-    {'patient_ids': ['P'], 'accession_numbers': ['A1']}
     """
-    if kind == "text/plain":
-        return {what: [line.strip() for line in text.splitlines() if line.strip()]}
-    head = text.partition("\n")[0]
-    delimiter = next((mark for mark in ";\t" if mark in head), ",")
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
-    names = [_column(name) for name in next(rows, [])]
-    if not any(names):
-        if len(names) != 1:
-            raise UsageError(
-                f"The first line of a CSV names its columns: {', '.join(KEYS.values())}."
-            )
-        return {what: _cells(csv.reader(io.StringIO(text), delimiter=delimiter), 0)}
-    table = list(rows)
-    return {name: _cells(table, at) for at, name in enumerate(names) if name}
-
-
-def _column(name: str) -> str:
-    """The key that a column of a CSV holds, "" for none."""
-    plain = name.strip().strip("\ufeff").lower().replace("_", "").replace(" ", "")
-    for key, keyword in KEYS.items():
-        if plain in (keyword.lower(), key.replace("_", ""), key.replace("_", "").removesuffix("s")):
-            return key
-    return ""
-
-
-def _cells(rows: Iterable[list[str]], at: int) -> list[str]:
-    return [row[at].strip() for row in rows if len(row) > at and row[at].strip()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "list"
+        path.write_bytes(body)
+        try:
+            found = read_list(path, kind)
+        except UsageError as error:
+            raise UsageError(str(error).replace(str(path), "The list")) from error
+    return {name: found[keyword] for name, keyword in KEYS.items() if found.get(keyword)}
 
 
 # Jobs
@@ -179,15 +170,15 @@ class JobOut(_Body):
     )
     source: str
     asked: dict[str, int] = Field(description="How many values of which attribute were asked for")
-    dates: Dates | None
+    dates: Dates | None = None
     depth: Depth
     priority: int
     keep: bool
     again: bool
     features: list[str]
     label: str
-    created: datetime | None
-    ended: datetime | None
+    created: datetime | None = None
+    ended: datetime | None = None
     tasks: dict[str, int] = Field(description="Tasks by state")
     progress: Progress
 
@@ -267,9 +258,9 @@ class TaskOut(_Body):
     priority: int
     attempts: int
     error: str
-    created: datetime | None
-    started: datetime | None
-    ended: datetime | None
+    created: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
 
     @classmethod
     def of(cls, state: State) -> TaskOut:
@@ -306,7 +297,7 @@ class SourceOut(_Body):
     kind: str
     paused: bool
     why: str = Field(description="Why it is paused")
-    until: datetime | None = Field(description="Not asked before")
+    until: datetime | None = Field(None, description="Not asked before")
     allowed: int = Field(description="Associations or connections that it may have")
     in_use: int
 
@@ -323,12 +314,6 @@ class CheckOut(_Body):
     def of(cls, check: Check) -> CheckOut:
         """A check as it goes out."""
         return cls(what=check.what, works=check.works, seconds=check.seconds, says=check.says)
-
-
-class Pausing(_Body):
-    """Why something is paused."""
-
-    why: str = Field("paused by the service", max_length=200, examples=["The PACS is upgraded"])
 
 
 class Health(_Body):

@@ -15,7 +15,8 @@ from dicomlake.jobs.documents import check_features, documents
 from dicomlake.jobs.pivot import encoded
 from dicomlake.jobs.requests import Job, Requests
 from dicomlake.jobs.status import Status, status
-from dicomlake.jobs.working import archive_of, care_of
+from dicomlake.jobs.trying import try_source
+from dicomlake.jobs.working import care_of
 from dicomlake.lake import Store
 from dicomlake.lake.store import is_lake
 from dicomlake.settings import Settings
@@ -84,18 +85,14 @@ class Desk:
 
     def check(self, name: str) -> Iterator[Check]:
         """Try a source: connect, ask, ways to retrieve."""
-        archive = archive_of(self.source(name), self.settings)
-        try:
-            yield from archive.check()
-        finally:
-            archive.close()
+        return try_source(self.lake, self.settings, self.source(name))
 
-    def pause(self, name: str, why: str) -> None:
-        """Ask nothing more of a source, or of any ("")."""
-        care_of(self.lake).pause(name, why)
+    def pause(self, name: str | None) -> None:
+        """Ask nothing more of a source, or of any."""
+        care_of(self.lake).pause(name)
 
-    def resume(self, name: str) -> None:
-        """Ask a source again, or all that are not paused by themselves ("")."""
+    def resume(self, name: str | None) -> None:
+        """Ask a source again, or all that are not paused by themselves."""
         care_of(self.lake).resume(name)
 
 

@@ -52,6 +52,9 @@ class Guard:
         try:
             await self._app(scope, passage.receive, passage.send)
         except Exception as error:  # noqa: BLE001  what a bug says may hold values: only its name
+            if passage.over and not passage.started:
+                await passage.problem(413, _TOO_LARGE)
+                return
             log.error("request failed", extra={"error": type(error).__name__})
             if passage.started:
                 raise ConnectionError("the answer was cut short") from None
@@ -85,7 +88,8 @@ class Guard:
         if not self._token:
             return True
         scheme, _, token = authorization.partition(" ")
-        same = hmac.compare_digest(token.strip().encode(), self._token.encode())
+        sent = token.strip().encode("latin-1")  # as headers are decoded
+        same = hmac.compare_digest(sent, self._token.encode())
         return same and scheme.lower() == "bearer"
 
 
@@ -101,18 +105,19 @@ class _Passage:
         self.started = False
 
     @property
-    def _over(self) -> bool:
+    def over(self) -> bool:
+        """Whether the request is too large."""
         return self._size > MOST_BYTES
 
     async def receive(self) -> Message:
         """The next piece of the request; one that is too large ends."""
         message = await self._receive()
         self._size += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if self._over else message
+        return {"type": "http.disconnect"} if self.over else message
 
     async def send(self, message: Message) -> None:
         """The next piece of the answer."""
-        if self._over:
+        if self.over:
             if not self.started:
                 await self.problem(413, _TOO_LARGE)
             return

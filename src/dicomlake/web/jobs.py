@@ -16,7 +16,6 @@ from dicomlake.jobs.pivot import FORMS
 from dicomlake.jobs.requests import Request as Wanted
 from dicomlake.web import bodies
 from dicomlake.web.bodies import (
-    KEYS,
     Changed,
     Depth,
     JobDetails,
@@ -34,6 +33,7 @@ from dicomlake.web.problems import Failed, documented, mistakes
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 TheDesk = Annotated[Desk, Depends(desk_of)]
 TaskState = Literal["waiting", "running", "written", "done", "dead", "cancelled"]
+Keyword = Literal["AccessionNumber", "PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
 Form = Literal["json", "ndjson", "xml", "zip"]
 
 LOOK_EVERY_S = 0.5
@@ -47,46 +47,52 @@ ALIVE_EVERY_S = 15.0
 
 async def wanted(
     http: Request,
+    desk: TheDesk,
     source: Annotated[str, Query(description="Of a list: the source")] = "",
     what: Annotated[
-        Literal["accession_numbers", "patient_ids", "study_uids", "series_uids"],
-        Query(description="Of a list without a head: what its values are"),
-    ] = "accession_numbers",
-    depth: Annotated[Depth, Query(description="Of a list: how much is wanted")] = "headers",
+        Keyword | None, Query(description="Of a list without a head: what its values are")
+    ] = None,
+    depth: Annotated[Depth | None, Query(description="Of a list: how much is wanted")] = None,
     priority: Annotated[Priority, Query(description="Of a list: how soon")] = "now",
     features: Annotated[
         str, Query(description="Of a list: parts of the documents, separated by commas")
     ] = "",
-    keep: Annotated[bool, Query(description="Of a list: keep the objects, too")] = False,
+    keep: Annotated[bool | None, Query(description="Of a list: keep the objects, too")] = None,
     again: Annotated[bool, Query(description="Of a list: also what is held already")] = False,
 ) -> Wanted:
-    """The request in a body: JSON, or a list as plain text or CSV with the rest in the address."""
-    kind = http.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    """The request in a body: JSON, or a list with the rest in the address."""
+    kind = http.headers.get("content-type", _JSON).partition(";")[0].strip().lower()
     if kind not in _BODIES:
         raise Failed(415, f"Send {', '.join(_BODIES)}, not {kind[:64]!r}.")
-    told = {"source": source, "depth": depth, "priority": priority, "keep": keep, "again": again}
+    told: dict[str, Any] = {
+        "source": source,
+        "depth": depth,
+        "priority": priority,
+        "keep": keep,
+        "again": again,
+    }
     told["features"] = _split(features)
     body = await http.body()
-    return await run_in_threadpool(_read, body, kind, what, told)
+    return await run_in_threadpool(_read, desk, body, kind, what, told)
 
 
-def _read(body: bytes, kind: str, what: str, told: dict[str, Any]) -> Wanted:
+def _read(desk: Desk, body: bytes, kind: str, what: str | None, told: dict[str, Any]) -> Wanted:
     try:
-        if kind == "application/json":
-            return NewJob.model_validate_json(body).request()
-        try:
-            values = listed(body.decode("utf-8-sig"), kind, what)
-        except UnicodeDecodeError as error:
-            raise Failed(422, "The list is no text in UTF-8.") from error
-        return NewJob.model_validate({**told, **values}).request()
+        if kind == _JSON:
+            found = NewJob.model_validate_json(body)
+        else:
+            found = NewJob.model_validate({**told, **listed(body, what)})
     except ValidationError as error:
         raise Failed(422, mistakes(error.errors(include_input=False))) from error
+    return found.request(desk.settings)
 
 
 def _split(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+_JSON = "application/json"
+_BUNDLE = {"resourceType": "Bundle", "type": "collection", "entry": []}
 _EXAMPLES = {
     "accession numbers": {
         "value": {"source": "pacs", "accession_numbers": ["A1001", "A1002"], "features": ["items"]}
@@ -100,15 +106,15 @@ _EXAMPLES = {
     },
 }
 _BODIES: dict[str, dict[str, Any]] = {
-    "application/json": {
-        "schema": {"$ref": "#/components/schemas/NewJob"},
-        "examples": _EXAMPLES,
-    },
+    _JSON: {"schema": {"$ref": "#/components/schemas/NewJob"}, "examples": _EXAMPLES},
     "text/plain": {"schema": {"type": "string"}, "example": "A1001\nA1002\n"},
     "text/csv": {
         "schema": {"type": "string"},
-        "example": f"{','.join(list(KEYS.values())[:2])}\nA1001,P1\n",
+        "example": "AccessionNumber,PatientID\nA1001,P1\n",
     },
+    "application/fhir+json": {"schema": {"type": "object"}, "example": _BUNDLE},
+    "application/fhir+ndjson": {"schema": {"type": "string"}},
+    "x-application/hl7-v2+er7": {"schema": {"type": "string"}},
 }
 
 
@@ -154,7 +160,7 @@ def jobs(desk: TheDesk, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> lis
     summary="Show how far a job is",
     responses={**shown(bodies.DETAILS), **documented(404, 503)},
 )
-def job(id: str, desk: TheDesk) -> JobDetails:  # noqa: A002
+def job(id: str, desk: TheDesk) -> JobDetails:
     """A job with its tasks by state, and why how much is missing."""
     found = desk.job(id)
     return JobDetails.with_missing(found, desk.requests.missing(id))
@@ -166,7 +172,7 @@ def job(id: str, desk: TheDesk) -> JobDetails:  # noqa: A002
     response_model=list[MissingOut],
     responses={**shown([bodies.MISSING]), **documented(404, 503)},
 )
-def missing(id: str, desk: TheDesk) -> StreamingResponse:  # noqa: A002
+def missing(id: str, desk: TheDesk) -> StreamingResponse:
     """Every value, study and series that was asked for and is not there, or not yet."""
     desk.job(id)
     return StreamingResponse(_array(desk, id), media_type="application/json")
@@ -190,7 +196,7 @@ def _array(desk: Desk, id_: str) -> Iterator[bytes]:
     responses={**shown([bodies.TASK]), **documented(404, 503)},
 )
 def tasks(
-    id: str,  # noqa: A002
+    id: str,
     desk: TheDesk,
     state: Annotated[list[TaskState] | None, Query(description="Only in these states")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 100,
@@ -206,7 +212,7 @@ def tasks(
     summary="Try again what failed for good",
     responses={**shown({"tasks": 3}), **documented(404, 503)},
 )
-def retry(id: str, desk: TheDesk) -> Changed:  # noqa: A002
+def retry(id: str, desk: TheDesk) -> Changed:
     """Let the dead tasks of a job wait again."""
     desk.job(id)
     return Changed(tasks=desk.requests.retry(id))
@@ -217,7 +223,7 @@ def retry(id: str, desk: TheDesk) -> Changed:  # noqa: A002
     summary="Cancel a job",
     responses={**shown({"tasks": 12}), **documented(404, 503)},
 )
-def cancel(id: str, desk: TheDesk) -> Changed:  # noqa: A002
+def cancel(id: str, desk: TheDesk) -> Changed:
     """Cancel what is open of a job; what is in the lake stays."""
     desk.job(id)
     return Changed(tasks=desk.requests.cancel(id))
@@ -265,9 +271,9 @@ _DOCUMENT = {
     },
 )
 def documents(
-    id: str,  # noqa: A002
+    id: str,
     desk: TheDesk,
-    format: Annotated[Form, Query(description="zip: one XML per series")] = "json",  # noqa: A002
+    format: Annotated[Form, Query(description="zip: one XML per series")] = "json",
     features: Annotated[
         str, Query(description="Parts, separated by commas; those of the job when left out")
     ] = "",
@@ -303,7 +309,7 @@ def documents(
         **documented(404, 503),
     },
 )
-def events(id: str, http: Request, desk: TheDesk) -> StreamingResponse:  # noqa: A002
+def events(id: str, http: Request, desk: TheDesk) -> StreamingResponse:
     """The job whenever it changes, until it is over."""
     desk.job(id)
     return StreamingResponse(_events(http, desk, id), media_type="text/event-stream")

@@ -12,7 +12,7 @@ from dicomlake.jobs.layout import shipped
 from dicomlake.jobs.status import SourceStatus
 from dicomlake.version import __version__
 from dicomlake.web import bodies
-from dicomlake.web.bodies import CheckOut, Health, Pausing, SourceOut, shown
+from dicomlake.web.bodies import CheckOut, Health, SourceOut, shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.metrics import CONTENT_TYPE, metrics_of
 from dicomlake.web.problems import documented
@@ -85,11 +85,11 @@ def check(name: str, desk: TheDesk) -> list[CheckOut]:
     "/api/sources/{name}/pause",
     tags=["sources"],
     summary="Pause a source",
-    responses={**shown({**bodies.SOURCE, "paused": True}), **documented(404, 422, 503)},
+    responses={**shown({**bodies.SOURCE, "paused": True}), **documented(404, 503)},
 )
-def pause_source(name: str, desk: TheDesk, body: Pausing | None = None) -> SourceOut:
+def pause_source(name: str, desk: TheDesk) -> SourceOut:
     """Ask nothing more of a source until it is resumed; its tasks wait."""
-    desk.pause(desk.source(name), (body or Pausing()).why)
+    desk.pause(desk.source(name))
     return _named(desk, name)
 
 
@@ -109,11 +109,11 @@ def resume_source(name: str, desk: TheDesk) -> SourceOut:
     "/api/pause",
     tags=["operations"],
     summary="Pause everything",
-    responses={**shown([{**bodies.SOURCE, "paused": True}]), **documented(422, 503)},
+    responses={**shown([{**bodies.SOURCE, "paused": True}]), **documented(503)},
 )
-def pause(desk: TheDesk, body: Pausing | None = None) -> list[SourceOut]:
+def pause(desk: TheDesk) -> list[SourceOut]:
     """Ask nothing more of any source until everything is resumed."""
-    desk.pause("", (body or Pausing()).why)
+    desk.pause(None)
     return sources(desk)
 
 
@@ -125,7 +125,7 @@ def pause(desk: TheDesk, body: Pausing | None = None) -> list[SourceOut]:
 )
 def resume(desk: TheDesk) -> list[SourceOut]:
     """Ask the sources again; those that are paused by themselves stay so."""
-    desk.resume("")
+    desk.resume(None)
     return sources(desk)
 
 
@@ -173,4 +173,4 @@ def health() -> Health:
 )
 def metrics(desk: TheDesk) -> Response:
     """What goes on, in the text format of Prometheus."""
-    return Response(metrics_of(desk.status()), headers={"Content-Type": CONTENT_TYPE})
+    return Response(metrics_of(desk.status), headers={"Content-Type": CONTENT_TYPE})

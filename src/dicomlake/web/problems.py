@@ -1,4 +1,4 @@
-"""What went wrong, as application/problem+json (RFC 9457): a sentence that helps, no patient data."""
+"""What went wrong, as application/problem+json (RFC 9457): a sentence without patient data."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from dicomlake.web.guard import Guard
 _ABOUT = """Ask an imaging data lake for studies of an archive, and fetch what it says of them.
 
 Post accession numbers (or patients, studies, series, dates) to `/api/jobs`, follow the job, and
-fetch its documents: one per series, as JSON or as XML with typed and coded elements. What goes wrong
-is told as `application/problem+json` with a sentence that says what to do."""
+fetch its documents: one per series, as JSON or as XML with typed and coded elements. What goes
+wrong is told as `application/problem+json` with a sentence that says what to do."""
 
 
 def app(lake: Path, settings: Settings) -> FastAPI:
@@ -68,6 +68,7 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 components |= schema.pop("$defs", {})
                 components[model.__name__] = schema
+            _tell_problems(found)
             if asks_token:
                 schemes = {"token": {"type": "http", "scheme": "bearer"}}
                 found["components"]["securitySchemes"] = schemes
@@ -77,3 +78,13 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
         return made.openapi_schema
 
     made.openapi = openapi  # type: ignore[method-assign]
+
+
+def _tell_problems(found: dict[str, Any]) -> None:
+    """Let every operation say that its mistakes are problems."""
+    for operations_ in found["paths"].values():
+        for said in operations_.values():
+            if "422" in said["responses"]:
+                said["responses"]["422"] = problems.documented(422)[422]
+    for name in ("HTTPValidationError", "ValidationError"):
+        found["components"]["schemas"].pop(name, None)
