@@ -146,8 +146,9 @@ SERIES = pa.schema(
                "the study where PatientID is missing"),
         _field("study_key", pa.int64(), "number of the study: of StudyInstanceUID"),
         _field("source", pa.string(), "where its objects came from, as named when indexing"),
-        _field("complete", pa.string(), "all: every instance found was read; some: others "
-               "are known to be missing; first: only one was read, what varies is not known"),
+        _field("complete", pa.string(), "all: every instance found was read; headers: "
+               "every one, but its header alone; some: others are known to be missing; first: only "
+               "one was read, so what varies is not known"),
         _field("instances", pa.int64(), "SOP instances of this series in the lake"),
         _field("indexed", STAMP, "when this version was made"),
         _field("run_id", pa.string(), "the run that made it"),

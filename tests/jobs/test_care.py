@@ -280,9 +280,13 @@ def test_pause_while_pacing(another, clock):
 def test_quiet_hours_begin_while_pacing(care, clock):
     clock.now = datetime(2026, 1, 5, 6, 59, 58).timestamp()
     limits = Limits(objects_per_second=1, quiet_hours=("07:00-18:00",))
+
+    def many() -> None:
+        for _ in range(2):
+            care.pace("north", limits, 10, priority=4)
+
     with pytest.raises(Paused, match="quiet hours of north"):
-        care.pace("north", limits, 10, priority=4)
-        care.pace("north", limits, 10, priority=4)
+        many()
     assert datetime.fromtimestamp(clock()).hour == 7
     care.pace("north", limits, priority=0)
 
@@ -376,7 +380,12 @@ def test_state(care, clock):
     assert (north.until, north.refusals) == (clock() + 1, 1)
     assert north.why == "it refused 1 times in a row"
     assert north.seconds_per_object == pytest.approx(0.5)
-    assert (south.source, south.paused, south.why, south.allowed) == ("south", True, "paused", 0)
+    assert (south.source, south.paused, south.why, south.allowed) == (
+        "south",
+        True,
+        "paused by somebody",
+        0,
+    )
     care.pause()
     assert [row.paused for row in care.state()] == [True, True]
 

@@ -243,7 +243,8 @@ class TestFhir:
             | st.dictionaries(
                 st.sampled_from(
                     "resourceType identifier type coding code system value entry resource "
-                    "contained series uid basedOn reference study status accession id fullUrl".split()
+                    "contained series uid basedOn reference study status accession id "
+                    "fullUrl".split()
                 ),
                 inner | st.sampled_from(["ImagingStudy", "DiagnosticReport", "ACSN"]),
                 max_size=5,

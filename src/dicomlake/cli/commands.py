@@ -80,7 +80,7 @@ def index(
     with Bar(console(error=True)) as bar:
         report = run(_sources(paths, lake), lake, progress=bar, **options)
         measured = measure(lake, progress=bar) if volumes else None
-    _summary(report, console())
+    summary(report, console())
     if measured is not None:
         typer.echo(str(measured))
     if report.failures:
@@ -104,7 +104,8 @@ def _sources(paths: list[str], lake: Path) -> list[str] | Source:
     return ObjectSource(stored[0])
 
 
-def _summary(report: Report, screen: Console) -> None:
+def summary(report: Report, screen: Console) -> None:
+    """Print what a run of indexing did."""
     from rich.table import Table
 
     counts, seconds = report.counts, report.seconds

@@ -165,8 +165,8 @@ def _where(source: Source) -> str:
     return source.url or str(source.path)
 
 
-@sources.command(epilog="Example:  dicomlake source test orthanc --lake lake")
-def test(
+@sources.command("test", epilog="Example:  dicomlake source test orthanc --lake lake")
+def try_(
     name: Annotated[str, typer.Argument(help="Name of the source.")], lake: LakeOption = HERE
 ) -> None:
     """Try what a source can do, without changing anything in it."""
@@ -282,7 +282,7 @@ def _index(lake: Path, name: str, source: Source) -> None:
 
     with Bar(console(error=True)) as bar:
         report = index(indexed(name, source), lake, progress=bar)
-    summary(report)
+    summary(report, console())
 
 
 def _asked(
@@ -311,9 +311,7 @@ def _asked(
     return {"source": source, "keys": kept}
 
 
-def _dates(
-    first: str, last: str, yesterday: bool, days: int, everything: bool
-) -> dict[str, Any]:
+def _dates(first: str, last: str, yesterday: bool, days: int, everything: bool) -> dict[str, Any]:
     from datetime import date, timedelta
 
     today = date.today()
@@ -359,10 +357,7 @@ def _said(pulled: Pulled, lake: Path) -> str:
         f"were there already ({pulled.seconds:.1f} s)."
     )
     if pulled.missing:
-        text += (
-            f" {pulled.missing:,} things are missing; why: "
-            f"dicomlake missing {pulled.job.id} --lake {lake}"
-        )
+        text += f" Missing: {pulled.missing:,}; dicomlake missing {pulled.job.id} --lake {lake}"
     return text
 
 
@@ -606,4 +601,3 @@ def _show(
         typer.echo(nothing)
         return
     write(pa.Table.from_pylist(rows), form, output, console())
-

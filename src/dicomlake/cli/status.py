@@ -60,13 +60,14 @@ def _sources(found: Status) -> Table:
 
 
 def _tasks(found: Status) -> Table:
-    table = _table("Tasks", "source", "kind", "priority", *STATES)
+    states = [state for state in STATES if found.states.get(state)]
+    table = _table("Tasks", "source", "kind", "priority", *states)
     counts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
     for row in found.tasks:
         key = (row["source"], row["kind"], band(row["priority"]))
         counts[key][row["state"]] = counts[key].get(row["state"], 0) + row["tasks"]
-    for key, states in sorted(counts.items()):
-        table.add_row(*key, *(f"{states[s]:,}" if s in states else "" for s in STATES))
+    for key, tasks in sorted(counts.items()):
+        table.add_row(*key, *(f"{tasks[s]:,}" if s in tasks else "" for s in states))
     return table
 
 

@@ -38,13 +38,15 @@ LONGEST_S = 600.0
 _VERSION = 1
 _GOOD = 20  # tasks in a row, until one more slot is allowed
 _SLOW = 4.0  # times the usual
+_NOTHING = {"object": 0.05, "task": 0.5}  # seconds; what is quicker is never slow
 _RECENT = 0.2  # weight of the newest task
 _USUAL = 0.02  # step towards the median
 _BATCH_S = 0.1  # objects of this time are reserved at once
 _STEP_S = 0.2  # nobody waits longer without looking whether the source was paused
 _DAY = 86_400
 _TABLES = """
-create table pause (source text primary key, since real not null) without rowid;
+create table pause (source text primary key, since real not null, why text not null)
+without rowid;
 create table source (
     name text primary key,
     most integer not null default 0,
@@ -124,11 +126,11 @@ class Care:
 
     # Pauses and hours
 
-    def pause(self, source: str | None = None) -> None:
-        """Leave a source alone, or all of them, until `resume`."""
+    def pause(self, source: str | None = None, why: str = "") -> None:
+        """Leave a source alone, or all of them, until `resume`; `why` if it is not by request."""
         with self._file.write() as connection:
             connection.execute(
-                "insert or ignore into pause values (?, ?)", (source or ALL, self._clock())
+                "insert or ignore into pause values (?, ?, ?)", (source or ALL, self._clock(), why)
             )
 
     def resume(self, source: str | None = None) -> None:
@@ -329,6 +331,14 @@ class Care:
         if became_slow:
             log.warning("source became slow", extra={"source": source})
 
+    def refusals(self, source: str) -> int:
+        """How often a source refused since it last went well."""
+        with self._file.read() as connection:
+            row = connection.execute(
+                "select refusals from source where name = ?", (source,)
+            ).fetchone()
+        return int(row[0]) if row else 0
+
     def state(self) -> list[SourceCare]:
         """How all sources fare that anything is known of, by name."""
         now = self._clock()
@@ -337,7 +347,8 @@ class Care:
                 "select name, until, refusals, min(coalesce(allowed, most), most) as allowed, "
                 "(select count(*) from slot where slot.source = name and slot.until > ?) as used, "
                 "(select recent from speed where source = name and per = 'object') as recent, "
-                "(select max(slow) from speed where source = name) as slow from "
+                "(select max(slow) from speed where source = name) as slow, "
+                "coalesce((select why from pause where source = name), '') as paused_why from "
                 "(select name from source union select source from pause where source != '') "
                 "left join source using (name) order by name",
                 (now,),
@@ -415,7 +426,8 @@ def _measure(
     recent += _RECENT * (value - recent)
     step = max(_USUAL, 1 / (seen + 1))
     usual *= math.exp(math.copysign(step, value - usual) if value != usual else 0.0)
-    slow = seen >= _GOOD and recent > (_SLOW / 2 if was_slow else _SLOW) * usual
+    limit = max((_SLOW / 2 if was_slow else _SLOW) * usual, _NOTHING[per])
+    slow = seen >= _GOOD and recent > limit
     connection.execute(
         "insert or replace into speed values (?, ?, ?, ?, ?, ?)",
         (source, per, recent, usual, seen + 1, slow),
@@ -426,7 +438,7 @@ def _measure(
 def _cared(row: sqlite3.Row, paused: bool, now: float) -> SourceCare:
     until = row["until"] if row["until"] and row["until"] > now else 0.0
     if paused:
-        why = "paused"
+        why = row["paused_why"] or "paused by somebody"
     elif until and row["refusals"]:
         why = f"it refused {row['refusals']} times in a row"
     elif until:

@@ -28,6 +28,7 @@ from dicomlake import tables
 from dicomlake.contracts import Found, Progress
 from dicomlake.contracts.archives import uri_of
 from dicomlake.jobs.arrivals import Arrivals
+from dicomlake.jobs.contents import outdated, read_again
 from dicomlake.jobs.reading import Chunk, Done, Part
 from dicomlake.jobs.runs import Run, running
 from dicomlake.jobs.tidy import tidy
@@ -38,6 +39,7 @@ from dicomlake.lake.compaction import delete, leftovers
 from dicomlake.lake.files import new_name, order_of, write_parquet
 from dicomlake.lake.store import INBOX, WORK
 from dicomlake.readers.batch import Batch, moment, rows_of
+from dicomlake.readers.contents import ContentsReader
 from dicomlake.readers.fold import Folder
 from dicomlake.readers.header import HeaderReader
 
@@ -170,6 +172,11 @@ class Intake:
 
     def _take(self, run: Run, counts: Counter[str], idle_s: float) -> None:
         delete(leftovers(self.store))
+        readers = ContentsReader()
+        if outdated(self.store, readers):  # so that old and new objects are read alike
+            if self.store.files("series"):
+                read_again(self.store, run, readers)
+            self.store.note_content_readers(readers.versions)
         work = self.store.path / WORK / run.run_id
         work.mkdir(parents=True)
         last = time.monotonic()

@@ -30,8 +30,8 @@ select c.source, c."StudyInstanceUID", c."SeriesInstanceUID", c."NumberOfSeriesR
        coalesce(s.instances, 0), s.complete
 from catalogue c left join series s on s."SeriesInstanceUID" = c."SeriesInstanceUID"
 where c.level = 'SERIES' and c.source = coalesce(?, c.source) and (
-    s.series_id is null or s.complete = 'some' or (s.complete = 'first' and ?)
-    or (s.complete = 'all' and s.instances < c."NumberOfSeriesRelatedInstances"))
+    s.series_id is null or s.complete = 'some' or (s.complete in ('first', 'headers') and ?)
+    or (s.complete in ('all', 'headers') and s.instances < c."NumberOfSeriesRelatedInstances"))
 order by c.source, c."StudyDate" desc, c."StudyInstanceUID", c."SeriesInstanceUID"
 """
 _STUDIES = """

@@ -50,6 +50,8 @@ WAITS = (5.0, 20.0, 80.0, 300.0, 1200.0, 3600.0)
 """Seconds before a task is tried again, by attempt."""
 MOST_WAITING = 50_000
 """Tasks of a source that wait, after which no more dates are looked through for now."""
+_WHOLE = {"headers": ("headers", "all"), "complete": ("all",)}
+"""By depth, what a series of the lake is called of which nothing more is to be had."""
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_./ "
 
 
@@ -194,18 +196,17 @@ class Puller:
             or (self._ended and time.monotonic() - self._began > MOST_SECONDS)
         )
 
-    def flush(self) -> None:
-        """Leave what was brought in the inbox, then end the tasks that brought it."""
+    def flush(self) -> int:
+        """Leave what was brought in the inbox, then end the tasks that brought it; how many."""
         ended = self._ended
         leaving = self._leaving
         leaving.tasks = [one.lease.id for one in ended]
         written = bool(self.inbox.leave(leaving, self._reader, self._folder))
         self._leaving, self._ended = self._new(), []
         for one in ended:
-            self.queue.done(
-                one.lease, one.outcome.result, then=one.outcome.then, written=written
-            )
+            self.queue.done(one.lease, one.outcome.result, then=one.outcome.then, written=written)
         self._began = time.monotonic()
+        return len(ended)
 
     def held(self) -> list[Lease]:
         """Leases of tasks that are done but not ended."""
@@ -235,18 +236,20 @@ class Puller:
             keys["StudyTime"] = f"{begin}00-{end}59.999999"
         match = archive.find("STUDY", keys)
         self._list(lease.task.source, "STUDY", match)
-        then = self._studies(lease.task, match, later=1)
-        result = {"answers": len(match.rows), "status": match.status, "days": "-".join(days)}
+        outcome = Outcome({"answers": len(match.rows), "status": match.status})
+        self._studies(lease.task, match, outcome, later=1)
+        outcome.result["days"] = "-".join(days)
         if _suspicious(match):
             narrower = _narrower(what, days)
             if narrower:
-                result["cut"] = True
-                then += [self._follow(lease.task, part) for part in narrower]
+                outcome.result["cut"] = True
+                outcome.then += [self._follow(lease.task, part) for part in narrower]
             elif match.cut:
-                result["missing"] = "the archive cuts its answers even for one minute"
+                outcome.result["missing"] = "the archive cuts its answers even for one minute"
         if not what.get("times") and not what.get("part"):
-            then += [self._follow(lease.task, w) for w in _next(what, days, len(match.rows))]
-        return Outcome(result, then)
+            following = _next(what, days, len(match.rows))
+            outcome.then += [self._follow(lease.task, part) for part in following]
+        return outcome
 
     def _crowded(self, task: Task) -> bool:
         """Whether so much waits for this source that looking for more can wait, too."""
@@ -265,12 +268,12 @@ class Puller:
         rows = [row for row in match.rows if not row.get("StudyDate")]
         found = Match(rows, match.cut, match.status)
         self._list(lease.task.source, "STUDY", found)
-        then = self._studies(lease.task, found, later=1)
-        result = {"answers": len(rows), "status": match.status}
+        outcome = Outcome({"answers": len(rows), "status": match.status})
+        self._studies(lease.task, found, outcome, later=1)
         if match.cut and len(prefix) < 64:
-            flags = {**what, "part": True}
-            then += [self._follow(lease.task, {**flags, "undated": prefix + c}) for c in _LETTERS]
-        return Outcome(result, then)
+            longer = [{**what, "part": True, "undated": prefix + c} for c in _LETTERS]
+            outcome.then += [self._follow(lease.task, part) for part in longer]
+        return outcome
 
     def _follow(self, task: Task, what: dict[str, Any]) -> Task:
         return slice_task(task.source, task.job, task.priority, what)
@@ -290,32 +293,37 @@ class Puller:
         if not rows:
             result["missing"] = "the archive has none with this value"
         if level == "STUDY":
-            return Outcome(result, self._studies(task, found))
+            outcome = Outcome(result)
+            self._studies(task, found, outcome)
+            return outcome
         outcome = self._series(task, rows, source)
         return Outcome({**result, **outcome.result}, outcome.then)
 
-    def _studies(self, task: Task, match: Match, later: int = 0) -> list[Task]:
+    def _studies(self, task: Task, match: Match, outcome: Outcome, later: int = 0) -> None:
         """Tasks for the studies found, but those of which nothing is missing."""
-        found = []
         priority = min(9, task.priority + later)
         flags = {name: task.what[name] for name in ("depth", "keep", "again")}
         for row in match.rows:
             uid = row.get("StudyInstanceUID", "")
-            if uid and (flags["again"] or not later or not self._whole(task.source, row, flags)):
-                what = {**flags, "study": uid}
-                key = f"study/{task.source}/{uid}/{digest(flags)}"
-                found.append(Task(key, "study", what, priority, task.source, task.job))
-        return found
+            if not uid:
+                continue
+            if not flags["again"] and self._whole(row, flags):
+                outcome.result.setdefault("held", []).extend(self.holdings.series(uid))
+                continue
+            what = {**flags, "study": uid}
+            key = f"study/{task.source}/{uid}/{digest(flags)}"
+            outcome.then.append(Task(key, "study", what, priority, task.source, task.job))
 
-    def _whole(self, source: str, row: Mapping[str, str], flags: dict[str, Any]) -> bool:
+    def _whole(self, row: Mapping[str, str], flags: dict[str, Any]) -> bool:
         """Whether the lake holds all that the archive says a study has."""
         instances = _number(row.get("NumberOfStudyRelatedInstances"))
         if instances is None or flags["depth"] == "catalogue" or flags["keep"]:
             return False
         held = self.holdings.series(row["StudyInstanceUID"])
+        enough = _WHOLE[flags["depth"]]
         return (
             bool(held)
-            and all(complete == "all" for complete, _ in held.values())
+            and all(complete in enough for complete, _ in held.values())
             and sum(count for _, count in held.values()) >= instances
         )
 
@@ -356,7 +364,7 @@ class Puller:
         what = lease.task.what
         asked: tuple[str, ...] = tuple(what.get("instances", ()))
         came: set[str] = set()
-        why, failed = "", ()
+        why, failed = "", tuple[str, ...]()
         try:
             for thing in self._things(archive, source, what, asked):
                 if self.lost(lease):
@@ -375,12 +383,13 @@ class Puller:
         if not whole and not asked:
             self._origin(lease, "all" if expected == 1 else "first")
             return Outcome(result)
+        full = "all" if what["depth"] == "complete" or asked else "headers"
         if not why and (expected is None or len(came) >= expected):
-            self._origin(lease, "all")
+            self._origin(lease, full)
             return Outcome(result)
         missing = set(failed or asked or self._listed(archive, what)) - came
         if not missing and not why:  # fewer than it said, but all that it lists
-            self._origin(lease, "all")
+            self._origin(lease, full)
             return Outcome(result)
         self._origin(lease, "some")
         return Outcome(result, self._rest(lease.task, sorted(missing), why))
@@ -488,16 +497,14 @@ def _found(uri: str, size: int = 0) -> Found:
     return Found(uri, size, time.time_ns() // 1000)
 
 
-def _enough(
-    held: tuple[str, int] | None, expected: int | None, flags: dict[str, Any]
-) -> bool:
+def _enough(held: tuple[str, int] | None, expected: int | None, flags: dict[str, Any]) -> bool:
     """Whether what the lake holds of a series is all that is asked for."""
     if held is None or flags["keep"]:
         return False
     complete, instances = held
     if complete == "first":
         return bool(flags["depth"] == "headers")
-    return complete == "all" and (expected is None or instances >= expected)
+    return complete in _WHOLE[flags["depth"]] and (expected is None or instances >= expected)
 
 
 # Slices of dates

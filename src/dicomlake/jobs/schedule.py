@@ -1,4 +1,4 @@
-"""The schedule: daily work put into the queue at its time, once, also after a night switched off."""
+"""The schedule: daily work is queued at its time, once, also after a night switched off."""
 
 from __future__ import annotations
 

@@ -158,4 +158,3 @@ def _failed(state: Any) -> Failed:
         state.attempts,
         state.ended,
     )
-

@@ -27,7 +27,7 @@ from dicomlake.contracts import Progress, Silent
 from dicomlake.contracts.archives import Archive, Listener
 from dicomlake.contracts.queues import OPEN, Lease, Queue
 from dicomlake.errors import LakeError, ServiceError, UsageError
-from dicomlake.jobs.care import Care
+from dicomlake.jobs.care import Care, Slot
 from dicomlake.jobs.inbox import Inbox, Intake
 from dicomlake.jobs.pull import Puller
 from dicomlake.jobs.requests import queue_of
@@ -87,13 +87,12 @@ class Worker:
         self.settings, self.owner, self.listener = found, owner, listener
         self.queue: Queue = queue_of(lake, found)
         self.care = care_of(lake)
-        self.puller = Puller(
-            lake, found, self.queue, self.care, self._open, kept_of(lake, found)
-        )
+        self.puller = Puller(lake, found, self.queue, self.care, self._open, kept_of(lake, found))
         self.puller.lost = lambda lease: lease.id in self._lost
         pulled = {n for n, s in found.source.items() if s.kind in ("dimse", "dicomweb")}
         self._sources = pulled if sources is None else pulled & sources
-        self._slots: dict[str, float] = {}
+        self._slots: dict[str, Slot] = {}
+        self._used: dict[str, float] = {}
         self._lost: set[str] = set()
         self._leases: dict[str, Lease] = {}
         self._lock = threading.Lock()
@@ -136,8 +135,9 @@ class Worker:
         if ready:
             leases = self.queue.lease(self.owner, self._count, LEASE_S, only=ready)
         if not leases:
-            self.puller.flush()
-            self._held()
+            if self.puller.flush():
+                self._held()
+                return  # more may follow from what has just ended
             _wait(stop, IDLE_S * random.uniform(0.5, 1.5))
             self._idle()
             return
@@ -161,7 +161,7 @@ class Worker:
         if wait > 0:
             self.queue.give_back(lease, wait)
             return
-        self._slots[source] = time.monotonic()
+        self._used[source] = time.monotonic()
         try:
             self.puller.do(lease)
         except _Elsewhere:
@@ -178,23 +178,28 @@ class Worker:
             limits = self.settings.of(source).limits
             if self.care.may_start(source, limits, 0) > 0:
                 continue
-            if source in self._slots or self.care.acquire(source, limits, self.owner):
-                self._slots.setdefault(source, time.monotonic())
-                ready.add(source)
+            if source not in self._slots:
+                slot = self.care.acquire(source, limits, self.owner)
+                if slot is None:
+                    continue
+                self._slots[source], self._used[source] = slot, time.monotonic()
+            ready.add(source)
+        self.care.hold()
         return ready
 
     def _idle(self) -> None:
         """Leave associations to others that are not needed."""
         now = time.monotonic()
-        for source, last in list(self._slots.items()):
-            if now - last > LET_GO_S:
+        for source in list(self._slots):
+            if now - self._used[source] > LET_GO_S:
                 self._let_go(source)
 
     def _let_go(self, source: str) -> None:
-        self._slots.pop(source, None)
+        slot = self._slots.pop(source, None)
         self.puller.disconnect(source)
-        with contextlib.suppress(ServiceError):
-            self.care.release(source, self.owner)
+        if slot is not None:
+            with contextlib.suppress(ServiceError):
+                self.care.release(slot)
 
     def _held(self) -> None:
         """Only leases of tasks that are not ended yet have to be renewed."""

@@ -34,7 +34,7 @@ MOST_PENDING = 500_000
 MERGE_AT_ONCE = 30_000
 """Instances of series that are merged in one go."""
 MOST_QUIET = 100_000
-COMPLETE = ("first", "some", "all")
+COMPLETE = ("first", "some", "headers", "all")
 """How complete a series can be, from least to most."""
 
 
