@@ -140,9 +140,7 @@ HEADED = frozenset(part.name for head in HEADS for part in head.parts)
 ORIGIN = Part(
     "origin", "group", "where the document comes from", required=True,
     parts=(
-        Part("source", "text", "where the objects came from, as named when they were read"),
-        Part("complete", "text", "all: every instance found was read; first: only one; some"),
-        Part("instances", "whole", "SOP instances of the series in the lake"),
+        *map(_part, map(tables.SERIES.field, ("source", "complete", "instances"))),
         Part("lake_version", "whole", "version of the lake", required=True),
         Part("indexed", "moment", "when the series was read into the lake"),
         Part("varying", "text", "keywords among those of the heads whose values differ between "
