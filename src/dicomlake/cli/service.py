@@ -57,7 +57,7 @@ def documents(
     """Write what the lake says of series as documents, one per series; see docs/service.md."""
     from dicomlake.errors import UsageError
     from dicomlake.jobs.documents import documents as read
-    from dicomlake.jobs.documents import encoded, missing_of
+    from dicomlake.jobs.documents import encoded, listed_features, missing_of
     from dicomlake.lake import Store
 
     if sum(given is not None for given in (series, where, job)) > 1:
@@ -66,8 +66,7 @@ def documents(
         raise UsageError("A zip needs a file. Add: --output documents.zip")
     store = Store(lake)
     uids = _series(store, series, where, job)
-    wanted = [name.strip() for name in features.split(",") if name.strip()]
-    made = read(store, uids, wanted)
+    made = read(store, uids, listed_features(features))
     _write(encoded(made, form), output)
     if missing := missing_of(store, uids):
         them = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")

@@ -31,7 +31,8 @@ from dicomlake.lake import Store
 from dicomlake.lake.database import connect, literal, parquet, view
 from dicomlake.terms.mapping import normal
 
-__all__ = ["FEATURES", "check_features", "documents", "encoded", "pivot", "write_xml"]
+__all__ = ["FEATURES", "check_features", "documents", "encoded", "listed_features", "pivot",
+           "write_xml"]  # fmt: skip
 
 AT_ONCE = 100
 """Series whose rows are in memory together."""
@@ -104,6 +105,18 @@ def check_features(features: Iterable[str]) -> tuple[str, ...]:
         if feature not in FEATURES:
             _path(feature)
     return asked
+
+
+def listed_features(text: str) -> list[str]:
+    """Features of a text in which commas separate them.
+
+    >>> listed_features('dose, Modality,(0009,"A,B",01)')
+    ['dose', 'Modality', '(0009,"A,B",01)']
+    """
+    return [found.strip() for found in _FEATURE.findall(text) if found.strip()]
+
+
+_FEATURE = re.compile(r'(?:\((?:[^()"]|"(?:[^"]|"")*")*\)|[^,])+')
 
 
 def _path(feature: str) -> str:

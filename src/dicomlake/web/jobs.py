@@ -12,6 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from dicomlake.jobs.documents import listed_features
 from dicomlake.jobs.pivot import FORMS
 from dicomlake.jobs.requests import Request as Wanted
 from dicomlake.web import bodies
@@ -71,7 +72,7 @@ async def wanted(
         "keep": keep,
         "again": again,
     }
-    told["features"] = _split(features)
+    told["features"] = listed_features(features)
     body = await http.body()
     return await run_in_threadpool(_read, desk, body, kind, what, told)
 
@@ -85,10 +86,6 @@ def _read(desk: Desk, body: bytes, kind: str, what: str | None, told: dict[str, 
     except ValidationError as error:
         raise Failed(422, mistakes(error.errors(include_input=False))) from error
     return found.request(desk.settings)
-
-
-def _split(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 _JSON = "application/json"
@@ -280,7 +277,7 @@ def documents(
 ) -> StreamingResponse:
     """What the lake says of every series of a job, as /api/schemas describe it; streamed."""
     found = desk.job(id)
-    pieces = desk.documents(found, tuple(_split(features)), format)
+    pieces = desk.documents(found, tuple(listed_features(features)), format)
     headers = {
         "X-Job-Complete": "true" if found.state == "finished" else "false",
         "X-Job-State": found.state,
