@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 from dicomlake import plugins, tables
 from dicomlake.contracts import Answer, Progress
 from dicomlake.errors import DataError, UsageError
-from dicomlake.jobs import extraction
+from dicomlake.jobs import documents, extraction
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
@@ -163,6 +163,19 @@ class Lake:
         if not found:
             self.header(SOPInstanceUID)  # an unknown object says so
         return found
+
+    def documents(
+        self, where: Condition = None, features: Sequence[str] = ()
+    ) -> Iterator[dict[str, Any]]:
+        """One document per series that meets a condition, as `dicomlake.jobs.documents` has them.
+
+        `features`: which parts, such as "items", "dose" or "Modality"; all when there are none.
+        UsageError names the nearest ones of an unknown feature.
+        """
+        documents.check_features(features)
+        found = self.query(where, show=["SeriesInstanceUID"]).rows
+        uids = found.column("SeriesInstanceUID").to_pylist()
+        return documents.documents(self._store, uids, features)
 
     def preview(self, definition: Any, sample: int | None = None) -> Preview:
         """What each column of an extraction finds, without keeping anything: one `Hits` per column.

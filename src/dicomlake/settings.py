@@ -194,10 +194,14 @@ class Schedule(_Settings):
 
 
 class Service(_Settings):
-    """The REST service; with `token_env` or `token_file` callers must send that bearer token."""
+    """The REST service; with `token_env` or `token_file` callers must send that bearer token.
+
+    `hosts`: names by which it is reached, besides those of this machine alone and `host`.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    hosts: tuple[str, ...] = ()
     token_env: str = ""
     token_file: Path | None = None
 

@@ -47,11 +47,12 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import commands, inside, pacs
+    from dicomlake.cli import commands, inside, pacs, service
 
     assert commands
     assert inside
     assert pacs
+    assert service
     try:
         app(arguments)
     except DicomlakeError as error:

@@ -1,0 +1,116 @@
+"""What the service does for those who call it: one lake, its requests and its archives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from fastapi import Request as HttpRequest
+
+from dicomlake.contracts.archives import Check
+from dicomlake.errors import UsageError
+from dicomlake.jobs.documents import check_features, documents
+from dicomlake.jobs.pivot import encoded
+from dicomlake.jobs.requests import Job, Requests
+from dicomlake.jobs.status import Status, status
+from dicomlake.jobs.trying import try_source
+from dicomlake.jobs.working import care_of
+from dicomlake.lake import Store
+from dicomlake.lake.store import is_lake
+from dicomlake.settings import Settings
+from dicomlake.web.problems import Failed
+
+_PIECE = 256 * 1024
+"""Bytes of documents that are sent together, about."""
+
+
+class Desk:
+    """One per service; used by many threads. Files and connections open when they are needed."""
+
+    def __init__(self, lake: Path, settings: Settings) -> None:
+        self.lake, self.settings = Path(lake), settings
+        self._requests: Requests | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def requests(self) -> Requests:
+        """The requests of the lake."""
+        with self._lock:
+            if self._requests is None:
+                self._requests = Requests(self.lake, self.settings)
+            return self._requests
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        with self._lock:
+            if self._requests is not None:
+                self._requests.close()
+                self._requests = None
+
+    # Jobs
+
+    def job(self, id_: str) -> Job:
+        """A job; 404 when there is none."""
+        try:
+            return self.requests.job(id_)
+        except UsageError as error:
+            raise Failed(404, f"There is no job {id_[:64]!r}. GET /api/jobs lists them.") from error
+
+    def documents(self, job: Job, features: tuple[str, ...], form: str) -> Iterator[bytes]:
+        """Documents of the series of a job that are there, in pieces of a file.
+
+        What is wrong is said before the first piece is given.
+        """
+        wanted = check_features(features or job.request.features)
+        series = self.requests.series(job.id)
+        found = documents(Store(self.lake), series, wanted) if is_lake(self.lake) else iter(())
+        parts = _pieces(encoded(found, form))
+        return chain([next(parts, b"")], parts)
+
+    # Sources
+
+    def status(self) -> Status:
+        """What goes on at the lake."""
+        return status(self.lake, self.settings, self.requests.queue)
+
+    def source(self, name: str) -> str:
+        """The name of a source; 404 when there is none."""
+        try:
+            self.settings.of(name)
+        except UsageError as error:
+            raise Failed(404, str(error)) from error
+        return name
+
+    def check(self, name: str) -> Iterator[Check]:
+        """Try a source: connect, ask, ways to retrieve."""
+        return try_source(self.lake, self.settings, self.source(name))
+
+    def pause(self, name: str | None) -> None:
+        """Ask nothing more of a source, or of any."""
+        care_of(self.lake).pause(name)
+
+    def resume(self, name: str | None) -> None:
+        """Ask a source again, or all that are not paused by themselves."""
+        care_of(self.lake).resume(name)
+
+
+def desk_of(request: HttpRequest) -> Desk:
+    """The desk of the service that a request came to."""
+    found: Desk = request.app.state.desk
+    return found
+
+
+def _pieces(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Parts joined to pieces of a good size."""
+    held: list[bytes] = []
+    size = 0
+    for part in parts:
+        held.append(part)
+        size += len(part)
+        if size >= _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)

@@ -1,0 +1,107 @@
+"""What went wrong, as application/problem+json (RFC 9457): a sentence without patient data."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from dicomlake.errors import DicomlakeError, LakeError, ServiceError, UsageError
+
+MEDIA = "application/problem+json"
+_MOST_MISTAKES = 20
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no job '20240131-1f'. GET /api/jobs lists them."])
+
+
+class Failed(Exception):
+    """Ends a request with a status and a sentence."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status, self.detail = status, detail
+        super().__init__(detail)
+
+
+def body(status: int, detail: str) -> bytes:
+    """A problem as bytes."""
+    title = HTTPStatus(status).phrase
+    return orjson.dumps(Problem(title=title, status=status, detail=detail).model_dump())
+
+
+def response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """A problem as a response."""
+    return Response(body(status, detail), status, headers, media_type=MEDIA)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of responses that are problems."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        title = HTTPStatus(status).phrase
+        example = {"type": "about:blank", "title": title, "status": status, "detail": _SAID[status]}
+        schema = {"$ref": "#/components/schemas/Problem"}
+        content = {MEDIA: {"schema": schema, "example": example}}
+        found[status] = {"description": title, "content": content}
+    return found
+
+
+_SAID = {
+    401: "Send the token of the service as: Authorization: Bearer TOKEN",
+    404: "There is no job '20240131120000-0badcafe'. GET /api/jobs lists them.",
+    413: "The request is too large. Send at most 64 MB at a time.",
+    422: "There is no source 'pcas'. There are: pacs.",
+    503: "The requests of the lake cannot be read or written. Try again in a moment.",
+}
+
+
+def register(app: FastAPI) -> None:
+    """Let an application answer errors with problems."""
+
+    def failed(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Failed)
+        return response(error.status, error.detail)
+
+    def ours(_: Request, error: Exception) -> Response:
+        if isinstance(error, LakeError | ServiceError):
+            return response(503, str(error), {"Retry-After": "5"})
+        return response(422 if isinstance(error, UsageError) else 500, str(error))
+
+    def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return response(422, mistakes(error.errors()))
+
+    def plain(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        said = {404: "There is nothing here. GET /api/openapi.json lists what there is.",
+                405: "That cannot be done here. GET /api/openapi.json lists what can."}  # fmt: skip
+        detail = said.get(error.status_code, str(error.detail))
+        return response(error.status_code, detail, dict(error.headers or {}))
+
+    app.add_exception_handler(Failed, failed)
+    app.add_exception_handler(DicomlakeError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, plain)
+
+
+def mistakes(errors: Any) -> str:
+    """What is wrong with a body or a parameter, in one sentence and without the values sent."""
+    told = []
+    for found in errors[:_MOST_MISTAKES]:
+        place = ".".join(str(part) for part in found["loc"] if part not in ("body", "query"))
+        what = found["msg"].removeprefix("Value error, ")
+        told.append(f"{place}: {what}" if place else what)
+    more = len(errors) - _MOST_MISTAKES
+    return "; ".join(told) + (f"; and {more:,} more" if more > 0 else "") + "."

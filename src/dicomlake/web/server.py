@@ -1,0 +1,57 @@
+"""The server: listens, says where, and answers until it is stopped."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from dicomlake.errors import UsageError
+from dicomlake.settings import Service, Settings
+from dicomlake.web.service import app
+
+
+def run(lake: Path, settings: Settings, *, say: Callable[[str], None]) -> None:
+    """Serve a lake until somebody stops it; UsageError when the address cannot be had."""
+    service = settings.service
+    made = app(lake, settings)
+    with _listening(service) as listening:
+        port = listening.getsockname()[1]
+        host = f"[{service.host}]" if ":" in service.host else service.host
+        say(f"Serving {lake} at http://{host}:{port}/api/ (stop with Ctrl-C)")
+        if not _is_loopback(service.host) and not service.token():
+            say(
+                "Anybody who reaches that address can read patients' data. Set token_env or "
+                "token_file in the settings of the service."
+            )
+        config = uvicorn.Config(
+            made,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(service: Service) -> socket.socket:
+    """A socket that listens; its port is known."""
+    try:
+        family = socket.getaddrinfo(service.host, service.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((service.host, service.port), family=family, backlog=128)
+    except OSError as error:
+        raise UsageError(
+            f"{service.host} port {service.port} cannot be listened on: {error.strerror}. Choose "
+            "another one with --port."
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,90 @@
+"""The application: routes behind the door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from dicomlake.settings import Settings
+from dicomlake.version import __version__
+from dicomlake.web import jobs, operations, problems
+from dicomlake.web.bodies import NewJob
+from dicomlake.web.desk import Desk
+from dicomlake.web.guard import Guard
+
+_ABOUT = """Ask an imaging data lake for studies of an archive, and fetch what it says of them.
+
+Post accession numbers (or patients, studies, series, dates) to `/api/jobs`, follow the job, and
+fetch its documents: one per series, as JSON or as XML with typed and coded elements. What goes
+wrong is told as `application/problem+json` with a sentence that says what to do."""
+
+
+def app(lake: Path, settings: Settings) -> FastAPI:
+    """The REST service of a lake. UsageError when its token is not where the settings say."""
+    desk = Desk(lake, settings)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.close()
+
+    made = FastAPI(
+        title="dicomlake",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # its page would be fetched from elsewhere
+        redoc_url=None,
+        lifespan=life,
+    )
+    made.state.desk = desk
+    made.include_router(jobs.router)
+    made.include_router(operations.router)
+    problems.register(made)
+    made.add_middleware(Guard, service=settings.service)
+    Guard(made, settings.service)  # a mistake in the settings is told at once
+    _describe(made, asks_token=bool(settings.service.token()))
+    return made
+
+
+def _describe(made: FastAPI, *, asks_token: bool) -> None:
+    """Let OpenAPI know the bodies that are read by hand, and the token."""
+
+    def openapi() -> dict[str, Any]:
+        if made.openapi_schema is None:
+            found = get_openapi(
+                title=made.title,
+                version=made.version,
+                description=made.description,
+                routes=made.routes,
+            )
+            components = found.setdefault("components", {}).setdefault("schemas", {})
+            for model in (NewJob, problems.Problem):
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                components |= schema.pop("$defs", {})
+                components[model.__name__] = schema
+            _tell_problems(found)
+            if asks_token:
+                schemes = {"token": {"type": "http", "scheme": "bearer"}}
+                found["components"]["securitySchemes"] = schemes
+                found["security"] = [{"token": []}]
+                found["paths"]["/api/health"]["get"]["security"] = []
+            made.openapi_schema = found
+        return made.openapi_schema
+
+    made.openapi = openapi  # type: ignore[method-assign]
+
+
+def _tell_problems(found: dict[str, Any]) -> None:
+    """Let every operation say that its mistakes are problems."""
+    for operations_ in found["paths"].values():
+        for said in operations_.values():
+            if "422" in said["responses"]:
+                said["responses"]["422"] = problems.documented(422)[422]
+    for name in ("HTTPValidationError", "ValidationError"):
+        found["components"]["schemas"].pop(name, None)

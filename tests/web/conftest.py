@@ -1,0 +1,56 @@
+"""A service of a lake of the made-up hospital, with a source that nobody asks."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dicomlake.jobs.index import index
+from dicomlake.settings import Service, Settings, Source
+from dicomlake.testing import hospital
+from dicomlake.web import app
+from dicomlake.web.desk import Desk
+
+with warnings.catch_warnings():  # it would rather have a newer httpx
+    warnings.filterwarnings("ignore", "Using `httpx`")
+    from fastapi.testclient import TestClient
+
+SOURCES = {
+    "pacs": Source(kind="dimse", host="127.0.0.1", port=1, called="PACS", timeout_s=1),
+    "bucket": Source(kind="objects", url="s3://bucket/ct"),
+}
+
+
+@pytest.fixture(scope="session")
+def hospital_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("service")
+    hospital.write(folder / "files", 2, pixels=False)
+    index([folder / "files"], folder / "lake", workers=1)
+    return folder / "lake"
+
+
+@pytest.fixture
+def lake(hospital_lake: Path, tmp_path: Path) -> Path:
+    """A copy with a queue of its own."""
+    return Path(shutil.copytree(hospital_lake, tmp_path / "lake"))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(source=SOURCES, service=Service())
+
+
+@pytest.fixture
+def client(lake: Path, settings: Settings) -> Iterator[TestClient]:
+    with TestClient(app(lake, settings), base_url="http://localhost") as made:
+        yield made
+
+
+@pytest.fixture
+def desk(client: TestClient) -> Desk:
+    found: Desk = client.app.state.desk  # type: ignore[attr-defined]
+    return found
