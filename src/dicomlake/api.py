@@ -18,7 +18,7 @@ from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import documents, extraction
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
-from dicomlake.jobs.objects import object_of, row_of
+from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
 from dicomlake.lake import Store
 from dicomlake.lake.vocabulary import Vocabulary
 from dicomlake.query import Node, Query, parse
@@ -131,15 +131,20 @@ class Lake:
         """The samples of one group of channels of an ECG or another waveform, in physical units.
 
         `group` counts from 1, as in the table `waveforms`. UsageError when the instance is not in
-        the lake, its file is gone or changed, or it has no such group of samples.
+        the lake, its file is gone or changed, it lies in an archive and is not kept here, or it has
+        no such group of samples.
         """
-        with object_of(row_of(self._store, SOPInstanceUID)) as found, _samples(SOPInstanceUID):
+        with self._object(SOPInstanceUID) as found, _samples(SOPInstanceUID):
             return waveform_of(found.header, found.fetch, found.size, group)
 
     def waveforms(self, SOPInstanceUID: str) -> list[Waveform]:
         """The samples of every group of channels of an instance; UsageError as of `waveform`."""
-        with object_of(row_of(self._store, SOPInstanceUID)) as found, _samples(SOPInstanceUID):
+        with self._object(SOPInstanceUID) as found, _samples(SOPInstanceUID):
             return waveforms_of(found.header, found.fetch, found.size)
+
+    def _object(self, SOPInstanceUID: str) -> contextlib.AbstractContextManager[Opened]:
+        row = row_of(self._store, SOPInstanceUID)
+        return object_of(row, elsewhere_of(self.path))
 
     def inside(self, SOPInstanceUID: str) -> dict[str, pa.Table]:
         """What is inside of an object: rows of `tables.CONTENTS`, by table where there are some.

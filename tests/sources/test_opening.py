@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dicomlake.errors import UsageError
+from dicomlake.contracts import Object
+from dicomlake.contracts.archives import uri_of as archive_uri
+from dicomlake.errors import Refused, UsageError
+from dicomlake.lake.keeping import Kept
 from dicomlake.sources.folder import FolderSource, uri_of
-from dicomlake.sources.opening import bytes_of, opened
+from dicomlake.sources.opening import Elsewhere, bytes_of, opened
 
 DATA = bytes(range(256)) * 300
 
@@ -75,3 +80,82 @@ def test_errors_of_the_caller_stay_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(DATA)
     with pytest.raises(ValueError, match="mine"), opened(row(uri_of(str(tmp_path / "a")))):
         raise ValueError("mine")
+
+
+AWAY = {
+    **row(archive_uri("orthanc", "1.2.3"), 17),
+    "StudyInstanceUID": "1.2",
+    "SeriesInstanceUID": "1.2.9",
+    "SOPInstanceUID": "1.2.3",
+}
+
+
+class TestArchives:
+    def test_kept_objects_come_first(self, tmp_path: Path) -> None:
+        kept = Kept(tmp_path / "_kept")
+        kept.put("1.2.3", lambda at, length: DATA[at : at + length], len(DATA))
+        assert bytes_of(AWAY, Elsewhere(kept)) == DATA
+        assert bytes_of(row(AWAY["uri"]), Elsewhere(kept)) == DATA
+        with opened(AWAY, Elsewhere(kept)) as found:
+            assert (found.uri, found.size) == (AWAY["uri"], len(DATA))
+            kept.drop("1.2.3")  # what is open can be read to its end
+            assert found.fetch(5, 3) == DATA[5:8]
+
+    def test_else_they_are_fetched(self, tmp_path: Path) -> None:
+        asked: list[tuple[str, ...]] = []
+
+        @contextlib.contextmanager
+        def fetch(*what: str) -> Iterator[Object]:
+            asked.append(what)
+            yield Object("x", 0, len(DATA), lambda at, length: DATA[at : at + length])
+
+        assert bytes_of(AWAY, Elsewhere(Kept(tmp_path / "_kept"), fetch)) == DATA
+        assert bytes_of(AWAY, elsewhere=Elsewhere(fetch_from=fetch)) == DATA
+        assert asked == [("orthanc", "1.2", "1.2.9", "1.2.3")] * 2
+
+    def test_an_archive_that_is_away(self) -> None:
+        def fetch(*what: str) -> Any:
+            raise Refused("busy")
+
+        with pytest.raises(Refused, match="busy"):
+            bytes_of(AWAY, elsewhere=Elsewhere(fetch_from=fetch))
+
+    def test_nothing_to_fetch_with(self, tmp_path: Path) -> None:
+        kept = Kept(tmp_path / "_kept")
+        says = "archive orthanc.*dicomlake pull orthanc --series 1.2.9 --depth complete --keep"
+        with pytest.raises(UsageError, match=says):
+            bytes_of(AWAY, Elsewhere(kept))
+        with pytest.raises(UsageError, match="dicomlake pull orthanc --depth complete"):
+            bytes_of(row(AWAY["uri"]))
+
+    def test_a_file_that_went_just_now(self, tmp_path: Path) -> None:
+        class Evicting(Kept):
+            def get(self, uid: str) -> Path | None:
+                return self.folder / "gone"
+
+        with pytest.raises(UsageError, match="pull orthanc"):
+            bytes_of(AWAY, Elsewhere(Evicting(tmp_path)))
+
+
+class TestFolders:
+    def found(self, *paths: Path) -> list[str]:
+        return sorted(Path(found.uri).name for found in FolderSource(tuple(map(str, paths))).find())
+
+    def test_what_is_kept_is_no_source(self, tmp_path: Path) -> None:
+        (tmp_path / "a.dcm").write_bytes(DATA)
+        path = Kept(tmp_path / "cache").put("1.2", lambda at, length: b"x" * length, 5)
+        assert self.found(tmp_path) == ["a.dcm"]
+        for inside in (path, path.parent, tmp_path / "cache"):
+            with pytest.raises(UsageError, match="keeps"):
+                self.found(inside)
+
+    def test_what_becomes_a_lake_is_no_source(self, tmp_path: Path) -> None:
+        lake = tmp_path / "lake"
+        for name in ("_inbox", "_queue", "_kept", "own"):
+            (lake / name).mkdir(parents=True)
+            (lake / name / f"{name}.dcm").write_bytes(DATA)
+        assert len(self.found(tmp_path)) == 4
+        (lake / "dicomlake.toml").touch()
+        assert self.found(tmp_path) == ["own.dcm"]
+        (lake / "dicomlake.json").touch()
+        assert self.found(tmp_path) == []

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from dicomlake.dicom.walk import Fetch
 from dicomlake.errors import DataError, UsageError
+from dicomlake.jobs.archives import fetched, kept_of
 from dicomlake.lake import Store
 from dicomlake.readers.attributes import text
 from dicomlake.readers.header import HeaderReader
-from dicomlake.sources.objects import ObjectSource
-from dicomlake.sources.opening import opened
+from dicomlake.settings import Settings, read
+from dicomlake.sources.objects import object_source
+from dicomlake.sources.opening import Elsewhere, opened
 
 
 class Opened(NamedTuple):
@@ -25,13 +29,24 @@ class Opened(NamedTuple):
     size: int
 
 
-@contextlib.contextmanager
-def object_of(row: Mapping[str, Any], sources: Iterable[ObjectSource] = ()) -> Iterator[Opened]:
-    """The object of a row with `SOPInstanceUID`, `uri`, `offset` and `size`; `sources` as `opened`.
+def elsewhere_of(lake: str | Path, settings: Settings | None = None) -> Elsewhere:
+    """Where objects of a lake are that are no files: kept ones, and the sources of its settings."""
+    found = read(lake) if settings is None else settings
+    buckets = tuple(
+        object_source(name, source)
+        for name, source in found.source.items()
+        if source.kind == "objects"
+    )
+    return Elsewhere(kept_of(lake, found), partial(fetched, found), buckets)
 
-    UsageError when it is gone, or there is another one in its place.
+
+@contextlib.contextmanager
+def object_of(row: Mapping[str, Any], elsewhere: Elsewhere | None = None) -> Iterator[Opened]:
+    """The object of a row of `row_of`; `elsewhere` as of `dicomlake.sources.opening.opened`.
+
+    UsageError when it is gone, there is another one in its place, or nothing is given to fetch it.
     """
-    with opened(row, sources) as found:
+    with opened(row, elsewhere) as found:
         try:
             json = HeaderReader().read(found.fetch, found.size).json
         except (DataError, OSError) as error:
@@ -46,13 +61,15 @@ def object_of(row: Mapping[str, Any], sources: Iterable[ObjectSource] = ()) -> I
 
 
 def row_of(store: Store, SOPInstanceUID: str) -> dict[str, Any]:
-    """Where an instance lies; UsageError when the lake has none with this UID."""
+    """Where an instance lies: its UIDs, `uri`, `offset` and `size`; UsageError when not in here."""
     with store.database() as db:
         found = db.execute(
-            'select uri, "offset", size from instances where "SOPInstanceUID" = ? limit 1',
+            'select i.uri, i."offset", i.size, s."StudyInstanceUID", s."SeriesInstanceUID" '
+            'from instances i join series s using (series_id) where i."SOPInstanceUID" = ? limit 1',
             [SOPInstanceUID],
         ).fetchone()
     if found is None:
         raise UsageError(f"No instance of the lake has SOPInstanceUID {SOPInstanceUID}.")
-    place = dict(zip(("uri", "offset", "size"), found, strict=True))
+    names = ("uri", "offset", "size", "StudyInstanceUID", "SeriesInstanceUID")
+    place = dict(zip(names, found, strict=True))
     return {"SOPInstanceUID": SOPInstanceUID, **place}

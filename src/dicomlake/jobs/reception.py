@@ -22,6 +22,7 @@ import orjson
 from dicomlake.contracts import Found, Object
 from dicomlake.contracts.archives import Listener, Sender, uri_of
 from dicomlake.errors import DataError, Refused, ServiceError
+from dicomlake.jobs.archives import kept_of
 from dicomlake.jobs.inbox import Inbox, Leaving
 from dicomlake.jobs.writing import Origin
 from dicomlake.lake.keeping import Kept
@@ -209,7 +210,6 @@ def _alive(name: str) -> bool:
 @contextlib.contextmanager
 def receiving(lake: Path, settings: Settings, kept: Kept | None = None) -> Iterator[Listener]:
     """The listener of a lake, as its settings say, as long as the block runs."""
-    from dicomlake.jobs.working import kept_of
     from dicomlake.sources.dimse.listener import StoreListener
 
     asked = settings.listener or ListenerSettings()

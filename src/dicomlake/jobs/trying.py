@@ -10,7 +10,7 @@ from pathlib import Path
 from dicomlake.contracts import Source as Indexed
 from dicomlake.contracts.archives import Check, Listener
 from dicomlake.errors import DicomlakeError, UsageError
-from dicomlake.jobs.working import archive_of
+from dicomlake.jobs.archives import archive_of
 from dicomlake.settings import Settings, Source
 from dicomlake.sources.folder import FolderSource
 

@@ -10,7 +10,7 @@ import logging
 import struct
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,19 +18,21 @@ import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.contracts import Progress
-from dicomlake.errors import DicomlakeError, UsageError
-from dicomlake.jobs.objects import object_of
+from dicomlake.errors import DicomlakeError, Incomplete, Refused, UsageError
+from dicomlake.jobs.objects import elsewhere_of, object_of
 from dicomlake.jobs.runs import Run, running
 from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
 from dicomlake.lake.files import File, Stream, holds, row_groups
 from dicomlake.lake.store import REWRITTEN
 from dicomlake.readers.volumes import Volume, volumes_of
+from dicomlake.sources.opening import ARCHIVE, Elsewhere
 
 log = logging.getLogger(__name__)
 
 GONE = "its file is gone, or has changed since it was indexed"
-"""A problem that may go away: such rows are tried again."""
+AWAY = "its object lies in an archive; pull its series with --depth complete --keep"
+"""Problems that may go away: such rows are tried again."""
 CHECKPOINT_S = 120.0
 """What was measured is committed after so many seconds."""
 MOST_HELD = 100_000
@@ -78,32 +80,38 @@ _Found = dict[_Key, dict[int, Volume] | Volume]
 
 
 def volumes(
-    lake: Store | str | Path, progress: Progress | None = None, again: bool = False
+    lake: Store | str | Path,
+    progress: Progress | None = None,
+    again: bool = False,
+    *,
+    elsewhere: Elsewhere | None = None,
 ) -> VolumesReport:
     """Measure the segments of a lake that have no volume yet; `again`: all of them.
 
+    Objects of archives are opened where they are kept; `elsewhere` may say how to fetch them.
     LakeError when somebody else is writing. KeyboardInterrupt when it was asked to stop: what was
     measured until then is kept.
     """
     began = time.monotonic()
     store = lake if isinstance(lake, Store) else Store(lake)
     report = VolumesReport()
+    elsewhere = elsewhere or replace(elsewhere_of(store.path), fetch_from=None)
     with store.lock(), running(store, "volumes", {"again": again}, progress) as run:
         store.refresh()
         report.run_id = run.run_id
         rows = _waiting(store, again)
         run.progress.stage("measuring", len(rows), "objects")
         found: _Found = {}
-        kept = time.monotonic()
+        last = time.monotonic()
         try:
             for row in rows:
                 run.check()
-                found[_Key(row["series_id"], row["SOPInstanceUID"])] = _measure(row)
+                found[_Key(row["series_id"], row["SOPInstanceUID"])] = _measure(row, elsewhere)
                 report.objects += 1
                 run.progress.advance()
-                if len(found) >= MOST_HELD or time.monotonic() - kept > CHECKPOINT_S:
+                if len(found) >= MOST_HELD or time.monotonic() - last > CHECKPOINT_S:
                     _keep(store, found, run, report)
-                    found, kept = {}, time.monotonic()
+                    found, last = {}, time.monotonic()
         finally:
             _keep(store, found, run, report)
         rebuild(store, progress=run.progress)
@@ -115,26 +123,29 @@ def volumes(
 def _waiting(store: Store, again: bool) -> list[dict[str, Any]]:
     """The objects with segments to be measured, in the order in which they lie on disk."""
     statement = (
+        'select f.*, s."StudyInstanceUID", s."SeriesInstanceUID" from ('
         'select distinct on (series_id, "SOPInstanceUID") series_id, "SOPInstanceUID", '
         'uri, "offset", size from instances semi join (select series_id, "SOPInstanceUID" '
         "from segments where $again or (volume is null and "
-        "(volume_problem is null or volume_problem = $gone))) "
-        'using (series_id, "SOPInstanceUID")'
+        "(volume_problem is null or volume_problem in ($gone, $away)))) "
+        'using (series_id, "SOPInstanceUID")) f join series s using (series_id)'
     )
     with store.database() as db:
-        found = db.sql(statement, params={"again": again, "gone": GONE}).to_arrow_table()
+        found = db.sql(
+            statement, params={"again": again, "gone": GONE, "away": AWAY}
+        ).to_arrow_table()
     found = found.sort_by([("uri", "ascending"), ("offset", "ascending")])
     rows: list[dict[str, Any]] = found.to_pylist()
     return rows
 
 
-def _measure(row: dict[str, Any]) -> dict[int, Volume] | Volume:
+def _measure(row: dict[str, Any], elsewhere: Elsewhere) -> dict[int, Volume] | Volume:
     """The volumes of an object, or why there are none; never raises for what is wrong with it."""
     try:
-        with object_of(row) as found:
+        with object_of(row, elsewhere) as found:
             return volumes_of(found.header, found.fetch, found.size)
-    except UsageError:
-        return Volume(None, GONE)
+    except (UsageError, Refused, Incomplete):
+        return Volume(None, AWAY if str(row["uri"]).startswith(ARCHIVE) else GONE)
     except DicomlakeError as error:
         return Volume(None, str(error))
     except _UNEXPECTED as error:

@@ -22,19 +22,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dicomlake import plugins, settings
+from dicomlake import settings
 from dicomlake.contracts import Progress, Silent
 from dicomlake.contracts.archives import Archive, Listener
 from dicomlake.contracts.queues import OPEN, Lease, Queue
-from dicomlake.errors import LakeError, ServiceError, UsageError
+from dicomlake.errors import LakeError, ServiceError
+from dicomlake.jobs.archives import archive_of, kept_of
 from dicomlake.jobs.care import Care, Slot
 from dicomlake.jobs.inbox import Inbox, Intake
 from dicomlake.jobs.pull import Puller
 from dicomlake.jobs.requests import queue_of
 from dicomlake.jobs.schedule import Scheduler
 from dicomlake.lake import Store
-from dicomlake.lake.keeping import Kept
-from dicomlake.lake.store import KEPT, QUEUE
+from dicomlake.lake.store import QUEUE
 from dicomlake.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,21 +52,6 @@ def care_of(lake: str | Path) -> Care:
     folder = Path(lake).absolute() / QUEUE
     folder.mkdir(parents=True, exist_ok=True)
     return Care(folder / "care.sqlite")
-
-
-def kept_of(lake: str | Path, found: Settings) -> Kept:
-    """The kept objects of a lake."""
-    folder = found.cache.path or Path(lake).absolute() / KEPT
-    return Kept(folder, found.cache.bytes)
-
-
-def archive_of(name: str, found: Settings, listener: Listener | None = None) -> Archive:
-    """A connection to a source; UsageError when it is none that can be asked."""
-    source = found.of(name)
-    if source.kind not in ("dimse", "dicomweb"):
-        raise UsageError(f"{name} is a source of kind {source.kind}: use dicomlake index for it.")
-    opened: Archive = plugins.load("archives", source.kind)(name, source, listener)
-    return opened
 
 
 class _Elsewhere(Exception):

@@ -44,10 +44,14 @@ WORK = "_work"
 """Folder for what is only needed while a job runs."""
 INBOX, QUEUE, KEPT = "_inbox", "_queue", "_kept"
 """Folders of batches that wait for the writer, of tasks, and of kept objects."""
+SETTINGS = "dicomlake.toml"
+"""The file of settings; it may be there before the lake is."""
 EXTRACTIONS = "extractions"
 """Folder of the results of extractions, one table each."""
-OURS = (WORK, INBOX, QUEUE, KEPT, EXTRACTIONS, "dicomlake.toml", ".dicomlake.toml.part")
-"""What may lie in a folder before it is a lake, besides tables."""
+_OURS = frozenset(
+    (WORK, KEPT, QUEUE, INBOX, EXTRACTIONS, SETTINGS, ".lock", f".{MARK}.part", f".{SETTINGS}.part")
+)
+"""What besides tables may be in the folder of a lake that is not made yet."""
 CHILDREN = tables.CHILDREN
 """Tables whose rows count only while `series` holds their series_id."""
 
@@ -102,7 +106,7 @@ class Store:
             return cls(path)
         if any(c in "%?\\" or not c.isprintable() for c in str(path)):
             raise LakeError(f"{path} cannot be a lake: no %, ?, \\ or line break in it, please.")
-        ours = {*tables.ALL, *OURS, ".lock", f".{MARK}.part"}
+        ours = {*tables.ALL, *_OURS}
         try:
             if path.exists() and not {entry.name for entry in path.iterdir()} <= ours:
                 raise LakeError(

@@ -26,6 +26,11 @@ LEAST_SUSPECT = 256 * 1024**2
 _MODIFIED = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 """Times of change that a table can hold: microseconds of the years 1 to 9999."""
 
+_LAKE, _KEPT, _SETTINGS = "dicomlake.json", "kept.sqlite", "dicomlake.toml"
+"""Files that tell folders of ours: a lake, kept objects, and what may become a lake."""
+_OURS = frozenset(("_inbox", "_kept", "_queue", _SETTINGS))
+"""What is in a lake before it is made."""
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -61,6 +66,9 @@ class FolderSource:
         for path in self.paths:
             if not os.path.exists(path):
                 raise UsageError(f"{path} does not exist. Is a disk missing?")
+            real = Path(os.path.realpath(path))
+            if any((folder / _KEPT).exists() for folder in (real, *real.parents)):
+                raise UsageError(f"{path} holds objects that a lake keeps; they are in it already.")
 
     def roots(self) -> list[str]:
         """URIs of the paths; those of folders end with a slash. What is below others is left out.
@@ -74,7 +82,7 @@ class FolderSource:
         return sorted(uri_of(p.rstrip("/")) + "/" if p in folders else uri_of(p) for p in outer)
 
     def find(self) -> Iterator[Found]:
-        """Every file below the paths, each once; folders that are lakes are left out."""
+        """Every file below the paths, each once; lakes and what they keep are left out."""
         for root in self.roots():
             path = path_of(root)
             if root.endswith("/"):
@@ -121,8 +129,11 @@ def _below(folder: str) -> Iterator[Found]:
         except OSError:
             yield Found(uri_of(here), 0, 0)  # opening it will say why
             continue
-        if any(e.name == "dicomlake.json" for e in listed):
-            continue  # a lake, not a source
+        names = {entry.name for entry in listed}
+        if _LAKE in names or _KEPT in names:
+            continue  # ours, not a source
+        if _SETTINGS in names:  # to become a lake
+            listed = [entry for entry in listed if entry.name not in _OURS]
         for entry in listed:
             try:
                 if entry.is_dir(follow_symlinks=False):

@@ -1,4 +1,4 @@
-"""One object again, by its row of `instances`: out of a file, an archive or object storage."""
+"""One object again, by its row of `instances`: a file, in an archive, a bucket or a PACS."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import contextlib
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
 
@@ -15,27 +17,52 @@ from dicomlake.errors import DataError, UsageError
 from dicomlake.sources.folder import _DAMAGE, _Forward, path_of
 
 if TYPE_CHECKING:
+    from dicomlake.lake.keeping import Kept
     from dicomlake.sources.objects import ObjectSource
 
+FetchFrom = Callable[[str, str, str, str], AbstractContextManager[Object]]
+"""Fetches an object from an archive: name of the source, UIDs of study, series and instance."""
 LARGEST = 4 * 1024**3
 """An object with more bytes is not read as a whole."""
+ARCHIVE = "pacs://"
+"""What the URIs of objects in archives begin with; see `dicomlake.contracts.archives.uri_of`."""
 _AGAIN = "Bring the lake up to date with: dicomlake index FOLDER --lake LAKE"
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where objects are that are no files here.
+
+    Those of an archive are looked for in `kept`, else fetched by `fetch_from`. Those in object
+    storage are read by the one of `buckets` that has them; else with the credentials and the
+    endpoint of the environment.
+    """
+
+    kept: Kept | None = None
+    fetch_from: FetchFrom | None = None
+    buckets: tuple[ObjectSource, ...] = ()
+
+
 @contextlib.contextmanager
-def opened(row: Mapping[str, Any], sources: Iterable[ObjectSource] = ()) -> Iterator[Object]:
+def opened(row: Mapping[str, Any], elsewhere: Elsewhere | None = None) -> Iterator[Object]:
     """The object of a row with `uri`, `offset` and `size`, as long as the block runs.
 
-    What lies in object storage is read by the one of `sources` that has its bucket; else with the
-    credentials and the endpoint of the environment. UsageError when it is gone or has another
-    size. Whether it still is the same object is for the caller to see, by its SOPInstanceUID: files
-    are touched and copied without being changed.
+    One of an archive needs StudyInstanceUID, SeriesInstanceUID and SOPInstanceUID in the row.
+
+    UsageError when it is gone, has another size, or cannot be fetched. Whether it still is the same
+    object is for the caller to see, by its SOPInstanceUID: files are touched and copied without
+    being changed.
     """
+    elsewhere = elsewhere or Elsewhere()
+    if str(row["uri"]).startswith(ARCHIVE):
+        with _archived(row, elsewhere.kept, elsewhere.fetch_from) as found:
+            yield found
+        return
     uri, offset, size = str(row["uri"]), int(row["offset"] or 0), int(row["size"] or 0)
     member, _, file = uri.rpartition("::")
     with contextlib.ExitStack() as stack:
         if file.startswith("s3://"):
-            source = _source_of(file, sources)
+            source = _source_of(file, elsewhere.buckets)
             if not member or (member.startswith("tar://") and offset):
                 yield _stored(source, file, offset, size, uri)
                 return
@@ -71,13 +98,13 @@ def _inside(path: str, member: str, offset: int, size: int, uri: str) -> Iterato
         yield found
 
 
-def bytes_of(row: Mapping[str, Any], sources: Iterable[ObjectSource] = ()) -> bytes:
+def bytes_of(row: Mapping[str, Any], elsewhere: Elsewhere | None = None) -> bytes:
     """All bytes of the object of a row; UsageError when it is gone, changed or too large."""
-    size = int(row["size"] or 0)
-    if size > LARGEST:
-        raise UsageError(f"The object has {size:,} bytes, too many to be held at once.")
     step = 64 * 1024**2
-    with opened(row, sources) as found:
+    with opened(row, elsewhere) as found:
+        size = found.size
+        if size > LARGEST:
+            raise UsageError(f"The object has {size:,} bytes, too many to be held at once.")
         try:
             parts = [found.fetch(at, min(step, size - at)) for at in range(0, size, step)]
         except (DataError, OSError) as error:
@@ -110,11 +137,47 @@ def _changed(what: str) -> UsageError:
 
 
 @contextlib.contextmanager
-def _plain(path: str, offset: int, size: int, uri: str) -> Iterator[Object]:
-    """Bytes that lie in a file as they are."""
+def _archived(
+    row: Mapping[str, Any], kept: Kept | None, fetch_from: FetchFrom | None
+) -> Iterator[Object]:
+    """An object of an archive: kept here, or fetched again."""
+    uri = str(row["uri"])
+    source, _, last = uri.removeprefix(ARCHIVE).partition("/")
+    study, series = (str(row.get(f"{level}InstanceUID") or "") for level in ("Study", "Series"))
+    uid = str(row.get("SOPInstanceUID") or last)
+    with contextlib.ExitStack() as stack:
+        found = _kept(stack, uri, uid, kept)
+        if found is None:
+            if fetch_from is None:
+                of = f" --series {series}" if series else ""
+                raise UsageError(
+                    f"The object {uid} lies in the archive {source}. Get it with: "
+                    f"dicomlake pull {source}{of} --depth complete --keep"
+                )
+            found = stack.enter_context(fetch_from(source, study, series, uid))
+        yield found
+
+
+def _kept(stack: contextlib.ExitStack, uri: str, uid: str, kept: Kept | None) -> Object | None:
+    """An object that is kept here; None when it is not, or was evicted just now."""
+    path = kept.get(uid) if kept is not None else None
+    if path is None:
+        return None
+    try:
+        return stack.enter_context(_plain(str(path), 0, None, uri))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be opened: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def _plain(path: str, offset: int, size: int | None, uri: str) -> Iterator[Object]:
+    """Bytes that lie in a file as they are; without a size, all of them."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
         there = os.fstat(handle).st_size
+        size = there if size is None else size
         if there < offset + size or (not offset and there != size and "::" not in uri):
             raise _changed(path)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
 
 from dicomlake.errors import Refused, Unsupported, UsageError
 from dicomlake.settings import Source, Tls
@@ -26,6 +27,7 @@ LARGEST_JSON = 1024**3
 JSON = "application/dicom+json"
 _LONGEST_WAIT_S = 24 * 3600.0
 _MOST_REDIRECTS = 5
+_PLAIN = "*?,:/@!$()"
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
 _BUSY = frozenset([408, 425, 429, 502, 503, 504])
 _NOT_OFFERED = frozenset([405, 406, 415, 501])
@@ -105,9 +107,8 @@ class Connection:
     ) -> httpx.Response:
         """The answer behind redirects; another host gets neither credentials nor certificate."""
         client = self._client()
-        request = client.build_request(
-            "GET", self._root + path, params=list(params) or None, headers=dict(headers)
-        )
+        url = self._root + path + ("?" + _query(params) if params else "")
+        request = client.build_request("GET", url, headers=dict(headers))
         request.headers.update(self._authorization())
         origin = _origin(request.url)
         for _ in range(_MOST_REDIRECTS):
@@ -141,12 +142,8 @@ class Connection:
         return self._others
 
     def _new(self, tls: Tls | None) -> httpx.Client:
-        try:
-            import httpx
-        except ImportError as error:
-            raise UsageError(
-                "A DICOMweb source needs httpx: pip install 'dicomlake[pacs]'"
-            ) from error
+        import httpx
+
         _hush()
         seconds = self.settings.timeout_s
         return httpx.Client(
@@ -206,9 +203,13 @@ class Connection:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """Errors of httpx as ours."""
-        import httpx
-
+        """Errors of httpx as ours, and that it is missing."""
+        try:
+            import httpx
+        except ImportError as error:
+            raise UsageError(
+                "A DICOMweb source needs httpx: pip install 'dicomlake[pacs]'"
+            ) from error
         try:
             yield
         except httpx.TimeoutException as error:
@@ -223,6 +224,15 @@ class Connection:
                 raise UsageError(f"No encrypted connection to {self.name}: {why}") from error
             kind = "cannot be reached" if isinstance(error, httpx.ConnectError) else "stopped"
             raise Refused(f"{self.name} {kind} ({type(error).__name__}).") from error
+
+
+def _query(params: Params) -> str:
+    """The query of a URL; what may stand in it as it is does: not all services decode it.
+
+    >>> _query([("PatientID", "A*"), ("PatientName", "B C^?")])
+    'PatientID=A*&PatientName=B%20C%5E?'
+    """
+    return "&".join(f"{key}={quote(value, safe=_PLAIN)}" for key, value in params)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from dicomlake.contracts.archives import Match
 from dicomlake.errors import Refused, Unsupported, UsageError
@@ -14,9 +16,10 @@ PAGE = 1000
 """Answers asked for at a time."""
 MOST_PAGES = 10_000
 _COUNTED = {
-    "SeriesInstanceUID": "NumberOfStudyRelatedSeries",
-    "SOPInstanceUID": "NumberOfSeriesRelatedInstances",
+    "SeriesInstanceUID": ("StudyInstanceUID", "NumberOfStudyRelatedSeries"),
+    "SOPInstanceUID": ("SeriesInstanceUID", "NumberOfSeriesRelatedInstances"),
 }
+"""By what is listed: what it is in, and the attribute that counts it there."""
 
 
 @dataclass(slots=True)
@@ -33,35 +36,53 @@ class _Answers:
 
 
 class Pages:
-    """Asks a service page by page, and learns how many answers it gives at a time."""
+    """Asks a service page by page, and learns how many answers it gives."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._largest: dict[str, int] = {}
+        """By level, the longest page that came."""
+        self._proved: dict[str, float] = {}
+        """By level, the largest number of answers known to be all there are."""
 
     def ask(self, path: str, params: Params, uid: str, limit: int | None, *, alone: bool) -> Match:
         """All answers, each UID once. `alone`: the path alone says what is asked."""
-        counted = _COUNTED.get(uid, "") if alone and path.count("/") % 2 else ""
-        if counted and limit is None and ("includefield", counted) not in params:
-            asked: Params = [*params, ("includefield", counted)]
-        else:
-            asked, counted = params, counted if limit is None else ""
         found = _Answers()
         try:
-            cut = self._all(path, asked, uid, limit, found)
+            cut = self._all(path, params, uid, limit, found)
+            rows = list(found.rows.values())[:limit]
+            if limit is None or len(rows) < limit:
+                cut = cut or _round(rows, path) or (alone and self._fewer(path, uid, len(rows)))
         except TooBroad:
             return Match(list(found.rows.values()), True, "too broad (HTTP 413)")
         except NotThere:
             return Match(list(found.rows.values()), bool(found.rows), "nothing there (HTTP 404)")
         except Unsupported as error:
             raise UsageError(f"{error} Is its url the root of QIDO-RS and WADO-RS?") from error
-        rows = list(found.rows.values())[:limit]
-        if limit is None or len(rows) < limit:
-            cut = cut or _fewer(rows, counted) or _round(rows, path)
-        if asked is not params:
-            for row in rows:
-                row.pop(counted, None)
         return Match(rows, cut, found.odd or ("there is more" if cut else "success"))
+
+    def _fewer(self, path: str, uid: str, count: int) -> bool:
+        """Whether the service counts more in the study or series than it has answered.
+
+        It is asked only when there are more answers than ever proved to be all.
+        """
+        counted = _COUNTED.get(uid)
+        above, _, level = path.rpartition("/")
+        if not counted or not above or above.count("/") % 2 or count < 2:
+            return False
+        if count <= self._proved.get(level, 0):
+            return False
+        where, _, parent = above.rpartition("/")
+        asked = [(counted[0], unquote(parent)), ("includefield", counted[1]), ("limit", "1")]
+        got, _ = self._connection.json(where, asked)
+        row = row_of(got[0]) if isinstance(got, list) and got and isinstance(got[0], dict) else {}
+        number = row.get(counted[1], "")
+        if not number.isdecimal():
+            self._proved[level] = math.inf  # it does not count, so there is no use in asking
+            return False
+        if int(number) <= count:
+            self._proved[level] = count
+        return int(number) > count
 
     def _all(self, path: str, params: Params, uid: str, limit: int | None, found: _Answers) -> bool:
         """Ask until nothing new comes; whether the service shows that it holds some back."""
@@ -107,12 +128,6 @@ class Pages:
 def _warned(headers: Mapping[str, str]) -> bool:
     """Whether the service says that there is more (PS3.18 8.3.4.4)."""
     return headers.get("Warning", "").lstrip().startswith("299")
-
-
-def _fewer(rows: list[dict[str, str]], counted: str) -> bool:
-    """Whether the service counts more in the study or series than it has answered."""
-    counts = [int(row[counted]) for row in rows if row.get(counted, "").isdecimal()]
-    return bool(counts) and max(counts) > len(rows)
 
 
 def _round(rows: list[dict[str, str]], path: str) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from dicomlake.contracts import Object
 from dicomlake.contracts.archives import KEYS, LEVELS, Check, Listener, Match
@@ -24,6 +24,9 @@ _CANCEL_S = 2.0
 """How long an archive may take to stop after C-CANCEL."""
 _AT_ONCE = 200
 """UIDs in one request: an element of explicit VR has room for 65,534 bytes."""
+_HOPELESS = 3
+"""Objects that come by no offer at all, after which no others are tried."""
+_LEVEL = "QueryRetrieveLevel"
 _T = TypeVar("_T")
 
 
@@ -38,10 +41,10 @@ class _Outcome:
 
 @dataclass(slots=True)
 class _Open:
-    """An association for retrieval, and the storage classes that it proposed."""
+    """An association for retrieval, and what it proposed."""
 
     association: Association
-    offered: frozenset[str] = frozenset()
+    offer: syntaxes.Offer = ()
 
 
 class DimseArchive:
@@ -65,7 +68,6 @@ class DimseArchive:
         self._way = "" if settings.retrieve == "auto" else settings.retrieve
         self._query: Association | None = None
         self._retrieval: _Open | None = None
-        self._known: dict[str, None] = {}
 
     @property
     def way(self) -> str:
@@ -84,7 +86,7 @@ class DimseArchive:
         """Whether an object comes to our listener by C-MOVE."""
         got: set[str] = set()
         asked = {**keys, "QueryRetrieveLevel": "IMAGE", "SOPInstanceUID": instance}
-        moved = self._by_move(asked, (), got)
+        moved = self._by("move", asked, got)
         while True:
             try:
                 next(moved)
@@ -154,31 +156,30 @@ class DimseArchive:
     # C-GET and C-MOVE
 
     def headers(self, study: str, series: str, *, first: bool = False) -> Iterator[Object]:
-        """One object of a series as a whole: DIMSE has no way to send headers alone."""
+        """One object of a series as a whole: DIMSE has no way to send headers alone.
+
+        Its class is not asked for beforehand: an Orthanc opens every file of the series for it.
+        """
         keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
-        wanted = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
-        match = self.find("IMAGE", keys, wanted, limit=1)
+        match = self.find("IMAGE", keys, ("SOPInstanceUID", "InstanceNumber"), limit=1)
         for row in match.rows[:1]:
-            self._learn([row["SOPClassUID"]])
-            yield from self._brought(keys, [row["SOPInstanceUID"]], [row["SOPClassUID"]])
+            yield from self._brought(keys, [row["SOPInstanceUID"]])
 
     def objects(self, study: str, series: str, instances: Sequence[str] = ()) -> Iterator[Object]:
         """The objects of a series, or some, as files (PS3.10), in the syntax they are stored in."""
         keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
-        yield from self._brought(keys, instances, ())
+        yield from self._brought(keys, instances)
 
-    def _brought(
-        self, keys: Mapping[str, str], instances: Sequence[str], needed: Iterable[str]
-    ) -> Iterator[Object]:
+    def _brought(self, keys: Mapping[str, str], instances: Sequence[str]) -> Iterator[Object]:
         if self.way == "move" and self.listener is None:
             raise UsageError(
                 f"{self.name} does not offer C-GET, and C-MOVE needs our listener: set [listener]"
                 " in dicomlake.toml, and make its AE title known to the archive."
             )
         got: set[str] = set()
-        outcome = yield from self._all(keys, instances, needed, got)
+        outcome = yield from self._all(keys, instances, got)
         if self.way == "get" and (outcome.failed or not got):
-            again = yield from self._of_other_classes(keys, instances, got)
+            again = yield from self._by_other_offers(keys, instances, got)
             outcome = again or outcome
         _conclude(self, outcome, got, instances)
 
@@ -186,94 +187,103 @@ class DimseArchive:
         self,
         keys: Mapping[str, str],
         instances: Sequence[str],
-        needed: Iterable[str],
         got: set[str],
+        offer: syntaxes.Offer = (),
     ) -> Generator[Object, None, _Outcome]:
         """Everything asked for, a number of UIDs at a time."""
-        needed = list(needed)
-        bring = self._by_get if self.way == "get" else self._by_move
+        way: Literal["get", "move"] = "get" if self.way == "get" else "move"
         if not instances:
-            return (yield from bring({**keys, "QueryRetrieveLevel": "SERIES"}, needed, got))
+            return (yield from self._by(way, {**keys, _LEVEL: "SERIES"}, got, offer))
         whole = _Outcome()
         for at in range(0, len(instances), _AT_ONCE):
             uids = "\\".join(instances[at : at + _AT_ONCE])
-            asked = {**keys, "QueryRetrieveLevel": "IMAGE", "SOPInstanceUID": uids}
-            outcome = yield from bring(asked, needed, got)
+            asked = {**keys, _LEVEL: "IMAGE", "SOPInstanceUID": uids}
+            outcome = yield from self._by(way, asked, got, offer)
             whole.status = whole.status or outcome.status
             whole.failed += outcome.failed
             whole.failed_uids += outcome.failed_uids
         return whole
 
-    def _of_other_classes(
+    def _by_other_offers(
         self, keys: Mapping[str, str], instances: Sequence[str], got: set[str]
     ) -> Generator[Object, None, _Outcome | None]:
-        """What did not come because its storage class was not proposed; None when that is not it.
+        """What did not come, with other classes and syntaxes proposed; None when all is here.
 
-        The archive lists the series, and those of its classes that are new are proposed.
+        One object is tried first; the rest is asked for by the offer that brought it.
         """
-        offered = self._retrieval.offered if self._retrieval else frozenset()
-        match = self.find("IMAGE", keys, ("SOPInstanceUID", "SOPClassUID"))
-        asked = frozenset(instances) or frozenset(row["SOPInstanceUID"] for row in match.rows)
-        missing: dict[str, list[str]] = {}
-        for row in match.rows:
-            uid, storage = row["SOPInstanceUID"], row["SOPClassUID"]
-            if uid in asked and uid not in got and is_uid(storage) and storage not in offered:
-                missing.setdefault(storage, []).append(uid)
-        if not missing:
+        narrow = {"SOPInstanceUID": "\\".join(instances)} if len(instances) <= _AT_ONCE else {}
+        wanted = ("SOPInstanceUID", "SOPClassUID")
+        match = self.find("IMAGE", {**keys, **narrow}, wanted)
+        listed = {row["SOPInstanceUID"]: row["SOPClassUID"] for row in match.rows}
+        asked = [uid for uid in (instances or listed) if uid not in got]
+        if not asked:
             return None
-        self._learn(missing)
-        whole = _Outcome()
-        for storage, uids in missing.items():
-            outcome = yield from self._all(keys, uids, [storage], got)
-            whole.status = whole.status or outcome.status
-        whole.failed_uids = [
-            row["SOPInstanceUID"]
-            for row in match.rows
-            if row["SOPInstanceUID"] in asked and row["SOPInstanceUID"] not in got
-        ]
-        whole.failed = len(whole.failed_uids)
-        return whole
+        hopeless, last = 0, _Outcome()
+        missing = asked
+        while missing and hopeless < _HOPELESS:
+            classes = list(dict.fromkeys(listed.get(uid, "") for uid in missing))
+            offers = syntaxes.others([uid for uid in classes if is_uid(uid)])
+            last = yield from self._probed(keys, missing, got, offers)
+            came = [uid for uid in missing if uid in got]
+            hopeless = 0 if came else hopeless + 1
+            missing = [uid for uid in missing[0 if came else 1 :] if uid not in got]
+        failed = [uid for uid in asked if uid not in got]
+        return _Outcome(last.status if failed else commands.SUCCESS, len(failed), failed)
 
-    def _learn(self, storages: Iterable[str]) -> None:
-        for storage in storages:
-            if is_uid(storage):
-                self._known.pop(storage, None)
-                self._known = {storage: None, **self._known}
+    def _probed(
+        self,
+        keys: Mapping[str, str],
+        missing: Sequence[str],
+        got: set[str],
+        offers: Iterable[syntaxes.Offer],
+    ) -> Generator[Object, None, _Outcome]:
+        """The first object missing by one offer after the other, and the others by the same."""
+        outcome = _Outcome()
+        for offer in offers:
+            outcome = yield from self._all(keys, missing[:1], got, offer)
+            if missing[0] in got:
+                if len(missing) > 1:
+                    outcome = yield from self._all(keys, missing[1:], got, offer)
+                return outcome
+        return outcome
 
-    def _retrieving(self, way: str, needed: Iterable[str] = ()) -> tuple[_Open, bool]:
-        """An association for retrieval that has the classes needed; whether it was open already."""
+    def _retrieving(
+        self, way: Literal["get", "move"], offer: syntaxes.Offer = ()
+    ) -> tuple[_Open, bool]:
+        """An association for retrieval; whether it was open already."""
         kept, self._retrieval = self._retrieval, None
-        needed = frozenset(uid for uid in needed if is_uid(uid))
         if kept is not None and kept.association.stale():
             kept.association.close()
             kept = None
-        if kept is not None and (way == "move" or needed <= kept.offered):
-            abstract = syntaxes.GET if way == "get" else syntaxes.MOVE
-            if kept.association.context_of(abstract) is not None:
-                kept.association.heard = False
-                return kept, True
+        wanted = (offer or syntaxes.offer()) if way == "get" else ()
+        if kept is not None and kept.offer == wanted:
+            kept.association.heard = False
+            return kept, True
         if kept is not None:
             kept.association.release()
-        if way == "move":
-            contexts = [(syntaxes.MOVE, syntaxes.PLAIN)]
-            return _Open(associations.request(self.peer, contexts)), False
-        pairs = syntaxes.offer(sorted(needed), self._known)
-        classes = dict.fromkeys(storage for storage, _ in pairs)
-        proposed = [(syntaxes.GET, syntaxes.PLAIN), *((s, (syntax,)) for s, syntax in pairs)]
-        association = associations.request(self.peer, proposed, classes)
-        return _Open(association, frozenset(classes)), False
+        abstract = syntaxes.GET if way == "get" else syntaxes.MOVE
+        roles = dict.fromkeys(storage for storage, _ in wanted)
+        contexts = [(abstract, syntaxes.PLAIN), *wanted]
+        return _Open(associations.request(self.peer, contexts, roles), wanted), False
 
-    def _by_get(
-        self, keys: Mapping[str, str], needed: Sequence[str], got: set[str]
+    def _by(
+        self,
+        way: Literal["get", "move"],
+        keys: Mapping[str, str],
+        got: set[str],
+        offer: syntaxes.Offer = (),
     ) -> Generator[Object, None, _Outcome]:
-        found, reused = self._retrieving("get", needed)
+        """One C-GET or C-MOVE; once again when the association had died meanwhile."""
+        bring = self._get if way == "get" else self._move
+        found, reused = self._retrieving(way, offer)
+        before = len(got)
         try:
-            outcome = yield from self._get(found.association, keys, got)
+            outcome = yield from bring(found.association, keys, got)
         except Lost as error:
-            if not _died(reused, found.association, error):
+            if not _died(reused, found.association, error) or len(got) > before:
                 raise
-            found, _ = self._retrieving("get", needed)
-            outcome = yield from self._get(found.association, keys, got)
+            found, _ = self._retrieving(way, offer)
+            outcome = yield from bring(found.association, keys, got)
         if found.association.open:
             self._retrieval = found
         return outcome
@@ -312,21 +322,6 @@ class DimseArchive:
         if not good or message.body is None:
             return None
         return object_of(self.name, instance, message.body)
-
-    def _by_move(
-        self, keys: Mapping[str, str], needed: Sequence[str], got: set[str]
-    ) -> Generator[Object, None, _Outcome]:
-        found, reused = self._retrieving("move")
-        try:
-            outcome = yield from self._move(found.association, keys, got)
-        except Lost as error:
-            if not _died(reused, found.association, error) or got:
-                raise
-            found, _ = self._retrieving("move")
-            outcome = yield from self._move(found.association, keys, got)
-        if found.association.open:
-            self._retrieval = found
-        return outcome
 
     def _move(
         self, association: Association, keys: Mapping[str, str], got: set[str]
@@ -511,13 +506,13 @@ def _ended(message: Message, response: int) -> _Outcome | None:
     if message.status in commands.PENDING:
         return None
     failed = int(message.command.get("NumberOfFailedSuboperations", 0))
-    uids: list[str] = []
+    listed = str(message.command.get(commands.FAILED, ""))
     if message.body is not None:
         with contextlib.suppress(ProtocolError):
             values = identifier.decode(message.data(), message.context.transfer)
-            found = values.get("FailedSOPInstanceUIDList", "").split("\\")
-            uids = [uid for uid in found if is_uid(uid)]
+            listed = values.get(commands.FAILED, listed)
         message.body.close()
+    uids = [uid for uid in listed.split("\\") if is_uid(uid)]
     return _Outcome(message.status, max(failed, len(uids)), uids)
 
 

@@ -54,6 +54,7 @@ _ELEMENTS = {
     0x1031: ("MoveOriginatorMessageID", "US"),
 }
 _BY_KEYWORD = {keyword: (element, vr) for element, (keyword, vr) in _ELEMENTS.items()}
+FAILED = "FailedSOPInstanceUIDList"
 _HEAD = struct.Struct("<HHI")
 _US = struct.Struct("<HHIH")
 
@@ -137,9 +138,11 @@ def decode(raw: bytes) -> Command:
             raise ProtocolError("The other side sent a command that ends in the middle.")
         group, element, length = _HEAD.unpack_from(raw, at)
         at += 8
-        if group or length > end - at:
+        if length > end - at:
             raise ProtocolError("The other side sent a command that cannot be read.")
-        if element in _ELEMENTS:
+        if (group, element) == (0x0008, 0x0058):  # Orthanc puts the list of failures here
+            found[FAILED] = raw[at : at + length].decode("ascii", "replace").strip("\0 ")
+        elif group == 0 and element in _ELEMENTS:
             keyword, vr = _ELEMENTS[element]
             value = raw[at : at + length]
             if vr != "US":

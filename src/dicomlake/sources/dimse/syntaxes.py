@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 
 VERIFICATION = "1.2.840.10008.1.1"
 COMMITMENT = "1.2.840.10008.1.20.1"
@@ -59,7 +59,7 @@ def transfer_syntaxes(storage: str) -> tuple[str, ...]:
     """
     kind = storage.removeprefix(_CLASSES)
     if kind.startswith("66.4"):
-        return (*_PLAIN, "1.2.840.10008.1.2.5", _JPEG + "70", _JPEG + "90")
+        return (*_PLAIN, "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1", _JPEG + "70", _JPEG + "90")
     if kind.startswith("481.1") and kind in ("481.1", "481.2"):
         return _STILL
     if kind.startswith(_WITHOUT_PIXELS):
@@ -69,17 +69,42 @@ def transfer_syntaxes(storage: str) -> tuple[str, ...]:
     return _STILL
 
 
-def offer(needed: Iterable[str], known: Iterable[str] = ()) -> list[tuple[str, str]]:
-    """Pairs (storage class, transfer syntax), one presentation context each, that one fits.
+Offer = tuple[tuple[str, tuple[str, ...]], ...]
+"""Storage classes with the transfer syntaxes of a presentation context each."""
+
+
+def offer(needed: Iterable[str] = ()) -> Offer:
+    """Presentation contexts of one transfer syntax each, as many as an association has room for.
 
     An archive chooses one transfer syntax per context, and would transcode, or fail, objects
-    stored in another; so each is a context of its own. Classes `needed` come first, then those
-    `known`, then usual ones, as long as there is room.
+    stored in another; so each is a context of its own. Classes `needed` come first, then usual
+    ones.
     """
-    pairs: list[tuple[str, str]] = []
-    classes = dict.fromkeys((*needed, *known, *USUAL))
-    for storage in classes:
+    pairs: list[tuple[str, tuple[str, ...]]] = []
+    for storage in dict.fromkeys((*needed, *USUAL)):
         syntaxes = transfer_syntaxes(storage)
         if len(pairs) + len(syntaxes) <= _MOST:
-            pairs += [(storage, syntax) for syntax in syntaxes]
-    return pairs
+            pairs += [(storage, (syntax,)) for syntax in syntaxes]
+    return tuple(pairs)
+
+
+def others(classes: Sequence[str]) -> Iterator[Offer]:
+    """What else to propose when objects did not come, best first.
+
+    `classes` are theirs, empty when the archive does not say. Some archives (dcmtk's) take the
+    first context of a class whatever the object is stored in; so one syntax is proposed at a time.
+    """
+    if classes:
+        yield offer(classes)
+    storages = list(classes)[:_MOST] or _storages()
+    yield tuple((storage, PLAIN) for storage in storages)
+    for syntax in (*_STILL[2:], *_VIDEO):
+        yield tuple((storage, (syntax,)) for storage in storages)
+
+
+@cache
+def _storages() -> list[str]:
+    from pydicom._uid_dict import UID_dictionary
+
+    known = (uid for uid in UID_dictionary if uid.startswith(_CLASSES) and is_storage(uid))
+    return list(dict.fromkeys((*USUAL, *known)))[:_MOST]
