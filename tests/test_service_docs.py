@@ -14,7 +14,9 @@ import pytest
 
 from dicomlake.cli import main
 from dicomlake.jobs import layout
+from dicomlake.jobs.index import index
 from dicomlake.settings import Settings
+from dicomlake.testing import hospital
 from dicomlake.web import app
 
 PAGE = (Path(__file__).parents[1] / "docs" / "service.md").read_text(encoding="utf-8")
@@ -27,9 +29,8 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("service")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        run("dicomlake demo hospital")
+    hospital.write(place / "hospital" / "archive", 6, pixels=False)
+    index([place / "hospital" / "archive"], place / "hospital" / "lake", workers=1)
     return place
 
 
