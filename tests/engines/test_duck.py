@@ -155,3 +155,18 @@ def test_the_contract_needs_no_pytest():
         "import dicomlake.testing.engines as e; assert len(e.OBJECTS) == 32"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("complete", "says"), [("first", "one object only"), ("some", "lack")])
+def test_answers_say_what_they_cannot_know(store, complete, says):
+    assert DuckEngine(store).answer(Query(None)).notes == ()
+    rows = store.read("series")
+    place = rows.schema.get_field_index("complete")
+    said = pa.array([complete], pa.string())
+    store.overwrite("series", rows.set_column(place, rows.schema.field(place), said))
+    engine = DuckEngine(Store(store.path))
+    (note,) = engine.answer(Query(parse("KVP = 80"))).notes
+    assert note.startswith("1 of the series found, 1 of the lake,")
+    assert says in note
+    (note,) = engine.answer(Query(parse("KVP = 90"), "instance")).notes
+    assert note.startswith("0 of the series found, 1 of the lake,")

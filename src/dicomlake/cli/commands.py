@@ -162,6 +162,8 @@ def query(
     to_screen = form is Format.table and output is None
     line = f"{answer.total:,} found: {totals} ({answer.seconds * 1000:,.0f} ms)"
     typer.echo(line, err=not to_screen)
+    for note in answer.notes:
+        typer.echo(f"Note: {note}", err=not to_screen)
     if count:
         return
     write(answer.rows, form, output, console())

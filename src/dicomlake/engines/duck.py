@@ -25,7 +25,7 @@ from dicomlake.engines.columns import Shown
 from dicomlake.engines.contents import with_anatomy
 from dicomlake.engines.order import Order, Page
 from dicomlake.engines.search import Search
-from dicomlake.engines.snapshot import Snapshot
+from dicomlake.engines.snapshot import Mask, Snapshot
 from dicomlake.errors import Cancelled, UsageError
 from dicomlake.lake import Store, results
 from dicomlake.lake.store import connect, view
@@ -55,10 +55,11 @@ class DuckEngine:
         with self._run(self._db, query) as run:
             search = Search(run.db, self._snapshot, run.check)
             answer = self._instances if query.level == "instance" else self._entities
-            totals, rows = answer(search, query)
-        return Answer(query, totals, rows, time.perf_counter() - began)
+            totals, rows, mask = answer(search, query)
+        notes = self._snapshot.notes(mask)
+        return Answer(query, totals, rows, time.perf_counter() - began, notes)
 
-    def _entities(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table]:
+    def _entities(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table, Mask]:
         snapshot = self._snapshot
         mask = own = snapshot.every()
         if query.where is not None:
@@ -66,15 +67,17 @@ class DuckEngine:
             mask = search.series(where, query.level)
             own = search.series(where, "series", mask) & mask
         page = Order(search, query).entities(mask, own)
-        return snapshot.totals(mask, snapshot.instances), Shown(search, query, page).entities()
+        totals = snapshot.totals(mask, snapshot.instances)
+        return totals, Shown(search, query, page).entities(), mask
 
-    def _instances(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table]:
+    def _instances(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table, Mask]:
         snapshot = self._snapshot
         found = search.instances(None if query.where is None else with_anatomy(query.where))
         members = Order(search, query).instances(found)
         at, _ = snapshot.places(members.column("series_id").to_numpy())
         shown = Shown(search, query, Page(np.arange(len(at)), at, len(at)))
-        return snapshot.totals(found.counts > 0, found.counts), shown.instances(members)
+        mask = found.counts > 0
+        return snapshot.totals(mask, found.counts), shown.instances(members), mask
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the current rows of the lake's tables.

@@ -28,21 +28,33 @@ _SPAN = 1 << 24
 """Distance of two patients on one line of time, in days: nobody is near another one."""
 
 
+_PARTLY = {
+    "first": "were read by one object only: what differs inside of them is not known.",
+    "some": "lack objects that the archive did not send: dicomlake missing lists them.",
+}
+
+
 class Snapshot:
     """Places 0 to n-1 of all series, ordered by their numbers.
 
-    `ids`: series_id; `patients`, `studies`: numbers from 0; `instances`: how many each has.
+    `ids`: series_id; `patients`, `studies`: numbers from 0; `instances`: how many each has;
+    `partly`: of those that are not complete, which are called "first" or "some".
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         found = db.sql(
             "select series_id, patient_key, study_key, instances, "
-            f"coalesce(date_diff('day', date '1970-01-01', {TIME}), {_NO_DAY})::bigint as day "
+            f"coalesce(date_diff('day', date '1970-01-01', {TIME}), {_NO_DAY})::bigint as day, "
+            "complete = 'first' as first, complete = 'some' as some "
             "from series order by series_id"
         ).to_arrow_table()
         self.ids = _numbers(found, "series_id")
         self.instances = _numbers(found, "instances")
         self.days = _numbers(found, "day")
+        self.partly = {
+            name: found.column(name).to_numpy(zero_copy_only=False).astype(bool)
+            for name in ("first", "some")
+        }
         self.patients, self.patient_count = _dense(found.column("patient_key"))
         self.studies, self.study_count = _dense(found.column("study_key"))
         self._highest = int(self.ids[-1]) if len(self.ids) else 0
@@ -105,6 +117,16 @@ class Snapshot:
         counts["series"] = int(np.count_nonzero(mask))
         counts["instances"] = int(instances[mask].sum())
         return counts
+
+    def notes(self, mask: Mask) -> tuple[str, ...]:
+        """What an answer with these series cannot know, in sentences."""
+        found = []
+        for name, why in _PARTLY.items():
+            here = int(np.count_nonzero(self.partly[name] & mask))
+            lake = int(np.count_nonzero(self.partly[name]))
+            if lake:
+                found.append(f"{here:,} of the series found, {lake:,} of the lake, {why}")
+        return tuple(found)
 
     def near(self, first: Mask, second: Mask, low: float, high: float) -> Mask:
         """Those of the first with one of the second, same patient, `low` to `high` days later."""
