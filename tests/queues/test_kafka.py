@@ -246,14 +246,13 @@ def test_dead_letters_on_the_mock_broker(settings, another):
 
 
 def test_killed_worker_on_the_mock_broker_loses_nothing(settings, another):
-    settings.options["session.timeout.ms"] = 6000
+    settings.options["session.timeout.ms"] = 1500
     queue = another()
     queue.put(Task(f"t{n}", "fetch", job="J") for n in range(40))
     code = """
         import os, sys
         from dicomlake.queues.kafka import KafkaQueue
-        from dicomlake.queues.view import Event, read_task
-from dicomlake.settings import QueueSettings
+        from dicomlake.settings import QueueSettings
         queue = KafkaQueue(QueueSettings.model_validate_json(sys.argv[1]))
         ended = 0
         while ended < 10:
