@@ -479,15 +479,16 @@ class KafkaQueue:
             self._finish(record.state.id)
 
     def _commit(self, wait: bool = False) -> None:
+        ready: dict[str, list[Any]] = {}
         for topic, partition, offset in self._offsets.ready():
-            worker = self._workers.get(topic.rpartition(".")[2])
-            if worker is not None:
-                where = self._kafka.TopicPartition(topic, partition, offset)
-                try:
-                    worker.commit(offsets=[where], asynchronous=not wait)
-                except self._kafka.KafkaException as error:
-                    # The messages come once more, and are known to be over then.
-                    log.debug("offset not committed", extra={"error": str(error.args[0].name())})
+            where = self._kafka.TopicPartition(topic, partition, offset)
+            ready.setdefault(topic.rpartition(".")[2], []).append(where)
+        for name, places in ready.items():
+            try:
+                self._workers[name].commit(offsets=places, asynchronous=not wait)
+            except self._kafka.KafkaException as error:
+                # The messages come once more, and are known to be over then.
+                log.debug("offsets not committed", extra={"error": str(error.args[0].name())})
 
     # Kafka
 

@@ -630,14 +630,13 @@ class QueueContract:
         assert self.states(queue) == {DONE: 5_000}
 
     def _work(self, queue: Queue, owner: str, ended: list[list[str]], all_of_them: int) -> None:
-        mine, idle = ended[int(owner[1:])], time.monotonic()
-        while time.monotonic() - idle < self.patience_s + 0.1:
+        mine, before, idle = ended[int(owner[1:])], 0, time.monotonic()
+        while before < all_of_them and time.monotonic() - idle < self.patience_s + 10:
             for lease in queue.lease(owner, 20):
                 if queue.done(lease, {}):
                     mine.append(lease.task.key)
-                idle = time.monotonic()
-            if sum(map(len, ended)) >= all_of_them:
-                return
+            if (now := sum(map(len, ended))) > before:
+                before, idle = now, time.monotonic()
 
     def test_competing_puts(self, queue: Queue, another: Callable[[], Queue]) -> None:
         """Threads that put the same keys through one queue leave one task for each."""
