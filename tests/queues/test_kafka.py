@@ -246,7 +246,7 @@ def test_dead_letters_on_the_mock_broker(settings, another):
 
 
 def test_killed_worker_on_the_mock_broker_loses_nothing(settings, another):
-    settings.options["session.timeout.ms"] = 1500
+    settings.options["session.timeout.ms"] = 4500
     queue = another()
     queue.put(Task(f"t{n}", "fetch", job="J") for n in range(40))
     code = """

@@ -267,7 +267,7 @@ class KafkaQueue:
                 return
             self._closed = True
             with self._ours_errors():
-                self._commit(wait=True)
+                self._commit()
                 for worker in self._workers.values():
                     worker.close()
                 self._follower_of_events.close()
@@ -478,16 +478,16 @@ class KafkaQueue:
         for record in later:
             self._finish(record.state.id)
 
-    def _commit(self, wait: bool = False) -> None:
+    def _commit(self) -> None:
+        """Commit without waiting: what is not committed comes once more, and is skipped then."""
         ready: dict[str, list[Any]] = {}
         for topic, partition, offset in self._offsets.ready():
             where = self._kafka.TopicPartition(topic, partition, offset)
             ready.setdefault(topic.rpartition(".")[2], []).append(where)
         for name, places in ready.items():
             try:
-                self._workers[name].commit(offsets=places, asynchronous=not wait)
+                self._workers[name].commit(offsets=places, asynchronous=True)
             except self._kafka.KafkaException as error:
-                # The messages come once more, and are known to be over then.
                 log.debug("offsets not committed", extra={"error": str(error.args[0].name())})
 
     # Kafka
@@ -559,7 +559,7 @@ class KafkaQueue:
         return self._workers[name]
 
     def _revoked(self, worker: Consumer, partitions: list[Any]) -> None:
-        self._commit(wait=True)
+        self._commit()
         self._lost(worker, partitions)
 
     def _lost(self, _: Consumer, partitions: list[Any]) -> None:
