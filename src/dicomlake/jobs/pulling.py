@@ -79,8 +79,8 @@ def pull(
             requests.cancel(job.id)
         elif watch.paused:
             raise ServiceError(
-                f"{request.source} is paused: {watch.paused.rstrip('.')}. What is queued stays queued. Go on "
-                f"with: dicomlake resume {request.source}"
+                f"{request.source} is paused: {watch.paused.rstrip('.')}. What is queued stays "
+                f"queued. Go on with: dicomlake resume {request.source}"
             )
         return _pulled(requests, job.id, time.monotonic() - began)
 

@@ -221,14 +221,17 @@ class Worker:
 
     def _renew(self) -> None:
         while not self._stopped.wait(min(LEASE_S / 4, 2.0)):
-            with self._lock:
-                leases = list(self._leases.values())
-            if not leases:
-                continue
             with contextlib.suppress(ServiceError):
-                ours = self.queue.renew(leases, LEASE_S)
-                with self._lock:
-                    self._lost |= {lease.id for lease in leases} - ours
+                self.renew()
+
+    def renew(self) -> None:
+        """Hold the leases of tasks that are not ended yet for longer."""
+        with self._lock:
+            leases = list(self._leases.values())
+        if leases:
+            ours = self.queue.renew(leases, LEASE_S)
+            with self._lock:
+                self._lost |= {lease.id for lease in leases} - ours
 
 
 def _wait(stop: Callable[[], bool], seconds: float) -> None:
