@@ -1,4 +1,4 @@
-"""A small and fast DICOMweb service of made-up series, for real workers in processes of their own."""
+"""A small and fast DICOMweb service of made-up series, for workers in processes of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,8 @@ def serving(service: Service) -> Iterator[str]:
             pass
 
         def handle(self) -> None:
-            try:
+            with suppress(ConnectionError):  # its client was killed
                 super().handle()
-            except ConnectionError:  # its client was killed
-                pass
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
@@ -131,7 +129,7 @@ def serving(service: Service) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/dicom-web".replace("/dicom-web", "")
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
