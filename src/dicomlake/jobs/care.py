@@ -143,6 +143,12 @@ class Care:
         with self._file.read() as connection:
             return dict(connection.execute("select source, since from pause").fetchall())
 
+    def why_paused(self, source: str) -> str:
+        """Why a source was paused by itself; "" when it was not, or somebody asked for it."""
+        with self._file.read() as connection:
+            row = connection.execute("select why from pause where source = ?", (source,)).fetchone()
+        return str(row[0]) if row else ""
+
     def may_start(
         self, source: str, limits: Limits, priority: int, now: datetime | None = None
     ) -> float:
@@ -210,6 +216,13 @@ class Care:
             self._mine().pop(slot.id, None)
         with self._file.write() as connection:
             connection.execute("delete from slot where id = ?", (slot.id,))
+
+    def release_of(self, gone: Callable[[str], bool]) -> None:
+        """Let others have the slots of owners that are gone."""
+        with self._file.write() as connection:
+            owners = connection.execute("select distinct owner from slot").fetchall()
+            ended = [(owner,) for (owner,) in owners if gone(owner)]
+            connection.executemany("delete from slot where owner = ?", ended)
 
     @contextlib.contextmanager
     def slot(

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from dicomlake import settings
 from dicomlake.contracts import Progress, Silent
+from dicomlake.contracts.queues import RUNNING, WRITTEN
+from dicomlake.errors import ServiceError
+from dicomlake.jobs.care import Care
 from dicomlake.jobs.requests import Job, Request, Requests
-from dicomlake.jobs.working import Crew
+from dicomlake.jobs.working import Crew, care_of
 from dicomlake.lake.store import QUEUE
 from dicomlake.settings import Settings
 
@@ -62,9 +65,9 @@ def pull(
     found = settings.read(lake) if found is None else found
     progress = progress or Silent()
     began = time.monotonic()
-    with Requests(lake, found) as requests:
+    with Requests(lake, found) as requests, contextlib.closing(care_of(lake)) as care:
         job = requests.submit(request)
-        watch = _Watch(requests, job.id, progress)
+        watch = _Watch(requests, care, job, progress)
         with crew_lock(lake) as ours:
             if ours:
                 crew = Crew(lake, found, workers, schedule=False)
@@ -74,14 +77,21 @@ def pull(
                     time.sleep(LOOK_EVERY_S)
         if progress.cancelled:
             requests.cancel(job.id)
+        elif watch.paused:
+            raise ServiceError(
+                f"{request.source} is paused: {watch.paused.rstrip('.')}. What is queued stays "
+                f"queued. Go on with: dicomlake resume {request.source}"
+            )
         return _pulled(requests, job.id, time.monotonic() - began)
 
 
 class _Watch:
     """Looks at a job now and then, and moves the progress on."""
 
-    def __init__(self, requests: Requests, id_: str, progress: Progress) -> None:
-        self._requests, self._id, self._progress = requests, id_, progress
+    def __init__(self, requests: Requests, care: Care, job: Job, progress: Progress) -> None:
+        self._requests, self._care, self._progress = requests, care, progress
+        self._id, self._source = job.id, job.request.source
+        self.paused = ""
         self._total = self._done = -1
         self._last = 0.0
         self._over = False
@@ -103,7 +113,9 @@ class _Watch:
         elif done > self._done:
             self._progress.advance(done - self._done)
         self._total, self._done, self._over = total, done, job.over
-        return self._over
+        if not (self._over or job.tasks.get(RUNNING) or job.tasks.get(WRITTEN)):
+            self.paused = self._care.why_paused(self._source)
+        return self._over or bool(self.paused)
 
 
 def _pulled(requests: Requests, id_: str, seconds: float) -> Pulled:
