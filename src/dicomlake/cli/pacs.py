@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dicomlake.contracts.queues import State
     from dicomlake.jobs.pulling import Pulled
     from dicomlake.jobs.requests import Job, Request
-    from dicomlake.settings import Source
+    from dicomlake.settings import Settings, Source
 
 sources = typer.Typer(
     name="source",
@@ -51,13 +51,19 @@ class Priority(StrEnum):
 )
 def add(
     name: Annotated[str, typer.Argument(help="A short name: small letters, digits, - and _.")],
-    dicomweb: Annotated[str, typer.Option(help="Root of a DICOMweb service.")] = "",
-    dimse: Annotated[str, typer.Option(help="HOST:PORT of an archive.")] = "",
+    dicomweb: Annotated[str, typer.Option(help="URL of a DICOMweb service.")] = "",
+    dimse: Annotated[str, typer.Option(help="HOST:PORT of an archive that speaks DIMSE.")] = "",
     s3: Annotated[str, typer.Option(help="s3://BUCKET/PREFIX of object storage.")] = "",
     folder: Annotated[Path | None, typer.Option(help="A folder.")] = None,
-    called: Annotated[str | None, typer.Option(help="AE title of the archive.")] = None,
-    calling: Annotated[str | None, typer.Option(help="Our AE title.")] = None,
-    retrieve: Annotated[str | None, typer.Option(help="auto, get or move.")] = None,
+    called: Annotated[
+        str | None, typer.Option(help="AE title of the archive; DIMSE needs it.")
+    ] = None,
+    calling: Annotated[
+        str | None, typer.Option(help="Our AE title, as the archive knows us; DICOMLAKE.")
+    ] = None,
+    retrieve: Annotated[
+        str | None, typer.Option(help="How objects come by DIMSE: auto, get or move.")
+    ] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of the object storage.")] = None,
     region: Annotated[str | None, typer.Option(help="Region of the object storage.")] = None,
     user: Annotated[str | None, typer.Option(help="User, or access key id.")] = None,
@@ -71,14 +77,22 @@ def add(
         str | None, typer.Option(help="Environment variable that holds a bearer token.")
     ] = None,
     token_file: Annotated[Path | None, typer.Option(help="File that holds a token.")] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Encrypt DIMSE.")] = False,
-    ca: Annotated[Path | None, typer.Option(help="Trust this certificate.")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="Our certificate.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Encrypt DIMSE; system's authorities.")
+    ] = False,
+    ca: Annotated[
+        Path | None, typer.Option(help="Certificate or authority to trust (PEM).")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     depth: Annotated[Depth | None, typer.Option(help="What pull brings by default.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep complete objects, too.")] = False,
-    associations: Annotated[int | None, typer.Option(min=1, help="Most at a time.")] = None,
-    objects_per_second: Annotated[float | None, typer.Option(help="Most per second.")] = None,
+    associations: Annotated[
+        int | None, typer.Option(min=1, help="Most connections at a time; 2 unless set.")
+    ] = None,
+    objects_per_second: Annotated[
+        float | None, typer.Option(help="Most objects per second.")
+    ] = None,
     quiet_hours: Annotated[
         list[str] | None, typer.Option(help="Hours such as 07:00-18:00 without bulk work.")
     ] = None,
@@ -150,13 +164,12 @@ def list_(lake: LakeOption = HERE) -> None:
             "kind": source.kind,
             "where": _where(source),
             "depth": source.depth,
-            "associations": source.limits.associations,
             "state": "paused" if states[name].paused else "ready",
             "why": states[name].why,
         }
         for name, source in found.source.items()
     ]
-    _show(rows)
+    _show(rows, long=("where", "why"))
 
 
 def _where(source: Source) -> str:
@@ -170,16 +183,21 @@ def try_(
     name: Annotated[str, typer.Argument(help="Name of the source.")], lake: LakeOption = HERE
 ) -> None:
     """Try what a source can do, without changing anything in it."""
+    from rich.table import Table
+    from rich.text import Text
+
     from dicomlake.jobs.trying import try_source
     from dicomlake.settings import read
 
-    fine = True
+    works = []
     for check in try_source(lake, read(lake), name):
-        fine = fine and check.works
-        mark = "[green]ok[/green]  " if check.works else "[red]no[/red]  "
-        console().print(mark, end="")
-        typer.echo(f"{check.what} ({check.seconds * 1000:.0f} ms): {check.says}")
-    raise typer.Exit(0 if fine else 1)
+        works.append(check.works)
+        mark, style = ("ok", "green") if check.works else ("no", "red")
+        says = f"{check.what}, {check.seconds * 1000:.0f} ms: {check.says}"
+        line = Table.grid(padding=(0, 2))
+        line.add_row(Text(mark, style=style), Text(says))
+        console().print(line)
+    raise typer.Exit(0 if all(works) else 1)
 
 
 @sources.command(epilog="Example:  dicomlake source listener --ae-title LAKE --caller CT1")
@@ -208,10 +226,16 @@ def listener(
 )
 def pull(
     source: Annotated[str, typer.Argument(help="Name of the source.")],
-    accession: Annotated[list[str] | None, typer.Option(help="Accession number.")] = None,
-    patient: Annotated[list[str] | None, typer.Option(help="Patient ID.")] = None,
-    study: Annotated[list[str] | None, typer.Option(help="StudyInstanceUID.")] = None,
-    series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID.")] = None,
+    accession: Annotated[
+        list[str] | None, typer.Option(help="Accession number; again for more.")
+    ] = None,
+    patient: Annotated[list[str] | None, typer.Option(help="Patient ID; again for more.")] = None,
+    study: Annotated[
+        list[str] | None, typer.Option(help="StudyInstanceUID; again for more.")
+    ] = None,
+    series: Annotated[
+        list[str] | None, typer.Option(help="SeriesInstanceUID; again for more.")
+    ] = None,
     lists: Annotated[
         list[Path] | None,
         typer.Option("--list", help="File with such values: text, CSV, FHIR or HL7 v2."),
@@ -221,25 +245,31 @@ def pull(
     ] = None,
     first: Annotated[str, typer.Option("--from", help="First StudyDate, YYYYMMDD.")] = "",
     last: Annotated[str, typer.Option("--to", help="Last StudyDate, YYYYMMDD.")] = "",
-    yesterday: Annotated[bool, typer.Option("--yesterday", help="The last days.")] = False,
+    yesterday: Annotated[
+        bool, typer.Option("--yesterday", help="The last days up to yesterday.")
+    ] = False,
     days: Annotated[int, typer.Option(min=1, help="How many days --yesterday goes back.")] = 3,
-    everything: Annotated[bool, typer.Option("--all", help="The whole archive.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The whole archive, newest first.")
+    ] = False,
     catalogue: Annotated[
         bool, typer.Option("--catalogue", help="List studies and series only.")
     ] = False,
     legacy: Annotated[
         bool, typer.Option("--legacy", help="Backwards in time, after all other work.")
     ] = False,
-    depth: Annotated[Depth | None, typer.Option(help="headers, complete or catalogue.")] = None,
+    depth: Annotated[Depth | None, typer.Option(help="How much of each series.")] = None,
     keep: Annotated[
-        bool | None, typer.Option("--keep/--no-keep", help="Keep the objects, too.")
+        bool | None, typer.Option("--keep/--no-keep", help="Keep whole objects as files, too.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Also what the lake holds.")] = False,
-    priority: Annotated[Priority | None, typer.Option(help="now, today or later.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what the lake holds already.")
+    ] = False,
+    priority: Annotated[Priority | None, typer.Option(help="Before or after other work.")] = None,
     queue: Annotated[
         bool, typer.Option("--queue", help="Only queue it, for dicomlake worker.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that pull.")] = 2,
     lake: LakeOption = HERE,
 ) -> None:
     """Bring headers or objects from a source into the lake.
@@ -259,7 +289,10 @@ def pull(
     given = _asked(source, asked, accession, patient, study, series, lists, kind)
     given |= _dates(first, last, yesterday, days, everything or legacy or catalogue)
     if not given["keys"] and given["dates"] is None and not (everything or catalogue):
-        raise typer.BadParameter("say what to pull: --accession, --list, --from, --all, ...")
+        raise typer.BadParameter(
+            "say what to pull: --accession, --patient, --study, --series, --list, --from and --to, "
+            "--yesterday, --catalogue, --legacy or --all"
+        )
     request = _request(given, asked, catalogue, legacy, depth, keep, again, priority)
     if queue:
         with Requests(lake, found) as requests:
@@ -352,13 +385,39 @@ def _request(
 
 
 def _said(pulled: Pulled, lake: Path) -> str:
-    text = (
-        f"{pulled.series:,} series with {pulled.objects:,} objects pulled, {pulled.held:,} series "
-        f"were there already ({pulled.seconds:.1f} s)."
-    )
+    request = pulled.job.request
+    if request.depth == "catalogue":
+        text = (
+            f"{_listed(lake, request.source)} ({pulled.seconds:.1f} s). "
+            f"What of them is not in the lake: dicomlake missing --lake {lake}"
+        )
+    else:
+        text = (
+            f"{pulled.series:,} series with {pulled.objects:,} objects pulled, {pulled.held:,} "
+            f"series were there already ({pulled.seconds:.1f} s)."
+        )
     if pulled.missing:
-        text += f" Missing: {pulled.missing:,}; dicomlake missing {pulled.job.id} --lake {lake}"
+        text += (
+            f"\nNot there, or not yet: {pulled.missing:,}. "
+            f"See: dicomlake missing {pulled.job.id} --lake {lake}"
+        )
     return text
+
+
+def _listed(lake: Path, source: str) -> str:
+    """How much the catalogue of a source lists."""
+    from dicomlake.lake import Store
+
+    with Store(lake).database() as db:
+        counts = dict(
+            db.execute(
+                "select level, count(*) from catalogue where source = ? group by level", [source]
+            ).fetchall()
+        )
+    return (
+        f"The catalogue of {source} lists {counts.get('STUDY', 0):,} studies with "
+        f"{counts.get('SERIES', 0):,} series"
+    )
 
 
 @app.command(
@@ -391,11 +450,12 @@ def worker(
             console(error=True).print("Other workers run for this lake; these join them.")
         crew = Crew(lake, found, processes, log_level=str(level))
         if metrics is not None:
-            from dicomlake.web.metrics import serve
-
-            serve(lake, found, metrics)
-        listens = f", listening as {found.listener.ae_title}" if found.listener else ""
-        console(error=True).print(f"{processes} workers for {lake}{listens}. Stop with Ctrl-C.")
+            _metrics(lake, found, metrics)
+        many = "1 worker" if processes == 1 else f"{processes} workers"
+        heard = found.listener
+        listens = f", listening as {heard.ae_title} on {heard.host}:{heard.port}" if heard else ""
+        times = f", {len(found.schedule)} lines of the schedule" if found.schedule else ""
+        typer.echo(f"{many} for {lake}{listens}{times}. Stop with Ctrl-C.", err=True)
         try:
             crew.run(idle(crew.queue) if once else _never)
         except KeyboardInterrupt:
@@ -403,6 +463,18 @@ def worker(
                 console(error=True).print("Stopped. What is queued stays queued.")
                 return
             raise
+
+
+def _metrics(lake: Path, found: Settings, port: int) -> None:
+    from dicomlake.errors import UsageError
+
+    try:
+        from dicomlake.web.metrics import serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"Metrics need {error.name}. Install it with: pip install 'dicomlake[web]'"
+        ) from error
+    serve(lake, found, port)
 
 
 def _never() -> bool:
@@ -440,10 +512,27 @@ def resume(
 
 
 @app.command(epilog="Examples:  dicomlake jobs    dicomlake jobs --limit 5 --lake lake")
-def jobs(lake: LakeOption = HERE, limit: LimitOption = 20) -> None:
+def jobs(
+    lake: LakeOption = HERE,
+    limit: LimitOption = 20,
+    form: FormatOption = Format.table,
+    output: OutputOption = None,
+) -> None:
     """List what was asked for, newest first, and how far it is."""
     with _requests(lake) as requests:
-        _show([_job(job) for job in requests.jobs(limit)])
+        rows = [_job(job) for job in requests.jobs(limit)]
+    brief = [
+        {
+            "job": row["job"],
+            "asked": f"{row['source']}: {row['asked']}",
+            "depth": row["depth"],
+            "state": row["state"],
+            "tasks": f"{row['over']:,} of {row['tasks']:,}"
+            + (f", {row['dead']:,} dead" if row["dead"] else ""),
+        }
+        for row in rows
+    ]
+    _show(rows, form, output, "Nothing was asked for yet.", brief, ("asked", "tasks"))
 
 
 def _requests(lake: Path) -> Any:
@@ -464,7 +553,8 @@ def _job(job: Job) -> dict[str, Any]:
         "asked": asked or "the whole archive",
         "depth": job.request.depth,
         "state": job.state,
-        "tasks": f"{over:,} of {sum(job.tasks.values()):,}",
+        "tasks": sum(job.tasks.values()),
+        "over": over,
         "dead": job.tasks.get("dead", 0),
         "since": _when(job.created),
     }
@@ -491,8 +581,19 @@ def tasks(
     if unknown:
         raise UsageError(f"{unknown.pop()!r} is no state. There are: {', '.join(STATES)}.")
     with _requests(lake) as requests:
-        found = requests.queue.tasks(tuple(state or STATES), job, limit)
-        _show([_task(one) for one in found], form, output)
+        rows = [_task(one) for one in requests.queue.tasks(tuple(state or STATES), job, limit)]
+    brief = [
+        {
+            "source": row["source"],
+            "what": f"{row['what']} {row['value']}",
+            "priority": row["priority"],
+            "state": row["state"],
+            "tried": row["attempts"],
+            "error": row["error"],
+        }
+        for row in rows
+    ]
+    _show(rows, form, output, "There are no such tasks.", brief, ("what", "error"))
 
 
 def _task(state: State) -> dict[str, Any]:
@@ -535,10 +636,25 @@ def missing(
     with _requests(lake) as requests:
         if job:
             rows = [asdict(one) for one in requests.missing(job)]
+            brief = [
+                {"what": f"{row['what']} {row['value']}", "state": row["state"], "why": row["why"]}
+                for row in rows
+            ]
         else:
             found = gaps(Store(lake), requests.queue, source, complete=complete)
             rows = [asdict(gap) for gap in found]
-    _show(rows, form, output, nothing="Nothing is missing.")
+            brief = [
+                {
+                    "source": row["source"],
+                    "level": "series" if row["SeriesInstanceUID"] else "study",
+                    "uid": row["SeriesInstanceUID"] or row["StudyInstanceUID"],
+                    "listed": row["listed"],
+                    "held": row["held"],
+                    "why": row["why"],
+                }
+                for row in rows
+            ]
+    _show(rows, form, output, "Nothing is missing.", brief, ("what", "uid", "why"))
 
 
 @app.command(epilog="Example:  dicomlake cancel JOB --lake lake")
@@ -591,13 +707,19 @@ def _show(
     form: Format = Format.table,
     output: Path | None = None,
     nothing: str = "Nothing.",
+    brief: list[dict[str, Any]] | None = None,
+    long: tuple[str, ...] = (),
 ) -> None:
-    """Rows as a table, or in a file format."""
+    """Rows in a file format, or on the screen: there `brief`, where only `long` columns break."""
     import pyarrow as pa
 
     from dicomlake.cli.output import write
 
-    if not rows and form is Format.table:
+    if form is not Format.table or output:
+        write(pa.Table.from_pylist(rows), form, output, console())
+    elif rows:
+        from dicomlake.cli.status import listed
+
+        console().print(listed(rows if brief is None else brief, long))
+    else:
         typer.echo(nothing)
-        return
-    write(pa.Table.from_pylist(rows), form, output, console())
