@@ -36,6 +36,13 @@ class Depth(StrEnum):
     complete = "complete"
 
 
+class Usual(StrEnum):
+    """How much a source brings of a series unless told otherwise."""
+
+    headers = "headers"
+    complete = "complete"
+
+
 class Priority(StrEnum):
     """Before or after what other work."""
 
@@ -85,7 +92,7 @@ def add(
     ] = None,
     certificate: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
-    depth: Annotated[Depth | None, typer.Option(help="What pull brings by default.")] = None,
+    depth: Annotated[Usual | None, typer.Option(help="What pull brings by default.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep complete objects, too.")] = False,
     associations: Annotated[
         int | None, typer.Option(min=1, help="Most connections at a time; 2 unless set.")
