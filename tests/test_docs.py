@@ -70,7 +70,9 @@ def test_every_python_block_of_the_readme_runs(
 
 
 @pytest.mark.service
-def test_your_pacs_is_connected_word_by_word(orthanc_installed: None, tmp_path: Path) -> None:
+def test_your_pacs_is_connected_word_by_word(
+    orthanc_installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (configuration,) = blocks("json", PACS)
     allowed = {f"DicomAlwaysAllow{what}": False for what in ("Find", "Get", "Move")}
     options = {**allowed, **json.loads(configuration)}
@@ -84,6 +86,11 @@ def test_your_pacs_is_connected_word_by_word(orthanc_installed: None, tmp_path: 
             for line in block.splitlines():
                 _typed(line, tmp_path)
         assert len(orthanc.get("/instances")) > 1000
+        for block in blocks("sh", PACS_PAGE):
+            _typed(block.strip(), tmp_path)
+        monkeypatch.chdir(tmp_path)
+        for block in blocks("python", PACS_PAGE):
+            exec(compile(block, "pacs.md", "exec"), {})
     found = settings.read(tmp_path / "lake")
     assert [entry.what for entry in found.schedule] == ["yesterday", "legacy"]
     assert (tmp_path / "missing.csv").read_text().startswith('"source"')

@@ -63,8 +63,8 @@ class Tls(_Settings):
 class Source(_Settings):
     """One source of objects.
 
-    kind "dimse" needs host, port and called; "dicomweb" needs url; "objects" needs url
-    (s3://bucket/prefix); "folder" needs path.
+    kind "dimse" needs host, port and called, and takes headers by DICOMweb when it has a url, too;
+    "dicomweb" needs url; "objects" needs url (s3://bucket/prefix); "folder" needs path.
     """
 
     kind: Literal["dimse", "dicomweb", "objects", "folder"]

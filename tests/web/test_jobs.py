@@ -55,7 +55,7 @@ def test_a_job_is_asked_for_and_shown(client: TestClient) -> None:
     assert made["state"] == "waiting"
     assert made["asked"] == {"AccessionNumber": 2}
     assert made["features"] == ["items"]
-    assert (made["depth"], made["keep"], made["priority"]) == ("headers", False, 0)
+    assert (made["depth"], made["keep"], made["priority"]) == ("headers", False, "now")
     assert made["progress"] == {"done": 0, "total": 2, "fraction": 0.0}
     found = client.get(f"/api/jobs/{made['id']}").json()
     assert found.pop("missing") == {"total": 2, "reasons": {"not asked yet": 2}}
@@ -115,7 +115,7 @@ def test_lists_are_read(
     assert answer.status_code == 202, answer.text
     made = answer.json()
     assert made["asked"] == asked
-    assert (made["features"], made["priority"]) == (["dose", "Modality"], 4)
+    assert (made["features"], made["priority"]) == (["dose", "Modality"], "today")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from fastapi.testclient import TestClient
 from dicomlake.errors import ServiceError, UsageError
 from dicomlake.jobs import layout
 from dicomlake.settings import Service, Settings
-from dicomlake.web import app, guard
+from dicomlake.testing.archives import free_port
+from dicomlake.web import app, guard, metrics
 from dicomlake.web.desk import Desk
 
 from .conftest import SOURCES
@@ -228,6 +229,15 @@ def test_metrics_are_those_of_the_status(client: TestClient) -> None:
         assert line.startswith("#") or re.fullmatch(r"dicomlake_\w+(\{.*\})? [-+.e0-9]+", line)
 
 
+def test_metrics_are_given_at_a_port_of_their_own(lake: Path, settings: Settings) -> None:
+    port = free_port()
+    metrics.serve(lake, settings, port)
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
+    assert 'dicomlake_source_paused{source="pacs"} 0.0' in text
+    with pytest.raises(UsageError, match=str(port)):
+        metrics.serve(lake, settings, port)
+
+
 # The description
 
 
@@ -283,6 +293,9 @@ def test_the_description_knows_the_token(lake: Path, token: str) -> None:
     found = client.get("/api/openapi.json", headers=sent).json()
     assert found["security"] == [{"token": []}]
     assert found["paths"]["/api/health"]["get"]["security"] == []
+    assert "401" not in found["paths"]["/api/health"]["get"]["responses"]
+    assert PROBLEM in found["paths"]["/api/jobs"]["get"]["responses"]["401"]["content"]
+    openapi_spec_validator.validate(found)
 
 
 # The real server

@@ -135,10 +135,12 @@ def add(
 
 
 def _kind(dicomweb: str, dimse: str, s3: str, folder: Path | None) -> dict[str, Any]:
-    given = [bool(dicomweb), bool(dimse), bool(s3), folder is not None]
+    given = [bool(dicomweb or dimse), bool(s3), folder is not None]
     if sum(given) != 1:
-        raise typer.BadParameter("name one of --dicomweb, --dimse, --s3 and --folder")
-    if dicomweb:
+        raise typer.BadParameter(
+            "name --dicomweb, --dimse (or both of one archive), --s3 or --folder"
+        )
+    if dicomweb and not dimse:
         return {"kind": "dicomweb", "url": dicomweb}
     if s3:
         return {"kind": "objects", "url": s3}
@@ -147,7 +149,12 @@ def _kind(dicomweb: str, dimse: str, s3: str, folder: Path | None) -> dict[str, 
     host, _, port = dimse.rpartition(":")
     if not host or not port.isdigit():
         raise typer.BadParameter("--dimse is HOST:PORT, such as 127.0.0.1:4242")
-    return {"kind": "dimse", "host": host.strip("[]"), "port": int(port)}
+    return {
+        "kind": "dimse",
+        "host": host.strip("[]"),
+        "port": int(port),
+        "url": dicomweb or None,
+    }
 
 
 def _text(path: Path | None) -> str | None:

@@ -13,6 +13,7 @@ from dicomlake.errors import UsageError
 from dicomlake.lake.keeping import Kept
 from dicomlake.lake.store import KEPT
 from dicomlake.settings import Settings
+from dicomlake.sources.either import EitherArchive
 
 
 def kept_of(lake: str | Path, settings: Settings) -> Kept:
@@ -27,11 +28,17 @@ def kept_of(lake: str | Path, settings: Settings) -> Kept:
 
 
 def archive_of(name: str, settings: Settings, listener: Listener | None = None) -> Archive:
-    """A connection to a source; UsageError when it is none that can be asked."""
+    """A connection to a source; UsageError when it is none that can be asked.
+
+    A source of kind dimse that also names the url of a DICOMweb service gives headers by that.
+    """
     source = settings.of(name)
     if source.kind not in ("dimse", "dicomweb"):
         raise UsageError(f"{name} is a source of kind {source.kind}: use dicomlake index for it.")
     opened: Archive = plugins.load("archives", source.kind)(name, source, listener)
+    if source.kind == "dimse" and source.url:
+        web = source.model_copy(update={"kind": "dicomweb"})
+        return EitherArchive(opened, plugins.load("archives", "dicomweb")(name, web, None))
     return opened
 
 

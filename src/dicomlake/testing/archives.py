@@ -75,8 +75,12 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
 
 
 def program(name: str) -> str:
-    """The path of an installed program; Missing names it."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    """The path of a program of the system; Missing names it.
+
+    Programs of Python packages may have the same names, so the folders of the system come first.
+    """
+    folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin", os.environ.get("PATH", "")]
+    found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
         raise Missing(f"{name} is not installed")
     return found

@@ -172,7 +172,7 @@ class JobOut(_Body):
     asked: dict[str, int] = Field(description="How many values of which attribute were asked for")
     dates: Dates | None = None
     depth: Depth
-    priority: int
+    priority: Priority
     keep: bool
     again: bool
     features: list[str]
@@ -188,6 +188,15 @@ class JobOut(_Body):
         return cls.model_validate(_told(job))
 
 
+def _band(priority: int) -> str:
+    """The name of a priority, or of the one before it.
+
+    >>> _band(0), _band(5), _band(9)
+    ('now', 'today', 'later')
+    """
+    return max((most, name) for name, most in PRIORITIES.items() if most <= priority)[1]
+
+
 def _told(job: Job) -> dict[str, Any]:
     request = job.request
     total = sum(job.tasks.values())
@@ -200,7 +209,7 @@ def _told(job: Job) -> dict[str, Any]:
         "asked": {keyword: len(values) for keyword, values in request.keys.items()},
         "dates": dict(zip(("from", "to"), days, strict=True)) if days else None,
         "depth": request.depth,
-        "priority": request.priority,
+        "priority": _band(request.priority),
         "keep": request.keep,
         "again": request.again,
         "features": list(request.features),
@@ -328,7 +337,7 @@ class Health(_Body):
 PROGRESS = {"done": 3, "total": 5, "fraction": 0.6}
 JOB: dict[str, Any] = {
     "id": _ID, "state": "running", "source": "pacs", "asked": {"AccessionNumber": 2},
-    "dates": None, "depth": "headers", "priority": 0, "keep": False, "again": False,
+    "dates": None, "depth": "headers", "priority": "now", "keep": False, "again": False,
     "features": ["items", "dose"], "label": "", "created": "2024-01-31T12:00:00Z", "ended": None,
     "tasks": {"done": 3, "running": 2}, "progress": PROGRESS,
 }  # fmt: skip

@@ -15,7 +15,7 @@ from dicomlake.version import __version__
 from dicomlake.web import jobs, operations, problems
 from dicomlake.web.bodies import NewJob
 from dicomlake.web.desk import Desk
-from dicomlake.web.guard import Guard
+from dicomlake.web.guard import OPEN, Guard
 
 _ABOUT = """Ask an imaging data lake for studies of an archive, and fetch what it says of them.
 
@@ -68,7 +68,7 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 components |= schema.pop("$defs", {})
                 components[model.__name__] = schema
-            _tell_problems(found)
+            _tell_problems(found, asks_token=asks_token)
             if asks_token:
                 schemes = {"token": {"type": "http", "scheme": "bearer"}}
                 found["components"]["securitySchemes"] = schemes
@@ -80,10 +80,12 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
     made.openapi = openapi  # type: ignore[method-assign]
 
 
-def _tell_problems(found: dict[str, Any]) -> None:
+def _tell_problems(found: dict[str, Any], *, asks_token: bool) -> None:
     """Let every operation say that its mistakes are problems."""
-    for operations_ in found["paths"].values():
-        for said in operations_.values():
+    for path, methods in found["paths"].items():
+        for said in methods.values():
+            if asks_token and path not in OPEN:
+                said["responses"]["401"] = problems.documented(401)[401]
             if "422" in said["responses"]:
                 said["responses"]["422"] = problems.documented(422)[422]
     for name in ("HTTPValidationError", "ValidationError"):

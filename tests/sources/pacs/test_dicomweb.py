@@ -137,8 +137,14 @@ class TestPaging:
         assert len(requests) == 2  # four are known to be no cap by now, so nobody is asked
 
     def test_nothing_there(self) -> None:
-        for status in (204, 404):
-            assert archive(lambda request, s=status: httpx.Response(s)).find("STUDY", {}).rows == []
+        assert archive(lambda request: httpx.Response(204)).find("STUDY", {}).rows == []
+
+        def scolds(request: httpx.Request) -> httpx.Response:  # for having no answers
+            return httpx.Response(404 if "StudyDate" in request.url.params else 200, json=[])
+
+        assert archive(scolds).find("STUDY", {"StudyDate": "20240101"}).rows == []
+        with pytest.raises(UsageError, match="Is its url"):
+            archive(lambda request: httpx.Response(404)).find("STUDY", {})
 
 
 class TestQueries:
@@ -241,8 +247,25 @@ class TestObjects:
             (thing,) = pacs.objects("1.2", "1.3", ["1.4"])
             assert thing.fetch(0, thing.size) == data
         assert len(requests) == 4  # what works is remembered
-        with pytest.raises(DicomlakeError, match="does not offer"):
+        with pytest.raises(UsageError, match="does not offer"):
             list(archive(lambda request: httpx.Response(406)).objects("1.2", "1.3"))
+
+    def test_one_that_cannot_be_had_as_it_is_changes_nothing(self) -> None:
+        requests: list[httpx.Request] = []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            odd = request.url.path.endswith("/1.5") and "*" in request.headers["Accept"]
+            return httpx.Response(406) if odd else multipart(*objects_of(1))
+
+        pacs = archive(asked(answer, requests))
+        for instance in ("1.4", "1.5", "1.6"):
+            assert len(list(pacs.objects("1.2", "1.3", [instance]))) == 1
+        assert ["*" in request.headers["Accept"] for request in requests] == [
+            True,
+            True,
+            False,
+            True,
+        ]
 
     def test_cut_off(self) -> None:
         data = objects_of(1, 2)
@@ -386,6 +409,22 @@ class TestHeaders:
             assert thing.fetch(0, thing.size) == objects_of(0)[0]
             assert not pacs.whole_headers
 
+    def test_metadata_of_other_series_alone(self) -> None:
+        """Then all objects come, since all headers were promised."""
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/series/1.4/metadata"):
+                return httpx.Response(404)
+            if request.url.path.endswith("/series/1.4"):
+                return multipart(*objects_of(0, 1, 2))
+            return service()(request)
+
+        pacs = archive(answer)
+        assert len(list(pacs.headers("1.2", "1.3"))) == 3
+        found = list(pacs.headers("1.2", "1.4"))
+        assert [thing.header for thing in found] == [None] * 3
+        assert pacs.whole_headers
+
     def test_settled_by_asking(self) -> None:
         def empty(request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, json=[])
@@ -509,7 +548,7 @@ class TestErrors:
             return service(series=False, instance=False)(request)
 
         checks = list(archive(answer).check())
-        assert [check.works for check in checks] == [True, False, True]
+        assert [check.works for check in checks] == [True, False, True], checks
         assert "metadata = false" in checks[1].says
 
     def test_httpx_logs_no_query(self, caplog: pytest.LogCaptureFixture) -> None:

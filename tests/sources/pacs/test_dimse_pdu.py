@@ -20,8 +20,8 @@ from dicomlake.sources.dimse.association import Agreed, Association, Connection,
 from dicomlake.sources.dimse.body import Body
 from dicomlake.sources.dimse.pdu import ProtocolError
 
-UIDS = st.from_regex(r"[0-2](\.[1-9][0-9]{0,5}){1,6}", fullmatch=True)
-TITLES = st.from_regex(r"[A-Z0-9_]{1,16}", fullmatch=True)
+UIDS = st.lists(st.integers(1, 99_999), min_size=2, max_size=5).map(lambda n: ".".join(map(str, n)))
+TITLES = st.text("ABYZ019_", min_size=1, max_size=16)
 CONTEXTS = st.builds(
     pdu.Context,
     st.integers(0, 127).map(lambda n: 2 * n + 1),

@@ -68,7 +68,7 @@ class DicomwebArchive:
         self._connection = Connection(name, settings, transport)
         self._pages = Pages(self._connection)
         self._metadata: bool | None = None if settings.metadata else False
-        self._accepts = {_OBJECTS: 0, _FRAMES: 0}
+        self._accepts: dict[tuple[str, ...], int] = {}
 
     def __enter__(self) -> DicomwebArchive:
         return self
@@ -125,13 +125,17 @@ class DicomwebArchive:
         """The headers of a series as DICOM JSON (WADO-RS metadata, PS3.18 10.4.1.1.2, Annex F).
 
         `first`: those of one instance. So it is, too, where the service has no metadata; then the
-        bytes of the whole instance come. Incomplete when there is no such series any longer.
+        bytes of the whole instance come. Where it has metadata, but not of this series, the bytes
+        of all instances do. Incomplete when there is no such series any longer.
         """
         if self._metadata is not False:
             headers = self._headers_of_one(study, series) if first else self._all(study, series)
             if headers is not None:
                 for header in headers:
                     yield self._described(header, series)
+                return
+            if self._metadata and not first:
+                yield from self.objects(study, series)
                 return
         instance = self._first_instance(study, series)
         if instance is None:
@@ -197,9 +201,7 @@ class DicomwebArchive:
             yield self._tried(
                 "headers (WADO-RS metadata)", lambda: self._try_headers(study, series, instance)
             )
-        yield self._tried(
-            "objects (WADO-RS)", lambda: list(self.objects(study, series, [instance]))
-        )
+        yield self._tried("objects (WADO-RS)", lambda: self._try_object(study, series, instance))
 
     def _tried(self, what: str, run: Callable[[], object]) -> Check:
         began = time.perf_counter()
@@ -216,6 +218,11 @@ class DicomwebArchive:
                 f"{self.name} has no metadata; one whole object is retrieved instead. Set "
                 "metadata = false for this source to save the attempt."
             )
+
+    def _try_object(self, study: str, series: str, instance: str) -> None:
+        found = [thing.uri for thing in self.objects(study, series, [instance])]
+        if found != [uri_of(self.name, instance)]:
+            raise Refused(f"{self.name} did not send the object that was asked for.")
 
     def _any_instance(self) -> tuple[str, str, str] | None:
         """UIDs of some instance; None when the archive is empty."""
@@ -234,12 +241,12 @@ class DicomwebArchive:
         return rows[0]["SOPInstanceUID"] if rows else None
 
     def _all(self, study: str, series: str) -> list[dict[str, Any]] | None:
-        """The headers of all instances; None when metadata turns out not to be offered."""
+        """The headers of all instances; None when there is no metadata of them."""
         found = self._asked(f"{_path(study, series)}/metadata")
         if not found:
             if self._first_instance(study, series) is None:
                 raise self._gone(series)
-            self._metadata = False
+            self._metadata = self._metadata or False
         return found or None
 
     def _headers_of_one(
@@ -266,7 +273,6 @@ class DicomwebArchive:
         except TooBroad:
             raise Refused(f"{self.name} finds a series too large (HTTP 413).") from None
         except Unsupported:
-            self._metadata = False
             return []
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
             raise Refused(f"{self.name} answers with JSON that is no list of headers.")
@@ -288,19 +294,22 @@ class DicomwebArchive:
                 yield Object(uri, 0, part.size, part.fetch)
 
     def _got(self, path: str, accepts: tuple[str, ...]) -> Iterator[Part]:
-        """Parts of an answer, asked for in the first way that the service accepts."""
-        while True:
-            headers = {"Accept": accepts[self._accepts[accepts]], "Accept-Encoding": "identity"}
+        """Parts of an answer, asked for in the first way that the service accepts.
+
+        What worked first is where later requests begin.
+        """
+        for way in range(self._accepts.get(accepts, 0), len(accepts)):
+            headers = {"Accept": accepts[way], "Accept-Encoding": "identity"}
             try:
                 with self._connection.stream(path, headers) as answer:
                     yield from self._parts(answer)
+                self._accepts.setdefault(accepts, way)
                 return
             except TooBroad:
                 raise Refused(f"{self.name} finds what was asked too large (HTTP 413).") from None
-            except Unsupported:
-                if self._accepts[accepts] + 1 == len(accepts):
-                    raise
-                self._accepts[accepts] += 1
+            except Unsupported as error:
+                last = error
+        raise UsageError(f"{last} Ask whoever runs it for WADO-RS.") from last
 
     def _parts(self, answer: httpx.Response) -> Iterator[Part]:
         if answer.status_code == 204:

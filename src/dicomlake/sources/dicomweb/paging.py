@@ -40,6 +40,7 @@ class Pages:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._answered = False
         self._largest: dict[str, int] = {}
         """By level, the longest page that came."""
         self._proved: dict[str, float] = {}
@@ -56,10 +57,23 @@ class Pages:
         except TooBroad:
             return Match(list(found.rows.values()), True, "too broad (HTTP 413)")
         except NotThere:
+            self._assure()
             return Match(list(found.rows.values()), bool(found.rows), "nothing there (HTTP 404)")
         except Unsupported as error:
             raise UsageError(f"{error} Is its url the root of QIDO-RS and WADO-RS?") from error
         return Match(rows, cut, found.odd or ("there is more" if cut else "success"))
+
+    def _assure(self) -> None:
+        """UsageError when the service never answered a query: some say 404 for no answers."""
+        try:
+            if not self._answered:
+                self._connection.json("/studies", [("limit", "1")])
+                self._answered = True
+        except NotThere:
+            raise UsageError(
+                f"{self._connection.name} knows no studies (HTTP 404). Is its url the root of "
+                "QIDO-RS and WADO-RS?"
+            ) from None
 
     def _fewer(self, path: str, uid: str, count: int) -> bool:
         """Whether the service counts more in the study or series than it has answered.
@@ -93,6 +107,7 @@ class Pages:
             if offset:
                 page.append(("offset", str(offset)))
             got, headers = self._connection.json(path, page)
+            self._answered = True
             if not isinstance(got, list):
                 raise Refused("A query was answered with JSON that is no list.")
             before = len(found.rows)

@@ -68,6 +68,8 @@ class DimseArchive:
         self._way = "" if settings.retrieve == "auto" else settings.retrieve
         self._query: Association | None = None
         self._retrieval: _Open | None = None
+        self._known: list[str] = []
+        self._offer = syntaxes.offer()
 
     @property
     def way(self) -> str:
@@ -178,7 +180,8 @@ class DimseArchive:
             )
         got: set[str] = set()
         outcome = yield from self._all(keys, instances, got)
-        if self.way == "get" and (outcome.failed or not got):
+        refused = outcome.status in (commands.OUT_OF_RESOURCES, 0xA701)
+        if self.way == "get" and not refused and (outcome.failed or not got):
             again = yield from self._by_other_offers(keys, instances, got)
             outcome = again or outcome
         _conclude(self, outcome, got, instances)
@@ -222,7 +225,8 @@ class DimseArchive:
         missing = asked
         while missing and hopeless < _HOPELESS:
             classes = list(dict.fromkeys(listed.get(uid, "") for uid in missing))
-            offers = syntaxes.others([uid for uid in classes if is_uid(uid)])
+            classes = [uid for uid in classes if is_uid(uid)]
+            offers = syntaxes.others(classes, dict(self._offer))
             last = yield from self._probed(keys, missing, got, offers)
             came = [uid for uid in missing if uid in got]
             hopeless = 0 if came else hopeless + 1
@@ -247,6 +251,12 @@ class DimseArchive:
                 return outcome
         return outcome
 
+    def _learn(self, storage: str) -> None:
+        """Propose a class from now on, the latest ones first."""
+        if is_uid(storage) and all(storage != offered for offered, _ in self._offer):
+            self._known = [storage, *(known for known in self._known if known != storage)][:64]
+            self._offer = syntaxes.offer(self._known)
+
     def _retrieving(
         self, way: Literal["get", "move"], offer: syntaxes.Offer = ()
     ) -> tuple[_Open, bool]:
@@ -255,7 +265,7 @@ class DimseArchive:
         if kept is not None and kept.association.stale():
             kept.association.close()
             kept = None
-        wanted = (offer or syntaxes.offer()) if way == "get" else ()
+        wanted = (offer or self._offer) if way == "get" else ()
         if kept is not None and kept.offer == wanted:
             kept.association.heard = False
             return kept, True
@@ -301,11 +311,13 @@ class DimseArchive:
                 message = _next(association)
                 if message.command["CommandField"] == commands.STORE_RQ:
                     found = self._taken(association, message)
-                    if found is not None:
-                        got.add(str(message.command["AffectedSOPInstanceUID"]))
-                        yield found
-                    if message.body is not None:
-                        message.body.close()
+                    try:
+                        if found is not None:
+                            got.add(str(message.command["AffectedSOPInstanceUID"]))
+                            yield found
+                    finally:
+                        if message.body is not None:
+                            message.body.close()
                 elif outcome := _ended(message, commands.GET_RSP):
                     ended = True
                     return outcome
@@ -321,6 +333,7 @@ class DimseArchive:
         association.send(message.context, commands.response(message.command, status))
         if not good or message.body is None:
             return None
+        self._learn(str(message.command.get("AffectedSOPClassUID", "")))
         return object_of(self.name, instance, message.body)
 
     def _move(
@@ -332,6 +345,7 @@ class DimseArchive:
             arrivals = stack.enter_context(Arrivals(self.name))
             series = keys["SeriesInstanceUID"]
             expectation = stack.enter_context(self.listener.expect(series, arrivals.arrived))
+            expectation.originators = (self.peer.calling, self.peer.called)
             ended = False
             context = None
             try:
@@ -526,7 +540,10 @@ def _conclude(
     failed = [uid for uid in outcome.failed_uids if uid not in got]
     if not failed and instances and outcome.failed:
         failed = [uid for uid in instances if uid not in got]
-    if outcome.failed or (got and outcome.status >> 12 in (0xA, 0xC)):
+    bad = outcome.status >> 12 in (0xA, 0xC)
+    if not got and not failed and bad:
+        raise failure(what, outcome.status, to)
+    if outcome.failed or (got and bad):
         count = outcome.failed or "some"
         raise Incomplete(
             f"{archive.name} sent {len(got)} objects of a series, and failed to send {count}:"

@@ -21,9 +21,12 @@ def of(archive: DimseArchive) -> Iterator[Check]:
         return
     studies: list[str] = []
     yield _tried("query (C-FIND)", lambda: _finds(archive, studies))
-    check = _tried("retrieve (C-GET)", lambda: _gets(archive))
-    yield check
-    if archive.settings.retrieve == "move" or not check.works:
+    moves = archive.settings.retrieve == "move"
+    if not moves:
+        check = _tried("retrieve (C-GET)", lambda: _gets(archive))
+        yield check
+        moves = not check.works
+    if moves:
         yield _tried("retrieve (C-MOVE)", lambda: _moves(archive, studies))
 
 
@@ -50,8 +53,6 @@ def _finds(archive: DimseArchive, studies: list[str]) -> str:
 
 
 def _gets(archive: DimseArchive) -> str:
-    if archive.settings.retrieve == "move":
-        raise UsageError('C-GET is not tried, because retrieve is "move".')
     if not archive.gets():
         raise UsageError("The archive does not offer C-GET, so C-MOVE is needed.")
     return "The archive accepts C-GET and sends objects on the same association."

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from dicomlake.dicom.charset import repertoire
 from dicomlake.dicom.dictionary import ENCODED, entry_of, tag_of
+from dicomlake.errors import UsageError
 from dicomlake.sources.dimse import syntaxes
 from dicomlake.sources.dimse.pdu import ProtocolError
 
@@ -63,6 +64,8 @@ def element(tag: int, vr: str, raw: bytes, transfer: str) -> bytes:
     code = vr.encode()
     if code in _LONGER:
         return head + code + struct.pack("<HI", 0, len(raw)) + raw
+    if len(raw) > 0xFFFE:
+        raise UsageError("A value is too long for a query; ask for less at a time.")
     return head + code + struct.pack("<H", len(raw)) + raw
 
 

@@ -40,12 +40,17 @@ Stored = Callable[[Sequence[tuple[str, str]]], dict[str, int]]
 
 @dataclass(eq=False)
 class Expectation:
-    """Objects of a series go to `arrived` while it is open; `message` goes with the C-MOVE."""
+    """Objects of a series go to `arrived` while it is open; `message` goes with the C-MOVE.
+
+    `originators` are AE titles that objects may name as originator beside that of the listener:
+    who asked for the C-MOVE, and the archive itself, because some name themselves.
+    """
 
     listener: StoreListener
     series: str
     arrived: Arrived
     message: int
+    originators: tuple[str, ...] = ()
 
     def __enter__(self) -> Expectation:
         return self
@@ -227,7 +232,8 @@ class StoreListener:
     def _route(self, sender: Sender, message: Message) -> Callable[[Object], None]:
         """Who takes an object: the C-MOVE that it says it belongs to, that of its series, all."""
         expected = self._expected
-        if sender.originator == self.ae_title and (found := expected.get(sender.message)):
+        found = expected.get(sender.message) if sender.originator else None
+        if found is not None and sender.originator in (self.ae_title, *found.originators):
             return found.arrived
         if expected and message.body is not None:
             start = message.body.fetch(message.body.start, _PEEK)

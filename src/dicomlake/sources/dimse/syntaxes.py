@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -21,16 +21,19 @@ _PLAIN = (EXPLICIT, IMPLICIT, DEFLATED, BIG_ENDIAN)
 _JPEG = "1.2.840.10008.1.2.4."
 _STILL = (
     *_PLAIN,
-    *(_JPEG + n for n in "70 80 90 91 50 51 57 81 201 202 203 110 111 112".split()),
+    *(_JPEG + n for n in "70 80 90 91 50 51 57 81".split()),
     "1.2.840.10008.1.2.5",
 )
+_RARE = tuple(_JPEG + n for n in "201 202 203 110 111 112".split())
 _VIDEO = tuple(_JPEG + n for n in "100 101 102 103 104 105 106 107 108".split())
 
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
-USUAL = tuple(_CLASSES + n for n in "2 4 1 1.1 7 88.67 6.1 88.33 11.1 88.59 88.22 66.4".split())
+USUAL = tuple(
+    _CLASSES + n for n in "2 4 1 1.1 7 6.1 1.2 128 88.67 88.33 88.59 11.1 88.22 20".split()
+)
 """Storage classes proposed first to an archive that nothing is known of yet."""
 _WITHOUT_PIXELS = ("9.", "11.", "66", "67", "68", "77.1.5.3", "78.", "79.", "88.", "104.", "481.")
-_MAY_BE_VIDEO = ("3.1", "6.1", "7", "7.4", "12.1", "12.2", "77.1.")
+_MAY_BE_VIDEO = ("3.1", "7.4", "12.1", "12.2")
 _MOST = 127
 """Presentation contexts of an association beside the one of the query (PS3.8 9.3.2.2)."""
 
@@ -88,17 +91,18 @@ def offer(needed: Iterable[str] = ()) -> Offer:
     return tuple(pairs)
 
 
-def others(classes: Sequence[str]) -> Iterator[Offer]:
+def others(classes: Sequence[str], known: Collection[str] = ()) -> Iterator[Offer]:
     """What else to propose when objects did not come, best first.
 
-    `classes` are theirs, empty when the archive does not say. Some archives (dcmtk's) take the
-    first context of a class whatever the object is stored in; so one syntax is proposed at a time.
+    `classes` are theirs, empty when the archive does not say; `known` were proposed already.
+    Some archives (dcmtk's) take the first context of a class whatever the object is stored in; so
+    one syntax is proposed at a time.
     """
-    if classes:
+    if not set(classes) <= set(known):
         yield offer(classes)
     storages = list(classes)[:_MOST] or _storages()
     yield tuple((storage, PLAIN) for storage in storages)
-    for syntax in (*_STILL[2:], *_VIDEO):
+    for syntax in (*_STILL[2:], *_RARE, *_VIDEO):
         yield tuple((storage, (syntax,)) for storage in storages)
 
 
