@@ -65,7 +65,7 @@ def missing() -> str:
     """Why nothing can be measured here, or ""; moves this process into a network of its own."""
     try:
         program("Orthanc")
-        for name in ("getscu", "movescu", "storescu", "storescp"):
+        for name in ("findscu", "getscu", "movescu", "storescu", "storescp"):
             dcmtk(name)
         if not Path(PLUGINS[0]).exists():
             raise Missing("orthanc-dicomweb is not installed")
@@ -255,9 +255,10 @@ class _Bench:
         root = f"{self.orthanc.dicomweb}/studies/{series.study}/series/{series.uid}"
         first = f"{root}/instances?limit=1&includefield=SOPInstanceUID"
         asked = {"Accept": "application/dicom+json"}
-        one = ["-k", "QueryRetrieveLevel=IMAGE", "-k", f"StudyInstanceUID={series.study}"]
-        one += ["-k", f"SeriesInstanceUID={series.uid}"]
-        one += ["-k", f"SOPInstanceUID={series.uids[0]}"]
+        image = ["-k", "QueryRetrieveLevel=IMAGE", "-k", f"StudyInstanceUID={series.study}"]
+        image += ["-k", f"SeriesInstanceUID={series.uid}"]
+        one = [*image, "-k", f"SOPInstanceUID={series.uids[0]}"]
+        keys = {"StudyInstanceUID": series.study, "SeriesInstanceUID": series.uid}
         web, dimse = self.web(), self.dimse()
         with httpx.Client(timeout=60) as client:
 
@@ -282,6 +283,8 @@ class _Bench:
                 "start": lambda: self.tool("getscu", "--version"),
                 "get one, peer": lambda: self.tool("getscu", *one, "--ignore"),
                 "get one": lambda: _read(dimse, series, series.uids[:1], keep=True),
+                "find, peer": lambda: self.tool("findscu", *image, "-k", "SOPInstanceUID"),
+                "find": lambda: dimse.find("IMAGE", keys, ("SOPInstanceUID",), limit=1),
                 "rest, peer": found_and_read,
                 "dimse one": lambda: _headers(dimse, series),
             }
@@ -290,6 +293,7 @@ class _Bench:
         web.close()
         start = times["start"]
         times["get one, peer"] -= start
+        times["find, peer"] -= start
         count = series.count
         named = (
             ("web all, peer", f"DICOMweb, metadata of all {count}: httpx alone", ""),
@@ -298,6 +302,8 @@ class _Bench:
             ("web one", "DICOMweb, one object found and its metadata: dicomlake", "web one, peer"),
             ("get one, peer", "C-GET of one object of 512 KB: getscu less its start", ""),
             ("get one", "C-GET of one object of 512 KB: dicomlake", "get one, peer"),
+            ("find, peer", f"C-FIND of all {count} objects: findscu less its start", ""),
+            ("find", "C-FIND of the first of them: dicomlake", "find, peer"),
             ("rest, peer", "one object found and read by the archive's REST: httpx alone", ""),
             ("dimse one", "one object found by C-FIND, then C-GET: dicomlake", "rest, peer"),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -313,11 +314,36 @@ def pull(
             job = requests.submit(request)
         typer.echo(f"Queued as job {job.id}. See: dicomlake jobs --lake {lake}")
         return
+    _ask_first(lake, found, source)
     with Bar(console(error=True)) as bar:
         pulled = run(lake, request, found=found, workers=workers, progress=bar)
     typer.echo(_said(pulled, lake))
     if pulled.missing:
         raise typer.Exit(1)
+
+
+def _ask_first(lake: Path, found: Settings, name: str) -> None:
+    """Ask an archive one small question, so that a mistake in the settings is told at once."""
+    from dicomlake.errors import Refused, UsageError
+    from dicomlake.jobs.archives import archive_of
+    from dicomlake.jobs.care import ALL
+    from dicomlake.jobs.working import care_of
+
+    care = care_of(lake)
+    paused = care.paused()
+    if name in paused or ALL in paused:
+        what, which = ("Everything", "") if ALL in paused else (name, f"{name} ")
+        raise UsageError(f"{what} is paused. Go on with: dicomlake resume {which}--lake {lake}")
+    slot = care.acquire(name, found.of(name).limits, "pull")
+    if slot is None:  # others are asking it right now
+        return
+    try:
+        with closing(archive_of(name, found)) as archive:
+            archive.find("STUDY", {"StudyInstanceUID": "2.25.0"}, ("StudyInstanceUID",), 1)
+    except Refused as error:
+        typer.echo(f"{error} It is asked again until it answers; stop with Ctrl-C.", err=True)
+    finally:
+        care.release(slot)
 
 
 def _index(lake: Path, name: str, source: Source) -> None:
@@ -415,7 +441,7 @@ def _said(pulled: Pulled, lake: Path) -> str:
             f"\nNot there, or not yet: {pulled.missing:,}. "
             f"See: dicomlake missing {pulled.job.id} --lake {lake}"
         )
-    return text
+    return "\n".join((text, *pulled.notes))
 
 
 def _listed(lake: Path, source: str) -> str:
@@ -506,8 +532,10 @@ def pause(
 
     if source:
         read(lake).of(source)
+    _there(lake)
     care_of(lake).pause(source)
-    typer.echo(f"{source or 'Everything'} is paused. Go on with: dicomlake resume {source or ''}")
+    again = " ".join(("dicomlake resume", *([source] if source else ()), "--lake", str(lake)))
+    typer.echo(f"{source or 'Everything'} is paused. Go on with: {again}")
 
 
 @app.command(epilog="Examples:  dicomlake resume    dicomlake resume pacs --lake lake")
@@ -521,6 +549,7 @@ def resume(
 
     if source:
         read(lake).of(source)
+    _there(lake)
     care_of(lake).resume(source)
     typer.echo(f"{source or 'Everything'} goes on.")
 
@@ -553,7 +582,19 @@ def _requests(lake: Path) -> Any:
     from dicomlake.jobs.requests import Requests
     from dicomlake.settings import read
 
+    _there(lake)
     return Requests(lake, read(lake))
+
+
+def _there(lake: Path) -> None:
+    """Looking at a lake that is not there must not make one."""
+    from dicomlake.errors import UsageError
+
+    if not lake.is_dir():
+        raise UsageError(
+            f"There is no folder {lake}. Name the lake by --lake, or begin with: "
+            "dicomlake source add"
+        )
 
 
 def _job(job: Job) -> dict[str, Any]:
@@ -646,6 +687,7 @@ def missing(
 
     from dicomlake.jobs.missing import gaps
     from dicomlake.lake import Store
+    from dicomlake.lake.store import is_lake
 
     with _requests(lake) as requests:
         if job:
@@ -655,6 +697,9 @@ def missing(
                 for row in rows
             ]
         else:
+            if not is_lake(lake):
+                typer.echo("Nothing was pulled yet: dicomlake pull SOURCE --catalogue")
+                return
             found = gaps(Store(lake), requests.queue, source, complete=complete)
             rows = [asdict(gap) for gap in found]
             brief = [
@@ -705,6 +750,7 @@ def status(
     from dicomlake.jobs.status import status as now
     from dicomlake.settings import read
 
+    _there(lake)
     found = read(lake)
     if json:
         import orjson

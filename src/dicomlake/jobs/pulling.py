@@ -11,8 +11,9 @@ from pathlib import Path
 
 from dicomlake import settings
 from dicomlake.contracts import Progress, Silent
+from dicomlake.jobs.care import BY_SOMEBODY, Care
 from dicomlake.jobs.requests import Job, Request, Requests
-from dicomlake.jobs.working import Crew
+from dicomlake.jobs.working import Crew, care_of
 from dicomlake.lake.store import QUEUE
 from dicomlake.settings import Settings
 
@@ -21,7 +22,10 @@ LOOK_EVERY_S = 0.3
 
 @dataclass(slots=True)
 class Pulled:
-    """What came of a request: its job, SeriesInstanceUIDs in the lake, how much is missing."""
+    """What came of a request: its job, how much is in the lake and how much is missing.
+
+    `notes` say why it ended before its time.
+    """
 
     job: Job
     series: int = 0
@@ -57,14 +61,15 @@ def pull(
     """Pull something into a lake and wait until all of it is there, or is known to be missing.
 
     When workers run for this lake already (`dicomlake worker`), they do it. Stopped and started
-    again, it goes on from where it was.
+    again, it goes on from where it was. It ends, too, when the source is paused for a mistake that
+    would happen each time, such as a wrong password; what is asked for stays queued then.
     """
     found = settings.read(lake) if found is None else found
     progress = progress or Silent()
     began = time.monotonic()
     with Requests(lake, found) as requests:
         job = requests.submit(request)
-        watch = _Watch(requests, job.id, progress)
+        watch = _Watch(requests, job, progress, care_of(lake))
         with crew_lock(lake) as ours:
             if ours:
                 crew = Crew(lake, found, workers, schedule=False)
@@ -74,14 +79,18 @@ def pull(
                     time.sleep(LOOK_EVERY_S)
         if progress.cancelled:
             requests.cancel(job.id)
-        return _pulled(requests, job.id, time.monotonic() - began)
+        pulled = _pulled(requests, job.id, time.monotonic() - began)
+        pulled.notes += watch.notes
+        return pulled
 
 
 class _Watch:
     """Looks at a job now and then, and moves the progress on."""
 
-    def __init__(self, requests: Requests, id_: str, progress: Progress) -> None:
-        self._requests, self._id, self._progress = requests, id_, progress
+    def __init__(self, requests: Requests, job: Job, progress: Progress, care: Care) -> None:
+        self._requests, self._id, self._progress = requests, job.id, progress
+        self._source, self._care = job.request.source, care
+        self.notes: list[str] = []
         self._total = self._done = -1
         self._last = 0.0
         self._over = False
@@ -102,8 +111,17 @@ class _Watch:
             self._progress.advance(done)
         elif done > self._done:
             self._progress.advance(done - self._done)
-        self._total, self._done, self._over = total, done, job.over
+        self._total, self._done, self._over = total, done, job.over or self._mistaken()
         return self._over
+
+    def _mistaken(self) -> bool:
+        for state in self._care.state():
+            if state.source == self._source and state.paused and state.why != BY_SOMEBODY:
+                self.notes.append(
+                    f"{state.source} is paused: {state.why} When that is mended: "
+                    f"dicomlake resume {state.source}"
+                )
+        return bool(self.notes)
 
 
 def _pulled(requests: Requests, id_: str, seconds: float) -> Pulled:
