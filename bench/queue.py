@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from bench.reader import ct_series
-from dicomlake.contracts.queues import LATER, NOW, OPEN, WAITING, Task
+from dicomlake.contracts.queues import LATER, NOW, OPEN, RUNNING, WAITING, Task
 from dicomlake.jobs.requests import queue_of
 from dicomlake.readers.header import HeaderReader
 from dicomlake.settings import add_source, read
@@ -76,6 +76,7 @@ def _task(number: int, priority: int) -> Task:
 @dataclass
 class _Moment:
     seconds: float
+    waiting: int
     open: int
     urgent: int
     megabytes: float
@@ -98,7 +99,11 @@ def measure(tasks: int = 10_000, workers: int = 4) -> dict[str, tuple[Any, Rows]
         put_s = time.monotonic() - began
         words = ["worker", "--lake", str(lake), "--processes", str(workers), "--once"]
         run = "from dicomlake.cli import main; main()"
-        crew = subprocess.Popen([sys.executable, "-c", run, *words], stderr=subprocess.DEVNULL)
+        crew = subprocess.Popen(
+            [sys.executable, "-c", run, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             moments, urgent_s = _watch(queue, crew, tasks)
             crew.wait(60)
@@ -111,14 +116,14 @@ def measure(tasks: int = 10_000, workers: int = 4) -> dict[str, tuple[Any, Rows]
         did = len(list_series(lake))
     return {
         f"A queue of {tasks:,} series with {OBJECTS} headers each, {workers} workers, SQLite": (
-            ("window", "series/s", "MiB", "processes"),
+            ("window", "brought/s", "committed/s", "MiB", "processes"),
             _windows(moments, tasks),
         ),
         "The same run": (
             ("", "measured"),
             [
                 ("tasks put into the queue", f"{tasks / put_s:,.0f}/s"),
-                ("series per second, first to last", _rate(moments, tasks)),
+                ("series committed per second, first to last", _rate(moments, tasks)),
                 ("series in the lake at the end", f"{did:,}"),
                 (f"{URGENT} 'now' tasks put in the middle: leased after", f"{urgent_s[0]:.1f} s"),
                 ("  and committed after", f"{urgent_s[1]:.1f} s"),
@@ -153,7 +158,10 @@ def _watch(
             leased = now - put
         if put and not committed and not urgent:
             committed = now - put
-        moments.append(_Moment(now - began, left - urgent, urgent, *_memory(crew.pid)))
+        waiting = sum(c.tasks for c in counts if c.state in (WAITING, RUNNING))
+        more = URGENT if put else 0  # so that windows count what was done, not what was put
+        memory = _memory(crew.pid)
+        moments.append(_Moment(now - began, waiting - more, left - more, urgent, *memory))
         if not put and left < tasks / 2:
             queue.put(_task(n, NOW) for n in range(tasks, tasks + URGENT))
             put = time.monotonic()
@@ -182,26 +190,33 @@ def _memory(pid: int) -> tuple[float, int]:
 
 
 def _windows(moments: list[_Moment], tasks: int) -> Rows:
+    """Series per second that were brought, and that were committed, by window of time."""
     rows: Rows = []
-    start = next((m.seconds for m in moments if m.open < tasks), 0.0)
-    at = start
-    end = next((m.seconds for m in moments if not m.open), moments[-1].seconds)
+    at = start = next((m.seconds for m in moments if m.waiting < tasks), 0.0)
+    end = _end(moments).seconds
     while at < end:
         inside = [m for m in moments if at <= m.seconds < at + WINDOW_S]
         after = next((m for m in moments if m.seconds >= at + WINDOW_S), moments[-1])
         if inside:
-            did = inside[0].open + inside[0].urgent - after.open - after.urgent
-            if inside[0].urgent == 0 and after.urgent:
-                did += URGENT
-            took = after.seconds - inside[0].seconds or WINDOW_S
-            memory = statistics.median(m.megabytes for m in inside)
-            said = (f"{did / took:,.0f}", f"{memory:,.0f}", f"{inside[-1].processes}")
+            first = inside[0]
+            took = after.seconds - first.seconds or WINDOW_S
+            said = (
+                f"{(first.waiting - after.waiting) / took:,.0f}",
+                f"{(first.open - after.open) / took:,.0f}",
+                f"{statistics.median(m.megabytes for m in inside):,.0f}",
+                f"{inside[-1].processes}",
+            )
             rows.append((f"{at - start:,.0f} to {at - start + WINDOW_S:,.0f} s", *said))
         at += WINDOW_S
     return rows
 
 
+def _end(moments: list[_Moment]) -> _Moment:
+    last = min(m.open for m in moments)
+    return next(m for m in moments if m.open == last)
+
+
 def _rate(moments: list[_Moment], tasks: int) -> str:
-    start = next((m for m in moments if m.open < tasks), moments[0])
-    end = next((m for m in moments if not m.open and not m.urgent), moments[-1])
-    return f"{start.open / max(end.seconds - start.seconds, 0.1):,.0f}"
+    start = next((m for m in moments if m.waiting < tasks), moments[0])
+    end = _end(moments)
+    return f"{(start.open - end.open) / max(end.seconds - start.seconds, 0.1):,.0f}"
