@@ -23,10 +23,10 @@ def connect(*, memory: str = "", spill: Path | None = None) -> duckdb.DuckDBPyCo
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
             "preserve_insertion_order": "false",
-            "enable_progress_bar": "false",  # it would stand among the rows on standard output
         },
     )
     db.execute("set timezone = 'UTC'; set parquet_metadata_cache = true")
+    db.execute("set enable_progress_bar = false")  # it would stand among rows on standard output
     if memory:
         db.execute(f"set memory_limit = {literal(memory)}")
     if spill:
