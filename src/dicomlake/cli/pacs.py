@@ -678,6 +678,7 @@ def missing(
     complete: Annotated[
         bool, typer.Option("--complete", help="Also series read by one object only.")
     ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows on the screen.")] = 50,
     form: FormatOption = Format.table,
     output: OutputOption = None,
     lake: LakeOption = HERE,
@@ -713,7 +714,9 @@ def missing(
                 }
                 for row in rows
             ]
-    _show(rows, form, output, "Nothing is missing.", brief, ("what", "uid", "why"))
+    _show(rows, form, output, "Nothing is missing.", brief[:limit], ("what", "uid", "why"))
+    if form is Format.table and not output and len(rows) > limit:
+        typer.echo(f"... and {len(rows) - limit:,} more. All: --format csv --output missing.csv")
 
 
 @app.command(epilog="Example:  dicomlake cancel JOB --lake lake")
