@@ -9,6 +9,7 @@ import pytest
 
 import dicomlake
 from dicomlake.errors import UsageError
+from dicomlake.jobs.working import care_of
 from dicomlake.settings import add_source
 from dicomlake.testing.archives import Orthanc
 
@@ -52,6 +53,16 @@ def test_a_study_then_the_rest(lake: Path, orthanc: Orthanc) -> None:
 def test_what_the_archive_has_not_is_missing(lake: Path) -> None:
     did = dicomlake.pull(lake, "web", accession=["NOT THERE"], workers=1)
     assert (did.series, did.missing) == (0, 1)
+
+
+def test_it_ends_when_asking_again_cannot_help(tmp_path: Path) -> None:
+    add_source(tmp_path / "lake", "web", {"kind": "dicomweb", "url": "http://127.0.0.1:1"})
+    care_of(tmp_path / "lake").pause("web", "The password is wrong.")  # as a worker does
+    did = dicomlake.pull(tmp_path / "lake", "web", accession="A1", workers=1)
+    assert did.notes == [
+        "web is paused: The password is wrong. When that is mended: dicomlake resume web"
+    ]
+    assert (did.missing, did.job.over) == (1, False)
 
 
 def test_nothing_is_not_everything(tmp_path: Path) -> None:
