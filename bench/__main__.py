@@ -24,7 +24,7 @@ def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    options.add_argument("--quick", action="store_true", help="small sizes, two minutes")
+    options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = ["reader", "folder", "memory", "questions", "contents", "pacs", "queue"]
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
