@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 ALL = ""
 """The name under which everything is paused."""
+BY_SOMEBODY = "paused by somebody"
+"""Why a source is paused that did nothing wrong."""
 PAUSED_S = 5.0
 """How long to wait before a paused source is asked about again."""
 SLOT_S = 120.0
@@ -451,7 +453,7 @@ def _measure(
 def _cared(row: sqlite3.Row, paused: bool, now: float) -> SourceCare:
     until = row["until"] if row["until"] and row["until"] > now else 0.0
     if paused:
-        why = row["paused_why"] or "paused by somebody"
+        why = row["paused_why"] or BY_SOMEBODY
     elif until and row["refusals"]:
         why = f"it refused {row['refusals']} times in a row"
     elif until:
