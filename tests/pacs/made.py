@@ -236,7 +236,9 @@ class Lake:
         """A worker."""
         opener = self.pacs.connect
         care, queue = self.care, self.queue
-        return Worker(self.path, self.settings, owner, queue=queue, care=care, opener=opener)
+        hired = Worker(self.path, self.settings, owner, queue=queue, care=care, opener=opener)
+        hired.puller.holdings.every_s = 0.0
+        return hired
 
     def now(self) -> float:
         return time.time() + self.ahead
