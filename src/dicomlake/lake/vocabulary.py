@@ -385,17 +385,17 @@ def _value(vr: str, top: dict[str, Any]) -> Value:
 
 def _bins(row: dict[str, Any]) -> tuple[Bin, ...]:
     dated = row["vr"] in _MOMENTS or row["lowest"] is None
-    label = _span if dated else lambda low, high: shown(row["vr"], low)
+    label = span if dated else lambda low, high: shown(row["vr"], low)
     return tuple(
         Bin(part["low"], part["high"], label(part["low"], part["high"]), part["series"])
         for part in row["histogram"] or ()
     )
 
 
-def _span(low: float, high: float) -> str:
+def span(low: float, high: float) -> str:
     """What people call a part of the calendar.
 
-    >>> _span(1704067200, 1706745600), _span(1704067200, 1735689600), _span(1704067200, 1704153600)
+    >>> span(1704067200, 1706745600), span(1704067200, 1735689600), span(1704067200, 1704153600)
     ('2024-01', '2024', '2024-01-01')
     """
     begin, end = (_EPOCH + timedelta(seconds=seconds) for seconds in (low, high))

@@ -60,6 +60,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _SAID = {
     401: "Send the token of the service as: Authorization: Bearer TOKEN",
+    409: "The answer was cancelled.",
     404: "There is no job '20240131120000-0badcafe'. GET /api/jobs lists them.",
     413: "The request is too large. Send at most 64 MB at a time.",
     422: "There is no source 'pcas'. There are: pacs.",
