@@ -74,9 +74,7 @@ class DuckEngine:
         seconds = time.perf_counter() - began
         return Answer(query, found.totals, rows, seconds, self._snapshot.notes(found.mask))
 
-    def pages(
-        self, query: Query, size: int = 10_000, ticket: object = None
-    ) -> Iterator[pa.Table]:
+    def pages(self, query: Query, size: int = 10_000, ticket: object = None) -> Iterator[pa.Table]:
         """All rows of an answer in pieces, one at least; a piece may type its columns otherwise."""
         with self._run(self._db, ticket or query) as run:
             found = self._found(run, query.where, query.level)
@@ -111,7 +109,7 @@ class DuckEngine:
             return table
 
     def _search(self, run: _Running) -> Search:
-        return Search(run.db, self._snapshot, run.check, self._scans)
+        return Search(run.db, self._snapshot, run.check, scanned=self._scans)
 
     def _found(self, run: _Running, where: Node | None, level: str) -> _Found:
         """What meets a condition; remembered."""
@@ -156,9 +154,7 @@ class DuckEngine:
             else:
                 yield shown.instances(members.slice(first, page.size))
 
-    def sql(
-        self, statement: str, limit: int | None = None, ticket: object = None
-    ) -> pa.Table:
+    def sql(self, statement: str, limit: int | None = None, ticket: object = None) -> pa.Table:
         """The rows of one read-only SELECT over the current rows of the lake's tables.
 
         `extraction_NAME` is the newest version of the result of an extraction.

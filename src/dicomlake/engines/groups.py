@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 
 from dicomlake import tables
-from dicomlake.dicom import dictionary
 from dicomlake.engines import contents
 from dicomlake.engines.conditions import HAS_VALUE, Part
 from dicomlake.engines.order import listed
@@ -20,7 +19,7 @@ from dicomlake.engines.search import Search
 from dicomlake.engines.snapshot import Mask
 from dicomlake.errors import UsageError
 from dicomlake.query import Node
-from dicomlake.query.attributes import ANATOMY, attribute
+from dicomlake.query.attributes import ANATOMY, ANATOMY_PATHS, ROWS, attribute
 
 COUNTED = ("patients", "studies", "series", "instances")
 MEASURES = ("min", "max", "mean", "median", "sum")
@@ -50,6 +49,10 @@ class By:
     def __post_init__(self) -> None:
         if self.path not in OWN:
             object.__setattr__(self, "path", attribute(self.path).path)
+        if self.path in ROWS:
+            raise UsageError(f"{self.path} is a row. Group by one of its columns.")
+        if self.kind == "binary":
+            raise UsageError(f"{self.path} holds bulk data, which makes no groups.")
         if self.bin and self.bin not in BINS:
             raise UsageError(f"{self.bin!r} is no bin. Use one of {', '.join(BINS)}.")
         fits = {"width": ("number", "content", "age"), "hour": ("time", "datetime", "content")}
@@ -71,8 +74,8 @@ class By:
 class Grouped:
     """A question for groups.
 
-    `measure`: one of COUNTED, or one of MEASURES of the number at `of`. `limit`: the largest groups;
-    `others`: and the rest of them as one.
+    `measure`: one of COUNTED, or one of MEASURES of the number at `of`. `limit`: the largest
+    groups; `others`: and the rest of them as one.
     """
 
     by: tuple[By, ...]
@@ -92,7 +95,11 @@ class Grouped:
             )
         if self.measure in MEASURES and not self.of:
             raise UsageError(f"Say of which number the {self.measure} is wanted.")
-        if self.of and self.of not in OWN and attribute(self.of).kind not in ("number", "content", "age"):
+        if (
+            self.of
+            and self.of not in OWN
+            and attribute(self.of).kind not in ("number", "content", "age")
+        ):
             raise UsageError(f"{self.of} holds no numbers.")
 
 
@@ -112,27 +119,28 @@ class Groups:
     def rows(self, question: Grouped) -> pa.Table:
         """A row per group: g0, g1, ... and `value`, the largest first; `others` says the rest."""
         for n, by in enumerate(question.by):
-            self._register(f"by{n}", by)
+            self.register(f"by{n}", by)
         if question.of:
-            self._register("of", By(question.of))
+            self.register("measured", By(question.of), numbers=True)
         names = [f"g{n}" for n in range(len(question.by))]
         joins = "".join(
             f" left join by{n} on by{n}.series_id = c.series_id" for n in range(len(question.by))
         )
         picked = "".join(f"by{n}.v as g{n}, " for n in range(len(question.by)))
-        joins += " join of on of.series_id = c.series_id" if question.of else ""
-        number = "of.v as number" if question.of else "0 as number"
+        joins += " join measured m on m.series_id = c.series_id" if question.of else ""
+        number = "m.v as number" if question.of else "0 as number"
         self.search.check()
         self.db.execute(
             "create or replace temp table grouped as select distinct "
             f"{picked}c.series_id, c.patient, c.study, c.instances, {number} from chosen c{joins}"
         )
         value = _measured(question.measure)
-        by = f"group by {', '.join(names)}" if names else ""
-        listed_names = "".join(f"{name}, " for name in names)
+        grouped = f"group by {', '.join(names)}" if names else ""
+        keys = "".join(f"{name}, " for name in names)
         whole = self.db.sql(
-            f"select {listed_names}{value} as value, false as others from grouped {by} "
-            f"order by value desc nulls last, all limit {question.limit + 1}"
+            f"select {keys}{value} as value, false as others from grouped {grouped} "
+            f"order by value desc nulls last{''.join(f', {n}' for n in names)} "
+            f"limit {question.limit + 1}"
         ).to_arrow_table()
         if whole.num_rows <= question.limit:
             return whole
@@ -150,18 +158,17 @@ class Groups:
         ).to_arrow_table()
         return pa.concat_tables([first, rest.cast(first.schema)])
 
-    def _register(self, name: str, by: By) -> None:
-        """A temporary table of series_id and value."""
+    def register(self, name: str, by: By, *, numbers: bool = False) -> None:
+        """A temporary table of series_id and value `v`."""
         self.search.check()
-        source = self._values(by)
-        value = _binned(by)
+        source = self._values(by, numbers=numbers or by.bin == "width")
         self.db.execute(
-            f"create or replace temp table {name} as select distinct series_id, {value} as v "
+            f"create or replace temp table {name} as select distinct series_id, {_binned(by)} as v "
             f"from ({source.sql}) where v is not null",
             list(source.values),
         )
 
-    def _values(self, by: By) -> Part:
+    def _values(self, by: By, *, numbers: bool) -> Part:
         """SELECT of series_id and v: every value that chosen series have."""
         if by.path in OWN:
             return Part(
@@ -169,26 +176,30 @@ class Groups:
                 "join chosen using (series_id)"
             )
         if by.path == ANATOMY:
-            return self._inside("segment.structure")
+            parts = [self._values(By(path), numbers=False) for path in ANATOMY_PATHS]
+            return Part(
+                " union all ".join(part.sql for part in parts),
+                tuple(value for part in parts for value in part.values),
+            )
         if attribute(by.path).table:
-            return self._inside(by.path, dated=by.bin not in ("", "width"))
+            return self._inside(by.path, numbers=numbers, dated=by.bin not in ("", "width"))
         return self._of_headers(by.path)
 
-    def _inside(self, path: str, *, dated: bool = False) -> Part:
+    def _inside(self, path: str, *, numbers: bool, dated: bool) -> Part:
         asked = contents.asked_rows(path)
-        value = contents.shown(path)
         kind = attribute(path).kind
-        if dated or kind == "datetime":
-            value = 'c."' + path.partition(".")[2] + '"' if kind == "datetime" else "c.moment"
-        elif kind == "number" or (kind == "content" and self._counts_numbers):
+        value = contents.shown(path)
+        if kind == "datetime":
+            value = f'c."{path.partition(".")[2]}"'
+        elif dated:
+            value = "c.moment"
+        elif kind == "number" or numbers:
             value = contents.number(path)
         sql = (
             f"select c.series_id, {value} as v from {asked.table} c "
-            f"join chosen using (series_id) where {asked.where.sql}"
+            f"join chosen on chosen.series_id = c.series_id where {asked.where.sql}"
         )
         return Part(sql, asked.where.values)
-
-    _counts_numbers = True
 
     def _of_headers(self, path: str) -> Part:
         kind = attribute(path).kind
@@ -255,14 +266,12 @@ def _measured(measure: str) -> str:
     return {"mean": "avg(number)", "median": "median(number)"}.get(measure, f"{measure}(number)")
 
 
-def is_attribute(path: str) -> bool:
-    """Whether a path is an attribute of headers."""
-    return path not in OWN and bool(dictionary.WORD.match(path))
-
-
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """How many series of each group have a value at each path: value of the group, series, counts."""
+    """How many series of each group have a value at each path.
+
+    Rows are the value of the group, its series, and of these those with a value at each path.
+    """
 
     paths: list[str]
     rows: list[tuple[Any, int, list[int]]]
@@ -270,8 +279,7 @@ class Filled:
 
 def fill_rate(search: Search, mask: Mask, by: By, paths: list[str], limit: int) -> Filled:
     """Which attributes of headers have values in the largest groups."""
-    groups = Groups(search, mask)
-    groups._register("by0", by)
+    Groups(search, mask).register("by0", by)
     db = search.db
     db.execute(
         "create or replace temp table sized as select v, count(distinct series_id) as n from by0 "

@@ -220,7 +220,9 @@ class Order:
             met = there + [row for row in met if row[2][at] is None]
         met = met[self.start : self.limit]
         numbers = pa.array([m[0] for m in met], pa.int64())
-        return pa.table({"series_id": numbers, "SOPInstanceUID": pa.array([m[1] for m in met], pa.string())})
+        return pa.table(
+            {"series_id": numbers, "SOPInstanceUID": pa.array([m[1] for m in met], pa.string())}
+        )
 
     def _reader(self, path: str) -> Callable[[int, str, Item], Any]:
         """What one instance is ordered by, from the number of its series and its header."""

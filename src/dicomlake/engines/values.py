@@ -18,6 +18,7 @@ from dicomlake.engines.snapshot import Mask
 from dicomlake.errors import UsageError
 from dicomlake.lake.vocabulary import Bin, Value, span
 from dicomlake.query.attributes import ANATOMY, ANATOMY_PATHS, ROWS, attribute
+import itertools
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -122,7 +123,7 @@ class Spread:
         label = span if dated else (lambda low, _: shown(vr, low))
         return [
             Bin(low, high, label(low, high), counts.get(n, 0))
-            for n, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+            for n, (low, high) in enumerate(itertools.pairwise(edges))
         ]
 
     def _measures(self, path: str) -> tuple[Part, str]:
@@ -212,7 +213,11 @@ def _edges(low: float, high: float, bins: int, *, dated: bool, whole: bool) -> l
     edges = [round((begin + n) * width, 12) for n in range(count + 1)]
     if edges[-1] <= high:
         edges[-1] = math.nextafter(high, math.inf)
-    return edges if all(a < b for a, b in zip(edges, edges[1:], strict=False)) else [low, math.nextafter(high, math.inf)]
+    return (
+        edges
+        if all(a < b for a, b in itertools.pairwise(edges))
+        else [low, math.nextafter(high, math.inf)]
+    )
 
 
 def _round_width(width: float) -> float:
@@ -220,7 +225,9 @@ def _round_width(width: float) -> float:
     if width <= 0 or not math.isfinite(width):
         return 0.0
     power = 10.0 ** math.floor(math.log10(width))
-    return next((step * power for step in (1, 2, 2.5, 5) if step * power >= width * (1 - 1e-9)), 10 * power)
+    return next(
+        (step * power for step in (1, 2, 2.5, 5) if step * power >= width * (1 - 1e-9)), 10 * power
+    )
 
 
 def _calendar(low: float, high: float, bins: int) -> list[float]:
@@ -237,7 +244,10 @@ def _days(begin: datetime, end: datetime, bins: int) -> list[float]:
     for step in (1, 7):
         count = (end - begin).days // step + 1
         if count <= bins:
-            return [(begin + timedelta(days=n * step) - _EPOCH).total_seconds() for n in range(count + 1)]
+            return [
+                (begin + timedelta(days=n * step) - _EPOCH).total_seconds()
+                for n in range(count + 1)
+            ]
     return []
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from dicomlake import tables
 from dicomlake.dicom import dictionary
 from dicomlake.errors import UsageError
 from dicomlake.query.attributes import attribute
@@ -36,8 +35,15 @@ Row = dict[str, Any]
 
 
 def _rows(found: pa.Table) -> list[Row]:
+    """Rows as dicts; keys of patients and studies as text, for they have more digits than
+    JavaScript counts."""
     rows: list[Row] = found.to_pylist()
+    for row in rows:
+        row |= {name: str(row[name]) for name in _KEYS if name in row}
     return rows
+
+
+_KEYS = ("patient_key", "study_key")
 
 
 def patient(engine: Any, key: int, ticket: object = None) -> Row:
@@ -45,8 +51,8 @@ def patient(engine: Any, key: int, ticket: object = None) -> Row:
     most = ", ".join(f'mode("{name}") as "{name}"' for name in _PATIENT)
     about = _rows(
         engine.read(
-            f"select patient_key, {most}, count(distinct study_key) as studies, count(*) as series, "
-            "sum(instances)::bigint as instances from series where patient_key = ? "
+            f"select patient_key, {most}, count(distinct study_key) as studies, "
+            "count(*) as series, sum(instances)::bigint as instances from series where patient_key = ? "
             "group by patient_key",
             [key],
             ticket,
@@ -82,10 +88,8 @@ def study(engine: Any, uid: str, ticket: object = None) -> Row:
             ticket,
         )
     )
-    key = found[0]["patient_key"]
-    others = _studies(
-        engine, 'patient_key = ? and "StudyInstanceUID" <> ?', [key, uid], ticket
-    )
+    key = int(found[0]["patient_key"])
+    others = _studies(engine, 'patient_key = ? and "StudyInstanceUID" <> ?', [key, uid], ticket)
     day = found[0]["StudyDate"]
     for other in others:
         when = other["StudyDate"]
@@ -109,7 +113,7 @@ def _reports(engine: Any, uid: str, ticket: object) -> list[Row]:
             's."VerificationFlag", i.item, i.parent, i.place, i.value_type, i.concept_meaning, '
             "i.text, i.code_meaning, i.code, i.number_sent, i.unit_meaning, i.unit_value "
             "from items i join series s using (series_id) "
-            'where s."StudyInstanceUID" = ? and starts_with(i.path, \'[\') '
+            "where s.\"StudyInstanceUID\" = ? and starts_with(i.path, '[') "
             f'order by i."SOPInstanceUID", i.item limit {MOST_ITEMS}',
             [uid],
             ticket,
@@ -245,9 +249,7 @@ def tree(header: Mapping[str, Any], around: str = "", depth: int = 0) -> list[Ro
     return found
 
 
-def _node(
-    tag: str, element: Row, values: list[Any], creator: str, around: str, depth: int
-) -> Row:
+def _node(tag: str, element: Row, values: list[Any], creator: str, around: str, depth: int) -> Row:
     group, number = int(tag[:4], 16), int(tag[4:], 16)
     segment = (
         dictionary.private_segment(group, creator, number)
@@ -282,7 +284,9 @@ def _inline(element: Row) -> bool:
 
 def _said(value: Any) -> Any:
     if isinstance(value, dict):  # the name of a person
-        return "=".join(str(value.get(g, "")) for g in ("Alphabetic", "Ideographic", "Phonetic")).rstrip("=")
+        return "=".join(
+            str(value.get(g, "")) for g in ("Alphabetic", "Ideographic", "Phonetic")
+        ).rstrip("=")
     return value
 
 
@@ -365,11 +369,8 @@ def _filled(row: Row) -> Row:
 def _nested(rows: list[Row]) -> list[Row]:
     """Items below the items around them."""
     known = {row["item"]: {**row, "children": []} for row in rows}
-    roots = []
+    roots: list[Row] = []
     for row in known.values():
         around = known.get(row.get("parent", 0))
         (roots if around is None else around["children"]).append(row)
     return roots
-
-
-COLUMNS = frozenset(tables.SERIES.names)

@@ -20,7 +20,9 @@ def condition_of(path: str, value: str) -> tuple[Node, Node]:
     scheme, _, code = value.partition(":")
     if about.kind == "sequence":
         if not scheme or not code:
-            raise UsageError(f"{path} holds codes. Write one as SCHEME:VALUE, such as SCT:10200004.")
+            raise UsageError(
+                f"{path} holds codes. Write one as SCHEME:VALUE, such as SCT:10200004."
+            )
         return Within(about.path, Code(code, scheme, "")), some
     if about.kind in ("unknown", "content") and (found := number(value)) is not None:
         return Compare(about.path, "=", found) | Compare(about.path, "=", value), some

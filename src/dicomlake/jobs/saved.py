@@ -136,7 +136,7 @@ class Saved:
         return id_
 
     def opened(self, link: str) -> dict[str, Any]:
-        """The question of a short name or of a link that holds it; UsageError when there is none."""
+        """The question of a short name or of a packed one; UsageError when there is none."""
         if link.startswith(_PACKED):
             return unpacked(link)
         with self._open() as db:

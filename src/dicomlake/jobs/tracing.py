@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomlake.readers.samples import Waveform
+import itertools
 
 MOST_SAMPLES = 2_000_000
 """Samples of all channels that are given at once."""
@@ -25,7 +26,7 @@ def thinned(samples: NDArray[np.float64], width: int) -> tuple[NDArray[np.float6
         return samples, 1.0
     edges = np.linspace(0, count, width + 1).astype(np.int64)
     found = np.empty((2 * width, samples.shape[1]))
-    for pixel, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for pixel, (first, last) in enumerate(itertools.pairwise(edges)):
         found[2 * pixel : 2 * pixel + 2] = _ends(samples[first:last])
     return found, count / (2 * width)
 

@@ -51,8 +51,18 @@ SETTINGS = "dicomlake.toml"
 EXTRACTIONS = "extractions"
 """Folder of the results of extractions, one table each."""
 _OURS = frozenset(
-    (WORK, KEPT, QUEUE, INBOX, SAVED, EXTRACTIONS, SETTINGS, ".lock", f".{MARK}.part",
-     f".{SETTINGS}.part")
+    (
+        WORK,
+        KEPT,
+        QUEUE,
+        INBOX,
+        SAVED,
+        EXTRACTIONS,
+        SETTINGS,
+        ".lock",
+        f".{MARK}.part",
+        f".{SETTINGS}.part",
+    )
 )
 """What besides tables may be in the folder of a lake that is not made yet."""
 CHILDREN = tables.CHILDREN

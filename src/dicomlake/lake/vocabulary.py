@@ -237,6 +237,11 @@ class Vocabulary:
             raise UsageError(f"Nothing in this lake has {path}. Search the vocabulary for others.")
         return self._terms([row])[0]
 
+    def find(self, path: str) -> Term | None:
+        """The term of a path, or None when nothing in the lake has it."""
+        row = self._row(path)
+        return None if row is None else self._terms([row])[0]
+
     def _row(self, path: str) -> int | None:
         if path not in self._rows:
             found, end = dictionary.match_path(path)

@@ -41,7 +41,9 @@ _AGES = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 def sentence(query: Query) -> str:
     """What a query asks, as a sentence."""
     what = _LEVELS[query.level]
-    found = f"All {what.lower()}." if query.where is None else f"{what} with: {phrase(query.where)}."
+    found = (
+        f"All {what.lower()}." if query.where is None else f"{what} with: {phrase(query.where)}."
+    )
     if query.order:
         first = [
             f"{name_of(path.removeprefix('-'))}{' downwards' if path[:1] == '-' else ''}"
@@ -58,7 +60,8 @@ def phrase(node: Node) -> str:
     >>> phrase(parse("not (Modality in ('CT', 'MR') or PatientAge < 18Y)"))
     'not (Modality is one of CT, MR, or Patient’s Age is below 18 years)'
     """
-    return fold(node, _phrase)
+    said: str = fold(node, _phrase)
+    return said
 
 
 def name_of(path: str) -> str:
@@ -107,15 +110,19 @@ def _(node: Between, inner: list[str]) -> str:
 
 @_phrase.register
 def _(node: Exists, inner: list[str]) -> str:
-    return f"{name_of(node.path)} has a value" if "." in node.path or not _is_row(node.path) else (
-        f"there is a {node.path}"
+    return (
+        f"{name_of(node.path)} has a value"
+        if "." in node.path or not _is_row(node.path)
+        else (f"there is a {node.path}")
     )
 
 
 @_phrase.register
 def _(node: Missing, inner: list[str]) -> str:
-    return f"{name_of(node.path)} has no value" if not _is_row(node.path) else (
-        f"there is no {node.path}"
+    return (
+        f"{name_of(node.path)} has no value"
+        if not _is_row(node.path)
+        else (f"there is no {node.path}")
     )
 
 

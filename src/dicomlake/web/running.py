@@ -6,6 +6,7 @@ time is over.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -41,11 +42,15 @@ QueryId = Annotated[
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A question that is being answered; `engine` is what answers it now."""
+    """A question that is being answered.
+
+    `engine`: what answers it; `over`: it took too long.
+    """
 
     name: str = ""
     engine: Any = None
     cancelled: bool = False
+    over: bool = False
     began: float = field(default_factory=time.monotonic)
 
     def use(self, lake: Lake) -> Lake:
@@ -106,38 +111,29 @@ async def answered(
     name: str | None = None,
     limit_s: float = LONGEST_S,
 ) -> T:
-    """What `work` finds in a thread; 499 or 503 when it was stopped before."""
+    """What `work` finds in a thread; 409 or 503 when it was stopped before."""
     run = board.add(name or "")
-    done = anyio.Event()
-    over = False
-
-    async def watch(scope: anyio.CancelScope) -> None:
-        nonlocal over
-        while not done.is_set():
-            over = over or time.monotonic() - run.began > limit_s
-            if over or run.cancelled or await http.is_disconnected():
-                run.cancel()
-            with anyio.move_on_after(LOOK_EVERY_S):
-                await done.wait()
-        scope.cancel()
-
+    watch = asyncio.create_task(_watch(http, run, limit_s))
     try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch, tasks.cancel_scope)
-            try:
-                return await anyio.to_thread.run_sync(work, run, limiter=_limiter())
-            except Cancelled as error:
-                raise _stopped(over=over, limit_s=limit_s) from error
-            finally:
-                done.set()
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+        return await anyio.to_thread.run_sync(work, run, limiter=_limiter())
+    except Cancelled as error:
+        raise _stopped(run, limit_s) from error
     finally:
+        watch.cancel()
         board.remove(run)
 
 
-def _stopped(*, over: bool, limit_s: float) -> Failed:
-    if over:
+async def _watch(http: Request, run: Running, limit_s: float) -> None:
+    """Stop a question whose client went away, or whose time is over; again, until it is over."""
+    while True:
+        run.over = run.over or time.monotonic() - run.began > limit_s
+        if run.over or run.cancelled or await http.is_disconnected():
+            run.cancel()
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _stopped(run: Running, limit_s: float) -> Failed:
+    if run.over:
         return Failed(
             503, f"The answer took longer than {limit_s:g} s. Ask for less, or narrow the question."
         )
@@ -149,8 +145,6 @@ _limiters: dict[int, anyio.CapacityLimiter] = {}
 
 def _limiter() -> anyio.CapacityLimiter:
     """One per event loop."""
-    import asyncio
-
     loop = id(asyncio.get_running_loop())
     if loop not in _limiters:
         _limiters.clear()

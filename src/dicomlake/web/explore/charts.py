@@ -54,7 +54,7 @@ class Wanted(Asked):
     """What to group, how, and what to say of each group."""
 
     by: list[str | ByIn] = Field([], max_length=MOST_BY)
-    measure: Measure = Measure()
+    measure: Measure = Measure(what="series", of="")
     limit: int = Field(1000, ge=1, le=MOST_GROUPS, description="The largest groups")
     others: bool = Field(False, description="And the rest of them as one more")
 
@@ -210,7 +210,9 @@ async def fill_rate(
     ] = "ManufacturerModelName",
     path: Annotated[
         list[str] | None,
-        Query(max_length=MOST_FILLED, description="Attribute paths; the most frequent when left out"),
+        Query(
+            max_length=MOST_FILLED, description="Attribute paths; the most frequent when left out"
+        ),
     ] = None,
     where: WhereText = None,
     limit: Annotated[int, Query(ge=1, le=MOST_FILLED, description="The largest groups")] = 40,
@@ -228,9 +230,12 @@ async def fill_rate(
         ]
         return as_json(
             {
-                "version": lake.version, "by": by, "paths": found.paths, "rows": rows,
+                "version": lake.version,
+                "by": by,
+                "paths": found.paths,
+                "rows": rows,
                 "seconds": run.seconds,
-            }  # fmt: skip
+            }
         )
 
     return await answered(http, desk.board, work, query_id)

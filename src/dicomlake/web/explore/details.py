@@ -16,7 +16,7 @@ from dicomlake.jobs.rarity import condition_of
 from dicomlake.jobs.tracing import drawn
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
-from dicomlake.web.explore.shapes import Path_, Shape, Totals, Version, as_json, plain
+from dicomlake.web.explore.shapes import PathOf, Shape, Totals, Version, as_json, plain
 from dicomlake.web.problems import Failed, documented
 from dicomlake.web.running import Running, answered
 
@@ -30,7 +30,7 @@ Offset = Annotated[int, Query(ge=0, le=100_000_000)]
 class PatientHead(Shape):
     """A patient."""
 
-    patient_key: int
+    patient_key: str
     PatientID: str | None
     IssuerOfPatientID: str | None
     PatientName: str | None
@@ -44,7 +44,7 @@ class PatientHead(Shape):
 class StudyHead(Shape):
     """A study."""
 
-    patient_key: int
+    patient_key: str
     StudyInstanceUID: str | None
     StudyDate: str | None
     StudyTime: str | None
@@ -196,7 +196,7 @@ class InsideOut(Shape):
 
     version: int
     series_id: int
-    patient_key: int
+    patient_key: str
     StudyInstanceUID: str | None
     SeriesInstanceUID: str | None
     Modality: str | None
@@ -262,12 +262,13 @@ class Common(Shape):
 
 
 _PATIENT: dict[str, Any] = {
-    "patient_key": 1, "PatientID": "P1", "IssuerOfPatientID": None, "PatientName": "Doe^Jane",
+    "patient_key": "1", "PatientID": "P1", "IssuerOfPatientID": None, "PatientName": "Doe^Jane",
     "PatientBirthDate": "1970-01-01", "PatientSex": "F", "studies": 2, "series": 5,
     "instances": 120,
 }  # fmt: skip
 _STUDY: dict[str, Any] = {
-    "patient_key": 1, "StudyInstanceUID": "1.2.3", "StudyDate": "2024-01-31", "StudyTime": "120000",
+    "patient_key": "1", "StudyInstanceUID": "1.2.3", "StudyDate": "2024-01-31",
+    "StudyTime": "120000",
     "StudyDescription": "Thorax", "AccessionNumber": "A1", "PatientAge": "054Y",
     "ReferringPhysicianName": None, "InstitutionName": "House", "modalities": ["CT", "SR"],
     "body_parts": ["CHEST"], "series": 2, "instances": 121,
@@ -293,8 +294,8 @@ _NODE: dict[str, Any] = {
 }  # fmt: skip
 _JSON = {"00080060": {"vr": "CS", "Value": ["CT"]}}
 _INSIDE: dict[str, Any] = {
-    "version": 7, "series_id": 3, "patient_key": 1, "StudyInstanceUID": "1.2.3",
-    "SeriesInstanceUID": "1.2.3.5", "Modality": "SR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.33",
+    "version": 7, "series_id": 3, "patient_key": "1", "StudyInstanceUID": "1.2.3",
+    "SeriesInstanceUID": "1.2.3.5", "Modality": "SR", "SOPClassUID": "1.2.840.10008.5.1.4",
     "uri": "file:///data/1.dcm", "items": [{"item": 1, "value_type": "CONTAINER", "children": []}],
     "segments": [], "channels": [], "dose_events": [], "dose_totals": [],
 }  # fmt: skip
@@ -332,11 +333,14 @@ async def _told(
     "/api/patients/{patient_key}",
     summary="Show a patient",
     response_model=PatientOut,
-    responses={**shown({"version": 7, **_PATIENT, "all_studies": [_STUDY]}), **documented(404, 422, 503)},
+    responses={
+        **shown({"version": 7, **_PATIENT, "all_studies": [_STUDY]}),
+        **documented(404, 422, 503),
+    },
 )
 async def patient(
     http: Request,
-    patient_key: Annotated[int, Path(ge=-(1 << 62), le=1 << 62)],
+    patient_key: Annotated[int, Path(ge=-(1 << 63), lt=1 << 63)],
     desk: TheDesk,
     version: Version = None,
 ) -> Response:
@@ -353,9 +357,13 @@ async def patient(
     responses={
         **shown(
             {
-                "version": 7, **_STUDY, "patient": _PATIENT, "all_series": [_SERIES],
-                "reports": [_REPORT], "others": [{**_STUDY, "days": -31}],
-            }  # fmt: skip
+                "version": 7,
+                **_STUDY,
+                "patient": _PATIENT,
+                "all_series": [_SERIES],
+                "reports": [_REPORT],
+                "others": [{**_STUDY, "days": -31}],
+            }
         ),
         **documented(404, 422, 503),
     },
@@ -528,7 +536,7 @@ async def compare(
 )  # fmt: skip
 async def common(
     http: Request,
-    path: Path_,
+    path: PathOf,
     value: Annotated[str, Query(max_length=10_000, description="As questions write it")],
     desk: TheDesk,
     version: Version = None,
@@ -538,15 +546,18 @@ async def common(
     def work(run: Running) -> Response:
         lake = run.use(desk.lakes.at(version))
         exact, some = condition_of(path, value)
-        found, has, whole = (
-            lake.engine.count(node, "series", run) for node in (exact, some, None)
-        )
+        found, has, whole = (lake.engine.count(node, "series", run) for node in (exact, some, None))
         share = found["series"] / has["series"] if has["series"] else 0.0
         return as_json(
             {
-                "version": lake.version, "path": path, "value": value, "found": found, "has": has,
-                "whole": whole, "share": round(share, 6),
-            }  # fmt: skip
+                "version": lake.version,
+                "path": path,
+                "value": value,
+                "found": found,
+                "has": has,
+                "whole": whole,
+                "share": round(share, 6),
+            }
         )
 
     return await answered(http, desk.board, work)

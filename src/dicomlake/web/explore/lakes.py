@@ -85,4 +85,3 @@ def lake(desk: TheDesk, version: Version = None) -> LakeOut:
 def _version(entry: dict[str, Any]) -> LakeVersion:
     when = datetime.fromtimestamp(entry["when"] / 1e6, UTC) if entry["when"] else None
     return LakeVersion(version=entry["version"], when=when, what=entry["what"])
-

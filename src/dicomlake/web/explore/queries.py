@@ -227,7 +227,7 @@ def _columns(table: pa.Table, vocabulary: Vocabulary) -> list[dict[str, Any]]:
     found = []
     for field in table.schema:
         about = attribute(field.name)
-        term = vocabulary[field.name] if field.name in vocabulary else None
+        term = vocabulary.find(field.name)
         name = about.name or (term.name if term else "") or field.name
         unit = (term.unit if term else "") or about.unit
         said = {"name": name, "path": field.name, "type": type_of(field.type), "unit": unit}
@@ -303,10 +303,7 @@ def parse(written: Written) -> Parsed:
     """Both forms and a sentence. A problem says where it is, and which names are near."""
     if (written.text is None) == (written.json_ is None):
         raise Failed(422, "Send either text or json.")
-    if written.text is not None:
-        found = parse_query(written.text)
-    else:
-        found = read_json(written.json_)
+    found = parse_query(written.text) if written.text is not None else read_json(written.json_)
     paths = [] if found.where is None else list(dict.fromkeys(paths_of(found.where)))
     return Parsed(text=render(found), json=to_json(found), sentence=sentence(found), paths=paths)
 

@@ -174,9 +174,7 @@ def show(
     found = [one for one in history if version in (None, one.version)]
     if not found:
         raise Failed(404, f"The saved question has no version {version}.")
-    return SavedDetails(
-        **_told(found[0]), history=[SavedOut(**_told(one)) for one in history]
-    )
+    return SavedDetails(**_told(found[0]), history=[SavedOut(**_told(one)) for one in history])
 
 
 def _history(desk: Desk, id_: str, owner: str) -> list[SavedQuery]:

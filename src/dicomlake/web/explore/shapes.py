@@ -27,9 +27,10 @@ _SAFE = 1 << 53
 Level = Literal["patient", "study", "series", "instance"]
 Where = dict[str, Any] | str | None
 Version = Annotated[
-    int | None, Query(ge=0, le=1 << 62, description="A version of the lake; the newest when left out")
+    int | None,
+    Query(ge=0, le=1 << 62, description="A version of the lake; the newest when left out"),
 ]
-Path_ = Annotated[str, Query(min_length=1, max_length=2000, description="Attribute path")]
+PathOf = Annotated[str, Query(min_length=1, max_length=2000, description="Attribute path")]
 WhereText = Annotated[
     str | None,
     Query(max_length=100_000, description="Under this question: text, or a JSON tree"),
@@ -68,7 +69,7 @@ class Rows(Shape):
 
 
 def condition(where: Where) -> Node | None:
-    """The condition that a question states, as text or as a JSON tree; UsageError says its faults."""
+    """The condition that a question states, as text or as a JSON tree; UsageError for faults."""
     if where is None or where == {}:
         return None
     if isinstance(where, str):

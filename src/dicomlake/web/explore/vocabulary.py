@@ -10,11 +10,11 @@ from pydantic import Field
 
 from dicomlake.api import Lake
 from dicomlake.jobs.terminology import Place, Terminology
-from dicomlake.lake.vocabulary import Term
+from dicomlake.lake.vocabulary import Term, summary
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import (
-    Path_,
+    PathOf,
     Shape,
     Version,
     WhereText,
@@ -184,8 +184,6 @@ def _term(lake: Lake, tree: Terminology, place: Place) -> TermOut:
 
 
 def _told(lake: Lake, tree: Terminology, place: Place) -> dict[str, Any]:
-    from dicomlake.lake.vocabulary import summary
-
     term = place.term
     whole = lake.vocabulary.series
     return {
@@ -204,7 +202,9 @@ def _told(lake: Lake, tree: Terminology, place: Place) -> dict[str, Any]:
         "has_children": place.children > 0,
         "fill": round(place.series / whole, 6) if whole else 0.0,
         "summary": summary(term) if term else "",
-        "breadcrumb": [Crumb(path=path, label=label) for path, label in tree.breadcrumb(place.path)],
+        "breadcrumb": [
+            Crumb(path=path, label=label) for path, label in tree.breadcrumb(place.path)
+        ],
     }
 
 
@@ -218,7 +218,7 @@ def _kind(term: Term) -> str:
     summary="Show one node",
     responses={**shown(_DETAILS), **documented(404, 422, 503)},
 )
-def node(path: Path_, desk: TheDesk, version: Version = None) -> TermDetails:
+def node(path: PathOf, desk: TheDesk, version: Version = None) -> TermDetails:
     """Definition, most frequent values, histogram and range of one node."""
     lake = desk.lakes.at(version)
     tree = lake.terminology
@@ -278,7 +278,7 @@ def _operators(term: Term) -> list[str]:
 )
 async def values(
     http: Request,
-    path: Path_,
+    path: PathOf,
     desk: TheDesk,
     prefix: Annotated[
         str, Query(max_length=200, description="Values that begin with this, in any case")
@@ -313,7 +313,7 @@ async def values(
 )
 async def histogram(
     http: Request,
-    path: Path_,
+    path: PathOf,
     desk: TheDesk,
     bins: Annotated[int, Query(ge=1, le=200)] = 20,
     where: WhereText = None,
@@ -326,7 +326,8 @@ async def histogram(
         lake = run.use(desk.lakes.at(version))
         found = lake.histogram(path, condition(where), bins, ticket=run)
         told = [{"low": b.low, "high": b.high, "label": b.label, "series": b.series} for b in found]
-        unit = lake.vocabulary[path].unit if path in lake.vocabulary else ""
+        term = lake.vocabulary.find(path)
+        unit = term.unit if term else ""
         return as_json({"version": lake.version, "path": path, "unit": unit, "bins": told})
 
     return await answered(http, desk.board, work, query_id)
