@@ -153,15 +153,12 @@ class Lake:
         limit: int = 40,
         ticket: object = None,
     ) -> Filled:
-        """How many series of each group have a value at each path of headers.
+        """How many series of each group have a value at each path.
 
         The most frequent paths of the lake when none are given.
         """
         node = parse(where, _lines) if isinstance(where, str) else where
         wanted = [attribute(path).path for path in paths] or frequent(self.vocabulary)
-        for path in wanted:
-            if attribute(path).table:
-                raise UsageError(f"{path} is inside of objects. Fill rates are of headers.")
         with self.engine.chosen(node, "series", ticket) as (search, mask):
             return fill_rate(search, mask, By(by), wanted, limit)
 

@@ -35,7 +35,7 @@ from dicomlake.lake import Store, results
 from dicomlake.lake.store import connect, view
 from dicomlake.query import Node, Query
 
-_MOST_REMEMBERED = 64 * 1024**2
+_MOST_REMEMBERED = 256 * 1024**2
 """Bytes of what single conditions found, and again of what whole questions found."""
 
 
@@ -105,7 +105,7 @@ class DuckEngine:
     def read(self, statement: str, values: Sequence[Any] = (), ticket: object = None) -> pa.Table:
         """Rows of SQL of ours over the current rows of the lake's tables."""
         with self._run(self._current(), ticket) as run:
-            table: pa.Table = run.db.execute(statement, list(values)).to_arrow_table()
+            table: pa.Table = run.db.sql(statement, params=list(values)).to_arrow_table()
             return table
 
     def _search(self, run: _Running) -> Search:
