@@ -92,6 +92,8 @@ class Terminology:
         return [self._place(t, path) for t in terms if view == "technical" or clinical(t)]
 
     def _below(self, path: str) -> list[Term]:
+        if path.startswith("@"):
+            self.place(path)  # an unknown one says so
         if path.startswith("@private/"):
             return [self._terms[p] for p in self._creators.get(path.removeprefix("@private/"), ())]
         if path in _OPENED:
