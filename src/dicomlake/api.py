@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from functools import cached_property
 from html import escape
@@ -17,6 +17,9 @@ from dicomlake import plugins, tables
 from dicomlake import settings as settings_
 from dicomlake.contracts import Answer, Progress
 from dicomlake.contracts.queues import NOW, TODAY
+from dicomlake.engines.groups import By, Filled, fill_rate
+from dicomlake.engines.remembered import Remembered
+from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import documents, extraction
 from dicomlake.jobs.extraction import Kept, Preview
@@ -26,14 +29,18 @@ from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
 from dicomlake.jobs.pulling import Pulled
 from dicomlake.jobs.pulling import pull as pulled_by
 from dicomlake.jobs.requests import Request, queue_of
+from dicomlake.jobs.terminology import Terminology, frequent
 from dicomlake.lake import Store
-from dicomlake.lake.vocabulary import Vocabulary
+from dicomlake.lake.vocabulary import Bin, Value, Vocabulary
 from dicomlake.query import Node, Query, parse
+from dicomlake.query.attributes import attribute
 from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 
 Condition = str | Node | None
 Values = str | Iterable[str]
 """One value, or several."""
+_MOST_SPREADS = 1000
+"""Lists of values and histograms that are remembered."""
 
 
 _INSIDE = {
@@ -76,6 +83,11 @@ class Lake:
         """Every version of the lake, newest first."""
         return self._store.versions()
 
+    @property
+    def writing(self) -> bool:
+        """Whether somebody writes to the lake now."""
+        return self._store.locked
+
     @cached_property
     def engine(self) -> Any:
         """The engine that answers; see `dicomlake.contracts.Engine`."""
@@ -95,6 +107,11 @@ class Lake:
     def vocabulary(self) -> Vocabulary:
         """What can be asked: attribute paths with counts, values and ranges."""
         return Vocabulary.read(self._store)
+
+    @cached_property
+    def terminology(self) -> Terminology:
+        """What can be asked as one tree, with groups at the top."""
+        return Terminology(self.vocabulary)
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A whole table of the snapshot as Arrow; UsageError names those that exist."""
@@ -119,6 +136,61 @@ class Lake:
             node = parse(where, _lines) if isinstance(where, str) else where
             where = Query(node, level, tuple(show), tuple(order), limit)
         return self.engine.answer(where)  # type: ignore[no-any-return]
+
+    def values(
+        self,
+        path: str,
+        where: Condition = None,
+        prefix: str = "",
+        limit: int = 50,
+        ticket: object = None,
+    ) -> tuple[list[Value], bool]:
+        """The most frequent values at a path in series that meet a condition; whether there are
+        more of them."""
+        node = parse(where, _lines) if isinstance(where, str) else where
+        key = ("values", path, node, prefix, limit)
+        found: tuple[list[Value], bool] = self._once(
+            key, ticket, lambda spread: spread.values(path, prefix, limit)
+        )
+        return found
+
+    def histogram(
+        self, path: str, where: Condition = None, bins: int = 20, ticket: object = None
+    ) -> list[Bin]:
+        """Series that meet a condition by their numbers or dates at a path, in round bins."""
+        node = parse(where, _lines) if isinstance(where, str) else where
+        key = ("histogram", path, node, bins)
+        found: list[Bin] = self._once(key, ticket, lambda spread: spread.histogram(path, bins))
+        return found
+
+    def _once(self, key: tuple[Any, ...], ticket: object, find: Callable[[Spread], Any]) -> Any:
+        """What `find` finds among the series of a condition, the third of the key; remembered."""
+        known = self._spreads.get(key)
+        if known is None:
+            with self.engine.chosen(key[2], "series", ticket) as (search, mask):
+                known = self._spreads[key] = find(Spread(search, mask))
+        return known
+
+    @cached_property
+    def _spreads(self) -> Remembered[tuple[Any, ...], Any]:
+        return Remembered(_MOST_SPREADS, lambda _: 1)
+
+    def fill_rate(
+        self,
+        by: str = "ManufacturerModelName",
+        paths: Sequence[str] = (),
+        where: Condition = None,
+        limit: int = 40,
+        ticket: object = None,
+    ) -> Filled:
+        """How many series of each group have a value at each path.
+
+        The most frequent paths of the lake when none are given.
+        """
+        node = parse(where, _lines) if isinstance(where, str) else where
+        wanted = [attribute(path).path for path in paths] or frequent(self.vocabulary)
+        with self.engine.chosen(node, "series", ticket) as (search, mask):
+            return fill_rate(search, mask, By(by), wanted, limit)
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the tables, as Arrow.
@@ -274,7 +346,7 @@ class Lake:
     def refresh(self) -> Lake:
         """The lake at its newest version."""
         self._store.refresh()
-        for name in ("engine", "totals", "vocabulary"):
+        for name in ("engine", "totals", "vocabulary", "terminology", "_spreads"):
             self.__dict__.pop(name, None)
         return self
 
