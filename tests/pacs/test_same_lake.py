@@ -229,6 +229,15 @@ def test_headers_by_dicomweb(orthanc: Orthanc, expected: Rows, tmp_path: Path) -
     complete = Store(tmp_path / "lake").read("series", ["complete"]).column(0).to_pylist()
     assert set(complete) == {"headers"}
     assert uids(found) == uids(expected)
+    # JSON has no number -0, which some decimal strings are.
+    assert valued(found["series"]) == valued(expected["series"])
+    for name in ("segments", "waveforms"):
+        assert found[name] == expected[name]
+
+
+def valued(rows: Counter[str]) -> dict[str, Any]:
+    """Rows of `series` by their UIDs, as values."""
+    return {row["of"]: row for row in map(json.loads, rows)}
 
 
 def test_one_object_by_get(orthanc: Orthanc, expected: Rows, tmp_path: Path) -> None:
