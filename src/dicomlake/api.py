@@ -29,7 +29,7 @@ from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
 from dicomlake.jobs.pulling import Pulled
 from dicomlake.jobs.pulling import pull as pulled_by
 from dicomlake.jobs.requests import Request, queue_of
-from dicomlake.jobs.terminology import Terminology, frequent
+from dicomlake.jobs.terminology import Terminology
 from dicomlake.lake import Store
 from dicomlake.lake.vocabulary import Bin, Value, Vocabulary
 from dicomlake.query import Node, Query, parse
@@ -40,7 +40,7 @@ Condition = str | Node | None
 Values = str | Iterable[str]
 """One value, or several."""
 _MOST_SPREADS = 1000
-"""Lists of values and histograms that are remembered."""
+"""Lists of values, histograms and fill rates that are remembered."""
 
 
 _INSIDE = {
@@ -188,9 +188,14 @@ class Lake:
         The most frequent paths of the lake when none are given.
         """
         node = parse(where, _lines) if isinstance(where, str) else where
-        wanted = [attribute(path).path for path in paths] or frequent(self.vocabulary)
-        with self.engine.chosen(node, "series", ticket) as (search, mask):
-            return fill_rate(search, mask, By(by), wanted, limit)
+        wanted = [attribute(path).path for path in paths] or self.terminology.frequent()
+        key = ("fill rate", by, node, tuple(wanted), limit)
+        known: Filled | None = self._spreads.get(key)
+        if known is None:
+            with self.engine.chosen(node, "series", ticket) as (search, mask):
+                known = fill_rate(search, mask, By(by), wanted, limit)
+            self._spreads[key] = known
+        return known
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the tables, as Arrow.
