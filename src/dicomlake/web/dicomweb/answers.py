@@ -18,12 +18,12 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.api import Lake
 from dicomlake.dicom import dictionary
-from dicomlake.query import Query
+from dicomlake.query import OneOf, Query
 from dicomlake.query.headers import keys_at
 from dicomlake.readers.attributes import key_of
 from dicomlake.web.dicomweb.keys import Search
 from dicomlake.web.dicomweb.linking import Header, address, linked
-from dicomlake.web.dicomweb.shelf import Shelf, numbers, quoted
+from dicomlake.web.dicomweb.shelf import Shelf, known_paths, numbers, quoted
 
 STUDY = """StudyDate StudyTime AccessionNumber InstanceAvailability ModalitiesInStudy
 ReferringPhysicianName TimezoneOffsetFromUTC StudyDescription PatientName PatientID
@@ -52,6 +52,7 @@ _SHOWN = {
                "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"),
     "instance": ("SeriesInstanceUID", "SOPInstanceUID"),
 }  # fmt: skip
+_UID = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID", "instance": "SOPInstanceUID"}
 _PLURAL = {"study": "studies", "series": "series", "instance": "instances"}
 _GIVEN = frozenset(
     [*_SHOWN["study"], *_SHOWN["series"], "InstanceAvailability", "RetrieveURL",
@@ -106,13 +107,19 @@ def answer(shelf: Shelf, asked: Asked) -> Found:
     lake, search = shelf.lake, asked.search
     if lake is None:
         return Found()
+    order, uid = ORDER[asked.level], _UID[asked.level]
+    deep = search.offset > 0 and asked.level != "instance"
+    shown = (uid,) if deep else _SHOWN[asked.level]
     most = max(1, search.offset + search.limit)
-    query = Query(search.where, asked.level, _SHOWN[asked.level], ORDER[asked.level], most)
-    said = lake.engine.answer(query)
+    said = lake.engine.answer(Query(search.where, asked.level, shown, order, most))
     total = said.totals[_PLURAL[asked.level]]
     page = said.rows.slice(search.offset, search.limit).to_pylist()
     if not page:
         return Found([], total, search.offset)
+    if deep:  # counts are only asked of the rows that are shown
+        here = OneOf(uid, tuple(row[uid] for row in page))
+        rows = lake.engine.answer(Query(here, asked.level, _SHOWN[asked.level], order)).rows
+        page = rows.to_pylist()
     make = {"study": _studies, "series": _series, "instance": _instances}[asked.level]
     return Found(make(shelf, lake, asked, page), total, search.offset)
 
@@ -221,12 +228,13 @@ class _Details:
 
     def _elements(self, ids: list[int]) -> dict[tuple[int, str], Header]:
         """Values of public attributes at the top, the most frequent ones where they differ."""
-        if not self._long:
+        paths = [path for path in self._long if path in known_paths(self._lake)]
+        if not paths:
             return {}
         rows = self._lake.sql(
             "select series_id, path, vr, coalesce(position, 1) as position, text, number "
-            f"from elements where series_id in {numbers(ids)} and not folded "
-            f"and path in ({', '.join(map(quoted, self._long))}) "
+            f"from all_elements where series_id in {numbers(ids)} and not folded "
+            f"and path in ({', '.join(map(quoted, paths))}) "
             "and (text is not null or number is not null) "
             "order by series_id, path, position, instances desc, text, number"
         ).to_pylist()
@@ -243,19 +251,22 @@ class _Details:
         if not (self._deep or self._asked.search.everything):
             return {}
         if not self._asked.search.everything:
-            roots = sorted({dictionary.segments(path)[0] for path in self._deep})
+            roots = {dictionary.segments(path)[0] for path in self._deep}
+            roots &= known_paths(self._lake)
             listed = ", ".join(map(quoted, roots))
+            if not roots:
+                return {}
             rows = self._lake.sql(
-                f"select distinct series_id from elements where path in ({listed}) "
+                f"select distinct series_id from all_elements where path in ({listed}) "
                 f"and series_id in {numbers(ids)}"
             )
             ids = rows.column("series_id").to_pylist()
         if not ids:
             return {}
         rows = self._lake.sql(
-            'with f as (select series_id, min("SOPInstanceUID") as uid from instances '
+            'with f as (select series_id, min("SOPInstanceUID") as uid from all_instances '
             f"where series_id in {numbers(ids)} group by series_id) "
-            'select i.series_id, i."SOPInstanceUID" as uid, i.header from instances i join f on '
+            'select i.series_id, i."SOPInstanceUID" as uid, i.header from all_instances i join f on '
             f'f.series_id = i.series_id and f.uid = i."SOPInstanceUID" '
             f"where i.series_id in {numbers(ids)}"
         ).to_pylist()
@@ -266,7 +277,7 @@ class _Details:
         if not self._asked.search.everything:
             return {}
         rows = self._lake.sql(
-            "select e.series_id, e.path from elements e join series s using (series_id) "
+            "select e.series_id, e.path from all_elements e join series s using (series_id) "
             f"where e.series_id in {numbers(ids)} and not contains(e.path, '.') "
             "and not starts_with(e.path, '(') group by e.series_id, e.path, e.position "
             "having count(*) = 1 and max(e.instances) >= max(s.instances) "
@@ -319,7 +330,7 @@ def _instances(shelf: Shelf, lake: Lake, asked: Asked, page: list[dict[str, Any]
     wanted = pa.table({"uid": sorted({row["SOPInstanceUID"] for row in page})})
     listed = ", ".join(map(quoted, wanted.column("uid").to_pylist()))
     said = lake.sql(
-        'select series_id, "SOPInstanceUID", "TransferSyntaxUID", uri, header from instances '
+        'select series_id, "SOPInstanceUID", "TransferSyntaxUID", uri, header from all_instances '
         f'where series_id in {numbers(of)} and "SOPInstanceUID" in ({listed})'
     ).to_pylist()
     by_uid = {(of[r["series_id"]]["SeriesInstanceUID"], r["SOPInstanceUID"]): r for r in said}
@@ -344,8 +355,6 @@ def _counts(lake: Lake, asked: Asked, of: dict[int, dict[str, Any]]) -> dict[str
     """What the lake counts in series and studies, where the address names neither."""
     if "SeriesInstanceUID" in asked.within:
         return {}
-    from dicomlake.query import OneOf
-
     uids = tuple(row["SeriesInstanceUID"] for row in of.values())
     rows = lake.engine.answer(Query(OneOf("SeriesInstanceUID", uids), "series", _SHOWN["series"]))
     found: dict[str, Header] = {}

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from dicomlake.errors import DataError, DicomlakeError, LakeError, ServiceError,
 from dicomlake.jobs.archives import fetched, kept_of
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of
 from dicomlake.lake.store import is_lake
+from dicomlake.query.headers import wildcard
 from dicomlake.settings import Settings
 from dicomlake.sources.opening import ARCHIVE, Elsewhere, opened
 from dicomlake.web.problems import Failed
@@ -103,7 +105,7 @@ class Shelf:
             raise Failed(404, _GONE)
         one = f'and i."SOPInstanceUID" = {quoted(instance)}' if instance else ""
         rows = self.select(
-            f"select {_PLACE} from instances i where series_id in {numbers(of)} {one} {_ORDER}"
+            f"select {_PLACE} from all_instances i where series_id in {numbers(of)} {one} {_ORDER}"
         )
         by_series: dict[int, list[Place]] = {number: [] for number in of}
         for row in rows:
@@ -118,7 +120,7 @@ class Shelf:
         """The headers of a series as JSON text, in order, beside their SOPInstanceUID."""
         one = f'and i."SOPInstanceUID" = {quoted(instance)}' if instance else ""
         return self.select(
-            'select i."SOPInstanceUID", i."TransferSyntaxUID", i.header from instances i '
+            'select i."SOPInstanceUID", i."TransferSyntaxUID", i.header from all_instances i '
             f"where series_id = {series_id} {one} {_ORDER}"
         )
 
@@ -134,16 +136,13 @@ class Shelf:
         lake = self.lake
         if lake is None:
             return []
-        found = _private_paths(lake)
-        return [
-            path
-            for path in found
-            if path.startswith(f"({group:04X},") and path.endswith(f",{element:02X})")
-        ]
+        begin, end = f"({group:04X},", f",{element:02X})"
+        found = [p for p in known_paths(lake) if p.startswith(begin) and p.endswith(end)]
+        return sorted(path for path in found if dictionary.PRIVATE.fullmatch(path))
 
     def names(self, path: str, words: str) -> list[str]:
         """Names of persons in which every word begins some part, regardless of case and accents."""
-        wanted = folded(words).replace("*", " ").replace("?", " ").split()
+        wanted = folded(words).split()
         rows = self.select(
             f"select distinct text from elements where path = {quoted(path)} and text is not null"
         )
@@ -262,15 +261,18 @@ def folded(text: str) -> str:
 
 
 def _alike(wanted: list[str], name: str) -> bool:
+    """Whether words begin parts of a name; those with wildcards have to be all of it."""
     parts = folded(name).split()
+    if any("*" in word or "?" in word for word in wanted):
+        return re.fullmatch(wildcard(" ".join(wanted)), " ".join(parts)) is not None
     return bool(wanted) and all(any(p.startswith(word) for p in parts) for word in wanted)
 
 
 @lru_cache(maxsize=2)  # of a snapshot, which never changes
-def _private_paths(lake: Lake) -> tuple[str, ...]:
-    found = lake.sql("select distinct path from elements where path like '(%' order by path")
-    paths = found.column("path").to_pylist()
-    return tuple(path for path in paths if dictionary.PRIVATE.fullmatch(path))
+def known_paths(lake: Lake) -> frozenset[str]:
+    """Every attribute that some object of a lake has."""
+    found = lake.sql("select distinct path from all_elements")
+    return frozenset(found.column("path").to_pylist())
 
 
 def problem(error: DicomlakeError) -> Failed:
