@@ -18,12 +18,12 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.api import Lake
 from dicomlake.dicom import dictionary
-from dicomlake.query import OneOf, Query
+from dicomlake.query import And, Exists, Node, OneOf, Query
 from dicomlake.query.headers import keys_at
 from dicomlake.readers.attributes import key_of
 from dicomlake.web.dicomweb.keys import Search
 from dicomlake.web.dicomweb.linking import Header, address, linked
-from dicomlake.web.dicomweb.shelf import Shelf, known_paths, numbers, quoted
+from dicomlake.web.dicomweb.shelf import Shelf, has_homeless, known_paths, numbers, quoted
 
 STUDY = """StudyDate StudyTime AccessionNumber InstanceAvailability ModalitiesInStudy
 ReferringPhysicianName TimezoneOffsetFromUTC StudyDescription PatientName PatientID
@@ -111,7 +111,7 @@ def answer(shelf: Shelf, asked: Asked) -> Found:
     deep = search.offset > 0 and asked.level != "instance"
     shown = (uid,) if deep else _SHOWN[asked.level]
     most = max(1, search.offset + search.limit)
-    said = lake.engine.answer(Query(search.where, asked.level, shown, order, most))
+    said = lake.engine.answer(Query(_addressed(lake, search), asked.level, shown, order, most))
     total = said.totals[_PLURAL[asked.level]]
     page = said.rows.slice(search.offset, search.limit).to_pylist()
     if not page:
@@ -122,6 +122,14 @@ def answer(shelf: Shelf, asked: Asked) -> Found:
         page = rows.to_pylist()
     make = {"study": _studies, "series": _series, "instance": _instances}[asked.level]
     return Found(make(shelf, lake, asked, page), total, search.offset)
+
+
+def _addressed(lake: Lake, search: Search) -> Node | None:
+    """The condition of a search; what has no StudyInstanceUID has no address, so it is left out."""
+    if not has_homeless(lake):
+        return search.where
+    there = Exists("StudyInstanceUID")
+    return there if search.where is None else And((there, search.where))
 
 
 # Studies and series
@@ -266,7 +274,8 @@ class _Details:
         rows = self._lake.sql(
             'with f as (select series_id, min("SOPInstanceUID") as uid from all_instances '
             f"where series_id in {numbers(ids)} group by series_id) "
-            'select i.series_id, i."SOPInstanceUID" as uid, i.header from all_instances i join f on '
+            'select i.series_id, i."SOPInstanceUID" as uid, i.header '
+            "from all_instances i join f on "
             f'f.series_id = i.series_id and f.uid = i."SOPInstanceUID" '
             f"where i.series_id in {numbers(ids)}"
         ).to_pylist()

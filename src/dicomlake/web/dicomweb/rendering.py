@@ -168,12 +168,15 @@ def _drawn(shelf: Shelf, place: Place, frame: int | None, look: Look) -> bytes:
     with shelf.object(place) as found:
         try:
             pixels = Pixels(found.header, found.fetch, found.size)
-            number = frame or pixels.count // 2 + 1
-            if number > pixels.count:
-                raise Failed(404, f"The object has the frames 1 to {pixels.count}.")
-            made = picture(found.header, found.fetch, found.size, number, look.window)
+            number = pixels.count // 2 + 1 if frame is None else frame
         except DataError as error:
             raise Failed(404, f"{_NO_PICTURE} Of this object it is known: {error}.") from error
+        if not 1 <= number <= pixels.count:
+            raise Failed(404, f"The object has the frames 1 to {pixels.count}.")
+        try:
+            made = picture(found.header, found.fetch, found.size, number, look.window)
+        except DataError as error:
+            raise Failed(406, f"The object cannot be given as a picture: {error}.") from error
         return drawn(made, look)
 
 

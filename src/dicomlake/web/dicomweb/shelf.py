@@ -275,6 +275,13 @@ def known_paths(lake: Lake) -> frozenset[str]:
     return frozenset(found.column("path").to_pylist())
 
 
+@lru_cache(maxsize=2)
+def has_homeless(lake: Lake) -> bool:
+    """Whether some series of a lake do not say of which study they are."""
+    found = lake.sql('select 1 from series where "StudyInstanceUID" is null', limit=1)
+    return bool(found.num_rows)
+
+
 def problem(error: DicomlakeError) -> Failed:
     """What a search that cannot be understood, or not be run, is answered with (PS3.18 8.3.4)."""
     if isinstance(error, LakeError | ServiceError):
