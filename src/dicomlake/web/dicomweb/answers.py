@@ -353,6 +353,7 @@ def _instances(shelf: Shelf, lake: Lake, asked: Asked, page: list[dict[str, Any]
         made = _instance(asked, linked(orjson.loads(member["header"]), url))
         if counts:
             made |= counts[about["SeriesInstanceUID"]]
+        made["00080018"] = {"vr": "UI", "Value": [row["SOPInstanceUID"]]}
         if syntax := member["TransferSyntaxUID"]:
             made["00083002"] = {"vr": "UI", "Value": [syntax]}
         _availability(made, shelf.near(member))

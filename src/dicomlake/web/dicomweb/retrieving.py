@@ -110,6 +110,7 @@ def _headers(
         for said in shelf.headers(row["series_id"], instance):
             url = address(root, *uids, said["SOPInstanceUID"])
             header = linked(orjson.loads(said["header"]), url)
+            header.setdefault("00080018", {"vr": "UI", "Value": [said["SOPInstanceUID"]]})
             if syntax := said["TransferSyntaxUID"]:
                 header["00083002"] = {"vr": "UI", "Value": [syntax]}
             yield dict(sorted(header.items()))

@@ -9,7 +9,7 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,18 @@ _PLACE = (
     'i."Rows", i."NumberOfFrames", i.uri, i."offset", i.size'
 )
 
+Fetching = contextlib.AbstractContextManager[Object]
 Place = dict[str, Any]
 """An instance: its UIDs, where it lies, and what tells whether it is a picture."""
 
 
 class Shelf:
-    """One per service; used by many threads."""
+    """One per service; used by many threads. `fetch` gets an object out of an archive."""
 
-    def __init__(self, lake: Path, settings: Settings) -> None:
-        self.path, self.settings = Path(lake).absolute(), settings
+    def __init__(
+        self, lake: Path, settings: Settings, fetch: Callable[..., Fetching] = fetched
+    ) -> None:
+        self.path, self.settings, self._fetch = Path(lake).absolute(), settings, fetch
         self.kept = kept_of(lake, settings)
         self._lake: Lake | None = None
         self._mark: tuple[str, ...] = ()
@@ -161,7 +164,7 @@ class Shelf:
 
     @contextlib.contextmanager
     def _fetched(self, source: str, study: str, series: str, instance: str) -> Iterator[Object]:
-        with fetched(self.settings, source, study, series, instance) as found:
+        with self._fetch(self.settings, source, study, series, instance) as found:
             if self.settings.of(source).keep:
                 with contextlib.suppress(OSError):  # a full disk does not keep it from the caller
                     self.kept.put(instance, found.fetch, found.size)
