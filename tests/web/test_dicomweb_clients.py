@@ -147,7 +147,7 @@ def test_a_lake_pulled_from_a_lake_is_equal_to_it(
     studies = dicomlake.open(pictures_lake).query(level="study", show=["StudyInstanceUID"]).rows
     uids = tuple(studies.column("StudyInstanceUID").to_pylist())
     with Requests(place, found) as requests:
-        requests.submit(Request("first", "StudyInstanceUID", uids, depth=depth))
+        requests.submit(Request("first", {"StudyInstanceUID": uids}, depth=depth))
         crew = Crew(place, found, 1, schedule=False)
         done = idle(requests.queue)
         until = time.monotonic() + 60

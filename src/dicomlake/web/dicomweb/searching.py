@@ -58,7 +58,11 @@ def instances_of_series(study: str, series: str, request: Request, shelf: TheShe
 
 def root_of(request: Request) -> str:
     """The address of the service of DICOMweb, as the caller knows it."""
-    base = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+    host = request.headers.get("host", "localhost")
+    there, port = request.scope.get("server") or ("", None)
+    if host == there and port not in (None, 80, 443):  # some clients leave out the port
+        host = f"{host}:{port}"
+    base = f"{request.url.scheme}://{host}"
     return base + request.url.path.partition("/dicom-web")[0] + "/dicom-web"
 
 
