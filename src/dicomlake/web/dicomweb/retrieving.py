@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 
+from dicomlake.contracts import Object
 from dicomlake.dicom.walk import BIG_ENDIAN
 from dicomlake.errors import DataError
 from dicomlake.jobs.objects import Opened
@@ -21,7 +22,7 @@ from dicomlake.web.dicomweb.linking import address, element_at, linked
 from dicomlake.web.dicomweb.media import DICOM, OCTETS, Part
 from dicomlake.web.dicomweb.native import native
 from dicomlake.web.dicomweb.searching import root_of
-from dicomlake.web.dicomweb.shelf import Place, Shelf, shelf_of
+from dicomlake.web.dicomweb.shelf import Place, Shelf, problems, shelf_of
 from dicomlake.web.dicomweb.transcoding import EXPLICIT, plain_of
 from dicomlake.web.problems import Failed, response
 
@@ -169,9 +170,12 @@ def objects(request: Request, shelf: Shelf, places: list[Place]) -> Response:
 
 
 def _single(shelf: Shelf, place: Place, *, plain: bool) -> Response:
-    pieces = media.begun(_bytes(shelf, place, plain=plain))
+    def pieces() -> Iterator[bytes]:
+        with shelf.bytes(place) as found:
+            yield from _bytes(found, plain=plain and place["TransferSyntaxUID"] != EXPLICIT)
+
     kind = _dicom(EXPLICIT if plain else place["TransferSyntaxUID"])
-    return StreamingResponse(pieces, headers={"Content-Type": kind})
+    return StreamingResponse(media.begun(pieces()), headers={"Content-Type": kind})
 
 
 def _dicom(syntax: str | None) -> str:
@@ -179,22 +183,22 @@ def _dicom(syntax: str | None) -> str:
 
 
 def _parts(shelf: Shelf, root: str, places: list[Place], *, plain: bool) -> Iterator[Part]:
-    for place in places:
+    for place, found in shelf.all_bytes(places):
         uids = (place["StudyInstanceUID"], place["SeriesInstanceUID"], place["SOPInstanceUID"])
-        pieces = media.begun(_bytes(shelf, place, plain=plain))
-        syntax = EXPLICIT if plain else place["TransferSyntaxUID"]
-        yield Part(_dicom(syntax), pieces, address(root, *uids))
+        stored = place["TransferSyntaxUID"]
+        pieces = media.begun(_bytes(found, plain=plain and stored != EXPLICIT))
+        yield Part(_dicom(EXPLICIT if plain else stored), pieces, address(root, *uids))
 
 
-def _bytes(shelf: Shelf, place: Place, *, plain: bool) -> Iterator[bytes]:
-    with shelf.bytes(place) as found:
-        if plain and place["TransferSyntaxUID"] != EXPLICIT:
-            try:
-                yield plain_of(found.fetch, found.size)
-            except DataError as error:
-                raise Failed(406, f"The object cannot be given without compression: {error}."
-                             ) from error  # fmt: skip
-            return
+def _bytes(found: Object, *, plain: bool) -> Iterator[bytes]:
+    if plain:
+        try:
+            yield plain_of(found.fetch, found.size)
+        except DataError as error:
+            said = f"The object cannot be given without compression: {error}."
+            raise Failed(406, said) from error
+        return
+    with problems():
         for at in range(0, found.size, _STEP):
             yield found.fetch(at, min(_STEP, found.size - at))
 

@@ -13,7 +13,7 @@ from dicomlake.web.dicomweb import media
 from dicomlake.web.dicomweb.answers import Asked, Found, answer
 from dicomlake.web.dicomweb.keys import search_of
 from dicomlake.web.dicomweb.native import native
-from dicomlake.web.dicomweb.shelf import Shelf, problem, shelf_of
+from dicomlake.web.dicomweb.shelf import Shelf, failed, shelf_of
 from dicomlake.web.problems import Failed
 
 router = APIRouter()
@@ -75,7 +75,7 @@ def _search(request: Request, shelf: Shelf, level: str, **within: str) -> Respon
         asked = Asked(level, search, root_of(request), frozenset(within))
         found = answer(shelf, asked)
     except DicomlakeError as error:
-        raise problem(error) from error
+        raise failed(error) from error
     headers = {"X-Total-Count": str(found.total), **_warning(found)}
     if kind == media.XML:
         made = media.related((media.Part(media.XML, [native(row)]) for row in found.rows), kind)

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import threading
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -18,10 +19,20 @@ from fastapi import Request
 
 from dicomlake.api import Lake
 from dicomlake.contracts import Object
+from dicomlake.contracts.queues import NOW
 from dicomlake.dicom import dictionary
-from dicomlake.errors import DataError, DicomlakeError, LakeError, ServiceError, UsageError
-from dicomlake.jobs.archives import fetched, kept_of
+from dicomlake.errors import (
+    DataError,
+    DicomlakeError,
+    LakeError,
+    Paused,
+    Refused,
+    ServiceError,
+    UsageError,
+)
+from dicomlake.jobs.archives import archive_of, fetched, kept_of
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of
+from dicomlake.jobs.working import care_of
 from dicomlake.lake.store import is_lake
 from dicomlake.query.headers import wildcard
 from dicomlake.settings import Settings
@@ -30,6 +41,8 @@ from dicomlake.web.problems import Failed
 
 log = logging.getLogger(__name__)
 
+WAIT_S = 20.0
+"""How long a connection to an archive is waited for."""
 _UID = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_")
 _ORDER = 'order by i."InstanceNumber" nulls last, i."SOPInstanceUID"'
 _PLACE = (
@@ -164,22 +177,81 @@ class Shelf:
 
     @contextlib.contextmanager
     def _fetched(self, source: str, study: str, series: str, instance: str) -> Iterator[Object]:
-        with self._fetch(self.settings, source, study, series, instance) as found:
-            if self.settings.of(source).keep:
-                with contextlib.suppress(OSError):  # a full disk does not keep it from the caller
-                    self.kept.put(instance, found.fetch, found.size)
+        with (
+            self._asking(source),
+            self._fetch(self.settings, source, study, series, instance) as found,
+        ):
+            self._keep(source, instance, found)
             yield found
+
+    def _keep(self, source: str, instance: str, found: Object) -> None:
+        if self.settings.of(source).keep:
+            with contextlib.suppress(OSError):  # a full disk does not keep it from the caller
+                self.kept.put(instance, found.fetch, found.size)
+
+    @contextlib.contextmanager
+    def _asking(self, source: str) -> Iterator[None]:
+        """Ask an archive no more than its limits allow; Paused or Refused when it is not to be."""
+        limits, care = self.settings.of(source).limits, care_of(self.path)
+        until = time.monotonic() + WAIT_S
+        while (slot := care.acquire(source, limits, f"service:{os.getpid()}")) is None:
+            if time.monotonic() > until:
+                raise Refused("all connections to the archive are in use")
+            time.sleep(0.2)
+        try:
+            if care.may_start(source, limits, NOW) > 0:
+                raise Paused("the source is paused, or its archive was away just now")
+            yield
+        finally:
+            care.release(slot)
+
+    def all_bytes(self, places: list[Place]) -> Iterator[tuple[Place, Object]]:
+        """The bytes of objects, each good until the next; those of a series come together."""
+        away: dict[tuple[str, ...], dict[str, Place]] = {}
+        for place in places:
+            if self.near(place):
+                with self.bytes(place) as found:
+                    yield place, found
+            else:
+                source = str(place["uri"]).removeprefix(ARCHIVE).partition("/")[0]
+                key = (source, place["StudyInstanceUID"], place["SeriesInstanceUID"])
+                away.setdefault(key, {})[place["SOPInstanceUID"]] = place
+        for (source, study, series), wanted in away.items():
+            if len(wanted) == 1:
+                (place,) = wanted.values()
+                with self.bytes(place) as found:
+                    yield place, found
+            else:
+                yield from self._together(source, study, series, wanted)
+
+    def _together(
+        self, source: str, study: str, series: str, wanted: dict[str, Place]
+    ) -> Iterator[tuple[Place, Object]]:
+        """Objects of one series of an archive, over one connection."""
+        left = dict(wanted)
+        with problems(), self._asking(source):
+            archive = archive_of(source, self.settings)
+            try:
+                for found in archive.objects(study, series, tuple(wanted)):
+                    uid = found.uri.rpartition("/")[2]
+                    if uid in left:
+                        self._keep(source, uid, found)
+                        yield left.pop(uid), found
+                if left:
+                    raise Refused("the archive did not send all objects")
+            finally:
+                archive.close()
 
     @contextlib.contextmanager
     def object(self, place: Mapping[str, Any]) -> Iterator[Opened]:
         """An object with the header that its bytes have; a problem says why it cannot be had."""
-        with _problems(), object_of(place, self.elsewhere) as found:
+        with problems(), object_of(place, self.elsewhere) as found:
             yield found
 
     @contextlib.contextmanager
     def bytes(self, place: Mapping[str, Any]) -> Iterator[Object]:
         """The bytes of an object; a problem says why they cannot be had."""
-        with _problems(), opened(place, self.elsewhere) as found:
+        with problems(), opened(place, self.elsewhere) as found:
             yield found
 
     def near(self, place: Mapping[str, Any]) -> bool:
@@ -207,7 +279,7 @@ def _last(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def _problems() -> Iterator[None]:
+def problems() -> Iterator[None]:
     """Tell what keeps an object away, without the places of files."""
     try:
         yield
@@ -285,7 +357,7 @@ def has_homeless(lake: Lake) -> bool:
     return bool(found.num_rows)
 
 
-def problem(error: DicomlakeError) -> Failed:
+def failed(error: DicomlakeError) -> Failed:
     """What a search that cannot be understood, or not be run, is answered with (PS3.18 8.3.4)."""
     if isinstance(error, LakeError | ServiceError):
         return Failed(503, "The lake cannot be read now. Try again in a moment.")
