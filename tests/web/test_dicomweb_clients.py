@@ -14,14 +14,17 @@ import orjson
 import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
+from fastapi.testclient import TestClient
 from PIL import Image
 
 import dicomlake
 from dicomlake import settings
 from dicomlake.jobs.requests import Request, Requests
-from dicomlake.jobs.working import Crew, idle
+from dicomlake.jobs.working import Crew, care_of, idle
 from dicomlake.settings import Source
 from dicomlake.sources.dicomweb import DicomwebArchive
+from dicomlake.sources.dicomweb.multipart import parameters, parts
+from dicomlake.web import app
 
 from .serving import served
 
@@ -116,6 +119,11 @@ class TestOurArchive:
             assert (len(match.rows), match.cut) == (totals[name], False)
 
 
+def of(studies: tuple[str, ...]) -> str:
+    listed = ", ".join(f"'{uid}'" for uid in studies)
+    return f'(select series_id from series where "StudyInstanceUID" in ({listed}))'
+
+
 def plain(header: dict[str, Any]) -> dict[str, Any]:
     """A header without file meta information and the places of bulk data."""
     return {tag: bare(e) for tag, e in header.items() if not tag.startswith("0002")}
@@ -131,9 +139,26 @@ def bare(element: dict[str, Any]) -> dict[str, Any]:
     return element
 
 
-def headers(lake: Path) -> dict[str, Any]:
-    rows = dicomlake.open(lake).table("instances", ["SOPInstanceUID", "header"]).to_pylist()
+def headers(lake: Path, studies: tuple[str, ...]) -> dict[str, Any]:
+    rows = (
+        dicomlake.open(lake)
+        .sql(f'select "SOPInstanceUID", header from instances where series_id in {of(studies)}')
+        .to_pylist()
+    )
     return {row["SOPInstanceUID"]: plain(orjson.loads(row["header"])) for row in rows}
+
+
+def pulled(place: Path, uids: tuple[str, ...], depth: str) -> None:
+    """Pull studies of the source `first` into a lake."""
+    found = settings.read(place)
+    with Requests(place, found) as requests:
+        requests.submit(Request("first", {"StudyInstanceUID": uids}, depth=depth))
+        crew = Crew(place, found, 1, schedule=False)
+        done = idle(requests.queue)
+        until = time.monotonic() + 60
+        work = threading.Thread(target=crew.run, args=(lambda: done() or time.monotonic() > until,))
+        work.start()
+        work.join(90)
 
 
 @pytest.mark.parametrize("depth", ["headers", "complete"])
@@ -143,25 +168,67 @@ def test_a_lake_pulled_from_a_lake_is_equal_to_it(
     place = tmp_path / "lake"
     place.mkdir()
     settings.add_source(place, "first", {"kind": "dicomweb", "url": address})
-    found = settings.read(place)
-    studies = dicomlake.open(pictures_lake).query(level="study", show=["StudyInstanceUID"]).rows
+    shown, limit = ["StudyInstanceUID"], 17 if depth == "headers" else 5
+    studies = dicomlake.open(pictures_lake).query(level="study", show=shown, limit=limit).rows
     uids = tuple(studies.column("StudyInstanceUID").to_pylist())
-    with Requests(place, found) as requests:
-        requests.submit(Request("first", {"StudyInstanceUID": uids}, depth=depth))
-        crew = Crew(place, found, 1, schedule=False)
-        done = idle(requests.queue)
-        until = time.monotonic() + 60
-        work = threading.Thread(target=crew.run, args=(lambda: done() or time.monotonic() > until,))
-        work.start()
-        work.join(90)
+    pulled(place, uids, depth)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        first, second = headers(pictures_lake), headers(place)
+        first, second = headers(pictures_lake, uids), headers(place, uids)
     assert second.keys() == first.keys()
     assert second == first
     one, other = dicomlake.open(pictures_lake), dicomlake.open(place)
     picked = "select path, vr, position, text, number, moment, code_value, instances from elements"
-    rest = "where path not like '(0002%' and vr not in ('OB', 'OW') and path not like 'FileMeta%'"
+    rest = f"where series_id in {of(uids)} and path not like '(0002%' and vr not in ('OB', 'OW') and path not like 'FileMeta%'"
     rest += " and path not like '%ImplementationVersion%' and path not like '%ImplementationClass%'"
     rest += " and path not like 'MediaStorage%' and path <> 'TransferSyntaxUID' order by all"
     assert one.sql(f"{picked} {rest}").equals(other.sql(f"{picked} {rest}"))
+
+
+def test_objects_are_pulled_through_from_another_service(
+    pictures_lake: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "lake"
+    place.mkdir()
+    series = dicomlake.open(pictures_lake).sql(
+        'select "StudyInstanceUID" as study, "SeriesInstanceUID" as series, instances '
+        "from series where \"Modality\" = 'CT' and instances > 2 limit 1"
+    ).to_pylist()[0]  # fmt: skip
+    path = f"/dicom-web/studies/{series['study']}/series/{series['series']}"
+    accept = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+    with served(pictures_lake) as first:
+        source = {"kind": "dicomweb", "url": f"{first}/dicom-web", "timeout_s": 5}
+        settings.add_source(place, "first", source)
+        pulled(place, (series["study"],), "headers")
+        found = settings.read(place)
+        with TestClient(app(place, found), base_url="http://localhost") as web:
+            assert len(parts_of(web.get(path, headers=accept))) == series["instances"]
+            (row, *_) = web.get(f"{path}/instances").json()
+            assert row["00080056"]["Value"] == ["NEARLINE"]
+            assert web.get(f"{path}/thumbnail").status_code == 200
+            own = web.get(f"{path}/instances/{row['00080018']['Value'][0]}/frames/1")
+            assert own.status_code == 200
+            care_of(place).pause("first")
+            assert web.get(path, headers=accept).status_code == 503
+            care_of(place).resume("first")
+        keeping = found.source["first"].model_copy(update={"keep": True})
+        kept = found.model_copy(update={"source": {"first": keeping}})
+        with TestClient(app(place, kept), base_url="http://localhost") as web:
+            whole = parts_of(web.get(path, headers=accept))
+            assert web.get(f"{path}/instances").json()[0]["00080056"]["Value"] == ["ONLINE"]
+    with TestClient(app(place, kept), base_url="http://localhost") as web:  # the first is gone
+        assert sorted(parts_of(web.get(path, headers=accept))) == sorted(whole)
+        other = next(
+            row
+            for row in web.get("/dicom-web/instances").json()
+            if row["00080056"]["Value"] == ["NEARLINE"]
+        )
+        answer = web.get(other["00081190"]["Value"][0], headers=accept)
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def parts_of(answer: Any) -> list[bytes]:
+    assert answer.status_code == 200, answer.text
+    boundary = parameters(answer.headers["content-type"])[1]["boundary"]
+    return [part.bytes() for part in parts([answer.content], boundary)]
