@@ -168,7 +168,7 @@ def test_a_lake_pulled_from_a_lake_is_equal_to_it(
     place = tmp_path / "lake"
     place.mkdir()
     settings.add_source(place, "first", {"kind": "dicomweb", "url": address})
-    shown, limit = ["StudyInstanceUID"], 17 if depth == "headers" else 5
+    shown, limit = ["StudyInstanceUID"], 8 if depth == "headers" else 4
     studies = dicomlake.open(pictures_lake).query(level="study", show=shown, limit=limit).rows
     uids = tuple(studies.column("StudyInstanceUID").to_pylist())
     pulled(place, uids, depth)
@@ -179,7 +179,8 @@ def test_a_lake_pulled_from_a_lake_is_equal_to_it(
     assert second == first
     one, other = dicomlake.open(pictures_lake), dicomlake.open(place)
     picked = "select path, vr, position, text, number, moment, code_value, instances from elements"
-    rest = f"where series_id in {of(uids)} and path not like '(0002%' and vr not in ('OB', 'OW') and path not like 'FileMeta%'"
+    rest = f"where series_id in {of(uids)} and vr not in ('OB', 'OW')"
+    rest += " and path not like '(0002%' and path not like 'FileMeta%'"
     rest += " and path not like '%ImplementationVersion%' and path not like '%ImplementationClass%'"
     rest += " and path not like 'MediaStorage%' and path <> 'TransferSyntaxUID' order by all"
     assert one.sql(f"{picked} {rest}").equals(other.sql(f"{picked} {rest}"))

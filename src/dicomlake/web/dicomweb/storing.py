@@ -30,7 +30,7 @@ from dicomlake.web.problems import Failed
 log = logging.getLogger(__name__)
 router = APIRouter()
 
-GRACE_S = 1.0
+GRACE_S = 0.5
 """How long a crew, if one runs, has to take in what was stored before the service does."""
 _AGAIN_S = 2.0
 
