@@ -23,7 +23,7 @@ from dicomlake.query.headers import keys_at
 from dicomlake.readers.attributes import key_of
 from dicomlake.web.dicomweb.keys import Search
 from dicomlake.web.dicomweb.linking import Header, address, linked
-from dicomlake.web.dicomweb.shelf import Shelf, has_homeless, known_paths, numbers, quoted
+from dicomlake.web.dicomweb.shelf import Shelf, has_homeless, known_paths, numbers, quoted, rows_of
 
 STUDY = """StudyDate StudyTime AccessionNumber InstanceAvailability ModalitiesInStudy
 ReferringPhysicianName TimezoneOffsetFromUTC StudyDescription PatientName PatientID
@@ -174,10 +174,11 @@ def _rows(lake: Lake, asked: Asked, uid: str, uids: Iterable[str]) -> list[dict[
     columns = ["StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber"]
     columns += [path for path in asked.paths if path in _COLUMNS]
     listed = ", ".join(f'"{column}"' for column in dict.fromkeys(columns))
-    rows = lake.sql(
+    rows = rows_of(
+        lake,
         f"select series_id, complete, instances, {listed} from series "
-        f'where "{uid}" in ({", ".join(map(quoted, uids))})'
-    ).to_pylist()
+        f'where "{uid}" in ({", ".join(map(quoted, uids))})',
+    )
     return sorted(
         rows,
         key=lambda r: (r["SeriesNumber"] is None, r["SeriesNumber"], r["SeriesInstanceUID"] or ""),
@@ -239,13 +240,14 @@ class _Details:
         paths = [path for path in self._long if path in known_paths(self._lake)]
         if not paths:
             return {}
-        rows = self._lake.sql(
+        rows = rows_of(
+            self._lake,
             "select series_id, path, vr, coalesce(position, 1) as position, text, number "
             f"from all_elements where series_id in {numbers(ids)} and not folded "
             f"and path in ({', '.join(map(quoted, paths))}) "
             "and (text is not null or number is not null) "
-            "order by series_id, path, position, instances desc, text, number"
-        ).to_pylist()
+            "order by series_id, path, position, instances desc, text, number",
+        )
         found: dict[tuple[int, str], Header] = {}
         for row in rows:
             key = (row["series_id"], row["path"])
@@ -264,34 +266,37 @@ class _Details:
             listed = ", ".join(map(quoted, roots))
             if not roots:
                 return {}
-            rows = self._lake.sql(
+            rows = rows_of(
+                self._lake,
                 f"select distinct series_id from all_elements where path in ({listed}) "
-                f"and series_id in {numbers(ids)}"
+                f"and series_id in {numbers(ids)}",
             )
-            ids = rows.column("series_id").to_pylist()
+            ids = [row["series_id"] for row in rows]
         if not ids:
             return {}
-        rows = self._lake.sql(
+        rows = rows_of(
+            self._lake,
             'with f as (select series_id, min("SOPInstanceUID") as uid from all_instances '
             f"where series_id in {numbers(ids)} group by series_id) "
             'select i.series_id, i."SOPInstanceUID" as uid, i.header '
             "from all_instances i join f on "
             f'f.series_id = i.series_id and f.uid = i."SOPInstanceUID" '
-            f"where i.series_id in {numbers(ids)}"
-        ).to_pylist()
+            f"where i.series_id in {numbers(ids)}",
+        )
         return {row["series_id"]: (row["uid"], orjson.loads(row["header"])) for row in rows}
 
     def _constants(self, ids: list[int]) -> dict[int, set[str]]:
         """Tags of public attributes at the top that are the same in all instances of a series."""
         if not self._asked.search.everything:
             return {}
-        rows = self._lake.sql(
+        rows = rows_of(
+            self._lake,
             "select e.series_id, e.path from all_elements e join series s using (series_id) "
             f"where e.series_id in {numbers(ids)} and not contains(e.path, '.') "
             "and not starts_with(e.path, '(') group by e.series_id, e.path, e.position "
             "having count(*) = 1 and max(e.instances) >= max(s.instances) "
-            "and not bool_or(e.folded)"
-        ).to_pylist()
+            "and not bool_or(e.folded)",
+        )
         found: dict[int, set[str]] = {}
         for row in rows:
             found.setdefault(row["series_id"], set()).add(key_of(row["path"]))
@@ -331,17 +336,19 @@ def _finished(made: Header, url: str) -> Header:
 
 def _instances(shelf: Shelf, lake: Lake, asked: Asked, page: list[dict[str, Any]]) -> list[Header]:
     series = sorted({row["SeriesInstanceUID"] for row in page})
-    rows = lake.sql(
+    rows = rows_of(
+        lake,
         'select series_id, "StudyInstanceUID", "SeriesInstanceUID" from series '
-        f'where "SeriesInstanceUID" in ({", ".join(map(quoted, series))})'
-    ).to_pylist()
+        f'where "SeriesInstanceUID" in ({", ".join(map(quoted, series))})',
+    )
     of = {row["series_id"]: row for row in rows}
     wanted = pa.table({"uid": sorted({row["SOPInstanceUID"] for row in page})})
     listed = ", ".join(map(quoted, wanted.column("uid").to_pylist()))
-    said = lake.sql(
+    said = rows_of(
+        lake,
         'select series_id, "SOPInstanceUID", "TransferSyntaxUID", uri, header from all_instances '
-        f'where series_id in {numbers(of)} and "SOPInstanceUID" in ({listed})'
-    ).to_pylist()
+        f'where series_id in {numbers(of)} and "SOPInstanceUID" in ({listed})',
+    )
     by_uid = {(of[r["series_id"]]["SeriesInstanceUID"], r["SOPInstanceUID"]): r for r in said}
     counts = _counts(lake, asked, of)
     found = []

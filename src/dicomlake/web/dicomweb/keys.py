@@ -20,6 +20,8 @@ from dicomlake.query.values import span
 
 MOST = 10_000
 """Rows of an answer, also when more are asked for."""
+MOST_WHOLE = 1000
+"""Rows of an answer that shows all attributes."""
 _RESERVED = frozenset(
     ["accept", "fuzzymatching", "emptyvaluematching", "multiplevaluematching", "includefield",
      "limit", "offset"]
@@ -80,7 +82,7 @@ def search_of(
         _joined(conditions),
         tuple(dict.fromkeys([*fields, *shown])),
         everything,
-        min(_whole(said, "limit", MOST), MOST),
+        min(_whole(said, "limit", MOST), MOST_WHOLE if everything else MOST),
         _whole(said, "offset", 0),
     )
 

@@ -21,7 +21,7 @@ _NAMES = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 def native(header: dict[str, Any]) -> bytes:
     """A data set as XML.
 
-    >>> native({"00080060": {"vr": "CS", "Value": ["CT"]}}).decode()[-82:]
+    >>> native({"00080060": {"vr": "CS", "Value": ["CT"]}}).decode()[-83:]
     'keyword="Modality"><Value number="1">CT</Value></DicomAttribute></NativeDicomModel>'
     """
     written = "".join([_HEAD, *_attributes(header), "</NativeDicomModel>"])

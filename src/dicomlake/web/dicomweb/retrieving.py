@@ -213,20 +213,34 @@ def frames(
     """Frames as they are stored, or without compression (PS3.18 10.4.1.1.6 and 8.7.3.3)."""
     place = shelf.places(study, series, instance)[0]
     wanted = frame_numbers(frames)
+    made = _frames(shelf, place, wanted, request)
+    said, multipart = next(made)
+    assert isinstance(said, str)
+    if not multipart:
+        return Response(next(made)[0], headers={"Content-Type": said})
+    base = address(root_of(request), study, series, instance)
+    parts = (
+        Part(said, [frame], f"{base}/frames/{n}")
+        for n, (frame, _) in zip(wanted, made, strict=True)
+        if isinstance(frame, bytes)
+    )
+    return media.related(parts, said.partition(";")[0])
+
+
+def _frames(
+    shelf: Shelf, place: Place, wanted: list[int], request: Request
+) -> Iterator[tuple[str | bytes, bool]]:
+    """The media type of frames and whether they come in parts, then one frame after another."""
     with shelf.object(place) as found:
         pixels = _pixels(found, wanted)
         said, multipart, stored = _frame_kind(request, pixels, len(wanted))
-        try:
-            made = [pixels.stored(n) if stored else pixels.native_bytes(n) for n in wanted]
-        except DataError as error:
-            raise Failed(406, f"The frames cannot be given so: {error}.") from error
-    if not multipart:
-        return Response(made[0], headers={"Content-Type": said})
-    base = address(root_of(request), study, series, instance)
-    parts = (
-        Part(said, [frame], f"{base}/frames/{n}") for n, frame in zip(wanted, made, strict=True)
-    )
-    return media.related(parts, said.partition(";")[0])
+        yield said, multipart
+        for n in wanted:
+            try:
+                frame = pixels.stored(n) if stored else pixels.native_bytes(n)
+            except DataError as error:
+                raise Failed(406, f"The frames cannot be given so: {error}.") from error
+            yield frame, multipart
 
 
 def frame_numbers(listed: str) -> list[int]:

@@ -94,7 +94,7 @@ class Shelf:
     def select(self, statement: str) -> list[dict[str, Any]]:
         """The rows of a SELECT over the tables; none while there is no lake."""
         lake = self.lake
-        return [] if lake is None else lake.sql(statement).to_pylist()
+        return [] if lake is None else rows_of(lake, statement)
 
     # Resources
 
@@ -270,6 +270,15 @@ _LOST = (
     "The lake knows this object, but its file is gone or has changed. Bring the lake up to date "
     "with dicomlake index, or pull the object again."
 )
+
+
+def rows_of(lake: Lake, statement: str) -> list[dict[str, Any]]:
+    """The rows of a SELECT of ours; LakeError when files of the lake are gone meanwhile."""
+    try:
+        found: list[dict[str, Any]] = lake.sql(statement).to_pylist()
+    except UsageError as error:
+        raise LakeError("The lake cannot be read now. Try again in a moment.") from error
+    return found
 
 
 def _last(folder: Path) -> str:
