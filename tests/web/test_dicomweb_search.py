@@ -323,7 +323,7 @@ def test_objects_without_a_study_have_no_address(tmp_path: Path) -> None:
 
 def test_samples_of_other_projects(corpus_web: TestClient) -> None:
     for path in ("/studies", "/series", "/instances"):
-        for field in ("", "all"):
+        for field in ("", "all") if path == "/series" else ("",):
             total = int(corpus_web.get(f"/dicom-web{path}").headers["x-total-count"])
             rows = [r for page in pages(corpus_web, path, 150, includefield=field) for r in page]
             assert len({value(row, UIDS[path.strip("/")]) for row in rows}) == total == len(rows)
