@@ -16,6 +16,7 @@ from dicomlake.web import jobs, operations, problems
 from dicomlake.web.bodies import NewJob
 from dicomlake.web.desk import Desk
 from dicomlake.web.guard import OPEN, Guard
+from dicomlake.web.pages import pages
 
 _ABOUT = """Ask an imaging data lake for studies of an archive, and fetch what it says of them.
 
@@ -45,6 +46,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     made.state.desk = desk
     made.include_router(jobs.router)
     made.include_router(operations.router)
+    made.include_router(pages())
     problems.register(made)
     made.add_middleware(Guard, service=settings.service)
     Guard(made, settings.service)  # a mistake in the settings is told at once
