@@ -14,14 +14,18 @@ import pyarrow as pa
 
 from dicomlake import plugins, tables
 from dicomlake.contracts import Answer, Progress
+from dicomlake.engines.groups import By, Filled, fill_rate
+from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import documents, extraction
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
+from dicomlake.jobs.terminology import Terminology, frequent
 from dicomlake.lake import Store
-from dicomlake.lake.vocabulary import Vocabulary
+from dicomlake.lake.vocabulary import Bin, Value, Vocabulary
 from dicomlake.query import Node, Query, parse
+from dicomlake.query.attributes import attribute
 from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 
 Condition = str | Node | None
@@ -65,6 +69,11 @@ class Lake:
         """Every version of the lake, newest first."""
         return self._store.versions()
 
+    @property
+    def writing(self) -> bool:
+        """Whether somebody writes to the lake now."""
+        return self._store.locked
+
     @cached_property
     def engine(self) -> Any:
         """The engine that answers; see `dicomlake.contracts.Engine`."""
@@ -84,6 +93,11 @@ class Lake:
     def vocabulary(self) -> Vocabulary:
         """What can be asked: attribute paths with counts, values and ranges."""
         return Vocabulary.read(self._store)
+
+    @cached_property
+    def terminology(self) -> Terminology:
+        """What can be asked as one tree, with groups at the top."""
+        return Terminology(self.vocabulary)
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A whole table of the snapshot as Arrow; UsageError names those that exist."""
@@ -108,6 +122,48 @@ class Lake:
             node = parse(where, _lines) if isinstance(where, str) else where
             where = Query(node, level, tuple(show), tuple(order), limit)
         return self.engine.answer(where)  # type: ignore[no-any-return]
+
+    def values(
+        self,
+        path: str,
+        where: Condition = None,
+        prefix: str = "",
+        limit: int = 50,
+        ticket: object = None,
+    ) -> tuple[list[Value], bool]:
+        """The most frequent values at a path in series that meet a condition; whether there are
+        more of them."""
+        node = parse(where, _lines) if isinstance(where, str) else where
+        with self.engine.chosen(node, "series", ticket) as (search, mask):
+            return Spread(search, mask).values(path, prefix, limit)
+
+    def histogram(
+        self, path: str, where: Condition = None, bins: int = 20, ticket: object = None
+    ) -> list[Bin]:
+        """Series that meet a condition by their numbers or dates at a path, in round bins."""
+        node = parse(where, _lines) if isinstance(where, str) else where
+        with self.engine.chosen(node, "series", ticket) as (search, mask):
+            return Spread(search, mask).histogram(path, bins)
+
+    def fill_rate(
+        self,
+        by: str = "ManufacturerModelName",
+        paths: Sequence[str] = (),
+        where: Condition = None,
+        limit: int = 40,
+        ticket: object = None,
+    ) -> Filled:
+        """How many series of each group have a value at each path of headers.
+
+        The most frequent paths of the lake when none are given.
+        """
+        node = parse(where, _lines) if isinstance(where, str) else where
+        wanted = [attribute(path).path for path in paths] or frequent(self.vocabulary)
+        for path in wanted:
+            if attribute(path).table:
+                raise UsageError(f"{path} is inside of objects. Fill rates are of headers.")
+        with self.engine.chosen(node, "series", ticket) as (search, mask):
+            return fill_rate(search, mask, By(by), wanted, limit)
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the tables, as Arrow.
@@ -217,7 +273,7 @@ class Lake:
     def refresh(self) -> Lake:
         """The lake at its newest version."""
         self._store.refresh()
-        for name in ("engine", "totals", "vocabulary"):
+        for name in ("engine", "totals", "vocabulary", "terminology"):
             self.__dict__.pop(name, None)
         return self
 

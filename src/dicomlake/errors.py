@@ -28,7 +28,14 @@ class DicomlakeError(Exception):
 
 
 class UsageError(DicomlakeError):
-    """The request cannot be right; the message says what to do."""
+    """The request cannot be right; the message says what to do.
+
+    Of a query, `place` names the condition in a JSON tree, and `position` the character in a text.
+    """
+
+    place: str | None = None
+    position: int | None = None
+    near: tuple[str, ...] = ()
 
 
 class UnknownAttribute(UsageError):
@@ -50,6 +57,8 @@ class WrongType(UsageError):
 
 class QuerySyntax(UsageError):
     """A query text that cannot be read; `position` counts characters from 0."""
+
+    position: int
 
     def __init__(self, message: str, text: str, position: int) -> None:
         self.text, self.position = text, position

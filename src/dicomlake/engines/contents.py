@@ -271,6 +271,13 @@ def shown_field(path: str) -> str:
     return column
 
 
+def meaning_field(path: str) -> str:
+    """SQL of what the code of a column is called, or nothing where no column says it."""
+    root, _, name = path.partition(".")
+    meaning = f"{name}_meaning"
+    return f'c."{meaning}"' if meaning in tables.ALL[ROWS[root]].names else ""
+
+
 def _fitting(node: Leaf, unit: str, column: str, person: bool, lists: Lists) -> Part:
     """A test of a column in its unit."""
     if unit:  # quantities are compared in their common unit, so the column is brought to it

@@ -5,15 +5,17 @@ conditions   a condition on one attribute as SQL
 search       a tree of conditions to the series and instances that meet it
 order        which of them are the rows of an answer
 columns      what the answer shows of its rows
+groups       what meets a condition, counted or measured by group
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,13 +25,18 @@ from dicomlake import tables
 from dicomlake.contracts import Answer
 from dicomlake.engines.columns import Shown
 from dicomlake.engines.contents import with_anatomy
+from dicomlake.engines.groups import Grouped, Groups
 from dicomlake.engines.order import Order, Page
-from dicomlake.engines.search import Search
+from dicomlake.engines.remembered import Remembered
+from dicomlake.engines.search import Instances, Search, scans
 from dicomlake.engines.snapshot import Mask, Snapshot
-from dicomlake.errors import Cancelled, UsageError
+from dicomlake.errors import Cancelled, LakeError, UsageError
 from dicomlake.lake import Store, results
 from dicomlake.lake.store import connect, view
-from dicomlake.query import Query
+from dicomlake.query import Node, Query
+
+_MOST_REMEMBERED = 64 * 1024**2
+"""Bytes of what single conditions found, and again of what whole questions found."""
 
 
 class DuckEngine:
@@ -46,47 +53,115 @@ class DuckEngine:
         self._snapshot = Snapshot(self._db)
         self._store, self._memory_limit = store, memory_limit
         self._tables: duckdb.DuckDBPyConnection | None = None
+        self._scans = scans(_MOST_REMEMBERED)
+        self._known: Remembered[tuple[Node | None, str], _Found] = Remembered(
+            _MOST_REMEMBERED, lambda found: found.size
+        )
         self._running: list[_Running] = []
         self._lock = threading.Lock()
 
-    def answer(self, query: Query) -> Answer:
-        """The answer; Unsupported names a node that this engine cannot run."""
-        began = time.perf_counter()
-        with self._run(self._db, query) as run:
-            search = Search(run.db, self._snapshot, run.check)
-            answer = self._instances if query.level == "instance" else self._entities
-            totals, rows, mask = answer(search, query)
-        notes = self._snapshot.notes(mask)
-        return Answer(query, totals, rows, time.perf_counter() - began, notes)
+    def answer(self, query: Query, start: int = 0, ticket: object = None) -> Answer:
+        """The answer, without its first `start` rows.
 
-    def _entities(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table, Mask]:
+        The next page of an answer is quick: what met the condition is remembered for a while.
+        `ticket`: what `cancel` knows the question by, instead of the query itself. Unsupported
+        names a node that this engine cannot run.
+        """
+        began = time.perf_counter()
+        with self._run(self._db, ticket or query) as run:
+            found = self._found(run, query.where, query.level)
+            rows = next(self._rows(run, query, found, start))
+        seconds = time.perf_counter() - began
+        return Answer(query, found.totals, rows, seconds, self._snapshot.notes(found.mask))
+
+    def pages(self, query: Query, size: int = 10_000, ticket: object = None) -> Iterator[pa.Table]:
+        """All rows of an answer in pieces, one at least; a piece may type its columns otherwise."""
+        with self._run(self._db, ticket or query) as run:
+            found = self._found(run, query.where, query.level)
+            yield from self._rows(run, query, found, 0, size)
+
+    def count(self, where: Node | None, level: str, ticket: object = None) -> dict[str, int]:
+        """Patients, studies, series and instances that a question finds, without its rows.
+
+        `ticket`: what `cancel` knows the question by.
+        """
+        with self._run(self._db, ticket) as run:
+            return self._found(run, where, level).totals
+
+    def groups(self, question: Grouped, ticket: object = None) -> pa.Table:
+        """One row per group of what meets a condition, see `engines.groups`."""
+        with self._run(self._db, ticket or question) as run:
+            mask = self._found(run, question.where, question.level).mask
+            return Groups(self._search(run), mask).rows(question)
+
+    @contextmanager
+    def chosen(
+        self, where: Node | None, level: str, ticket: object = None
+    ) -> Iterator[tuple[Search, Mask]]:
+        """A search, and the series that a question finds, for readers of their rows."""
+        with self._run(self._db, ticket) as run:
+            yield self._search(run), self._found(run, where, level).mask
+
+    def read(self, statement: str, values: Sequence[Any] = (), ticket: object = None) -> pa.Table:
+        """Rows of SQL of ours over the current rows of the lake's tables."""
+        with self._run(self._current(), ticket) as run:
+            table: pa.Table = run.db.execute(statement, list(values)).to_arrow_table()
+            return table
+
+    def _search(self, run: _Running) -> Search:
+        return Search(run.db, self._snapshot, run.check, scanned=self._scans)
+
+    def _found(self, run: _Running, where: Node | None, level: str) -> _Found:
+        """What meets a condition; remembered."""
+        found = self._known.get((where, level))
+        if found is None:
+            find = self._find_instances if level == "instance" else self._find_series
+            found = find(self._search(run), None if where is None else with_anatomy(where), level)
+            self._known[where, level] = found
+        return found
+
+    def _find_series(self, search: Search, where: Node | None, level: str) -> _Found:
         snapshot = self._snapshot
         mask = own = snapshot.every()
-        if query.where is not None:
-            where = with_anatomy(query.where)
-            mask = search.series(where, query.level)
+        if where is not None:
+            mask = search.series(where, level)
             own = search.series(where, "series", mask) & mask
-        page = Order(search, query).entities(mask, own)
-        totals = snapshot.totals(mask, snapshot.instances)
-        return totals, Shown(search, query, page).entities(), mask
+        return _Found(mask, own, snapshot.totals(mask, snapshot.instances))
 
-    def _instances(self, search: Search, query: Query) -> tuple[dict[str, int], pa.Table, Mask]:
-        snapshot = self._snapshot
-        found = search.instances(None if query.where is None else with_anatomy(query.where))
-        members = Order(search, query).instances(found)
-        at, _ = snapshot.places(members.column("series_id").to_numpy())
-        shown = Shown(search, query, Page(np.arange(len(at)), at, len(at)))
+    def _find_instances(self, search: Search, where: Node | None, _level: str) -> _Found:
+        found = search.instances(where)
         mask = found.counts > 0
-        return snapshot.totals(mask, found.counts), shown.instances(members), mask
+        return _Found(mask, mask, self._snapshot.totals(mask, found.counts), found)
 
-    def sql(self, statement: str, limit: int | None = None) -> pa.Table:
+    def _rows(
+        self, run: _Running, query: Query, found: _Found, start: int, size: int | None = None
+    ) -> Iterator[pa.Table]:
+        """Rows of an answer, in pieces of a size."""
+        search = self._search(run)
+        order = Order(search, query, start)
+        members = None if found.instances is None else order.instances(found.instances)
+        if members is None:
+            whole = order.entities(found.mask, found.own)
+        else:
+            at, _ = self._snapshot.places(members.column("series_id").to_numpy())
+            whole = Page(np.arange(len(at)), at, len(at))
+        for first in range(0, max(whole.size, 1), size or max(whole.size, 1)):
+            run.check()
+            page = whole if size is None else whole.part(first, size)
+            shown = Shown(search, query, page)
+            if members is None:
+                yield shown.entities()
+            else:
+                yield shown.instances(members.slice(first, page.size))
+
+    def sql(self, statement: str, limit: int | None = None, ticket: object = None) -> pa.Table:
         """The rows of one read-only SELECT over the current rows of the lake's tables.
 
         `extraction_NAME` is the newest version of the result of an extraction.
 
         UsageError for anything else, or with the reason that DuckDB gives.
         """
-        with self._run(self._current(), statement) as run:
+        with self._run(self._current(), ticket or statement) as run:
             try:
                 parsed = run.db.extract_statements(statement)
                 if len(parsed) != 1 or parsed[0].type != duckdb.StatementType.SELECT:
@@ -104,8 +179,8 @@ class DuckEngine:
                 raise UsageError(f"DuckDB says: {str(error).strip()}") from error
         return table
 
-    def cancel(self, question: Query | str) -> None:
-        """Stop whatever is answering this very query or SQL text; it raises Cancelled."""
+    def cancel(self, question: object) -> None:
+        """Stop whatever answers this very query, SQL text or ticket; it raises Cancelled."""
         with self._lock:
             for run in self._running:
                 if run.question is question:
@@ -113,7 +188,7 @@ class DuckEngine:
                     run.db.interrupt()
 
     @contextmanager
-    def _run(self, db: duckdb.DuckDBPyConnection, question: Query | str) -> Iterator[_Running]:
+    def _run(self, db: duckdb.DuckDBPyConnection, question: object) -> Iterator[_Running]:
         run = _Running(question, db.cursor())
         with self._lock:
             self._running.append(run)
@@ -121,6 +196,11 @@ class DuckEngine:
             yield run
         except duckdb.InterruptException as error:
             raise Cancelled("The answer was cancelled.") from error
+        except duckdb.IOException as error:
+            raise LakeError(
+                f"Files of version {self._store.version} cannot be read any more. Ask a newer "
+                "version."
+            ) from error
         except RuntimeError as error:
             if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
                 raise KeyboardInterrupt from error
@@ -141,11 +221,30 @@ class DuckEngine:
             return self._tables
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What meets a condition at a level.
+
+    `own`: those of the series that meet it by themselves; `instances` where single ones are asked.
+    """
+
+    mask: Mask
+    own: Mask
+    totals: dict[str, int]
+    instances: Instances | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        more = self.instances
+        return 2 * self.mask.nbytes + (more.single.nbytes + 9 * self.mask.nbytes if more else 0)
+
+
 @dataclass(slots=True, eq=False)
 class _Running:
     """A question that is being answered, on a connection of its own."""
 
-    question: Query | str
+    question: object
     db: duckdb.DuckDBPyConnection
     cancelled: bool = False
 

@@ -51,13 +51,23 @@ class Page:
     places: Numbers
     size: int
 
+    def part(self, start: int, size: int) -> Page:
+        """Some of the rows, numbered from 0 again."""
+        size = max(min(size, self.size - start), 0)
+        inside = (self.rows >= start) & (self.rows < start + size)
+        return Page(self.rows[inside] - start, self.places[inside], size)
+
 
 class Order:
-    """Puts what was found in the order that a query asks for, and cuts it at its limit."""
+    """Puts what was found in the order that a query asks for, and cuts it at its limit.
 
-    def __init__(self, search: Search, query: Query) -> None:
+    `start`: rows at the beginning that are left out; the limit counts from there.
+    """
+
+    def __init__(self, search: Search, query: Query, start: int = 0) -> None:
         self.search, self.db, self.snapshot = search, search.db, search.snapshot
-        self.level, self.limit = query.level, query.limit
+        self.level, self.start = query.level, start
+        self.limit = None if query.limit is None else query.limit + start
         self.order = query.order or ORDER[query.level]
 
     def entities(self, mask: Mask, own: Mask) -> Page:
@@ -68,7 +78,8 @@ class Order:
         """
         places = np.flatnonzero(mask)
         if self.level == "series":
-            chosen = places[_first([self._key(path)[places] for path in self.order], self.limit)]
+            first = _first([self._key(path)[places] for path in self.order], self.limit)
+            chosen = places[first[self.start :]]
             return Page(np.arange(len(chosen)), chosen, len(chosen))
         of, count = self.snapshot.entities(self.level)
         there = np.zeros(count, bool)
@@ -77,7 +88,7 @@ class Order:
         keys = [
             _lowest(self._key(path)[places], of[places], count)[entities] for path in self.order
         ]
-        chosen = entities[_first(keys, self.limit)]
+        chosen = entities[_first(keys, self.limit)[self.start :]]
         row = np.full(count, -1)
         row[chosen] = np.arange(len(chosen))
         places = np.flatnonzero(own | (mask & ~self.snapshot.lift(own, self.level)))
@@ -102,7 +113,8 @@ class Order:
             else _by_column(path)
             for path in self.order
         ]
-        limit = "" if self.limit is None else f"limit {self.limit}"
+        limit = "" if self.limit is None else f"limit {self.limit - self.start}"
+        limit += f" offset {self.start}" if self.start else ""
         members = self._members(found, picked, 'i.series_id, i."SOPInstanceUID"', keys)
         tail = f'order by {", ".join(order)}, i."SOPInstanceUID", i.series_id {limit}'
         return self.db.sql(f"{members.sql} {tail}", params=[*members.values]).to_arrow_table()
@@ -206,8 +218,11 @@ class Order:
             there = [row for row in met if row[2][at] is not None]
             there.sort(key=lambda row: row[2][at], reverse=path.startswith("-"))
             met = there + [row for row in met if row[2][at] is None]
-        met = met[: self.limit]
-        return pa.table({"series_id": [m[0] for m in met], "SOPInstanceUID": [m[1] for m in met]})
+        met = met[self.start : self.limit]
+        numbers = pa.array([m[0] for m in met], pa.int64())
+        return pa.table(
+            {"series_id": numbers, "SOPInstanceUID": pa.array([m[1] for m in met], pa.string())}
+        )
 
     def _reader(self, path: str) -> Callable[[int, str, Item], Any]:
         """What one instance is ordered by, from the number of its series and its header."""

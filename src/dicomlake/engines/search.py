@@ -21,6 +21,7 @@ from dicomlake.dicom import dictionary
 from dicomlake.engines import conditions, contents
 from dicomlake.engines.conditions import ALWAYS, HAS_VALUE, NEVER, Forms, Leaf, Lists, Part
 from dicomlake.engines.counts import COUNTS, MODALITIES, counts, meets
+from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.snapshot import Mask, Numbers, Snapshot
 from dicomlake.errors import Unsupported
 from dicomlake.query import And, Exists, Missing, Node, Not, Or, Related, Same
@@ -54,15 +55,23 @@ Bounds: TypeAlias = tuple[Mask, Mask]
 """Series in which some instance may meet a condition, and those in which all do for certain."""
 
 
+def scans(most: int) -> Remembered[Node, tuple[Mask, Mask]]:
+    """What single conditions find, for certain and perhaps; up to so many bytes."""
+    return Remembered(most, lambda found: found[0].nbytes + found[1].nbytes)
+
+
 @dataclass(slots=True)
 class Search:
-    """Evaluates the conditions of one query. `check` raises when the answer was cancelled."""
+    """Evaluates the conditions of one query. `check` raises when the answer was cancelled.
+
+    `scanned`: what single conditions found before, in this snapshot.
+    """
 
     db: duckdb.DuckDBPyConnection
     snapshot: Snapshot
     check: Callable[[], None]
     _per_series: dict[Node, Mask] = field(default_factory=dict)
-    _scanned: dict[Node, tuple[Mask, Mask]] = field(default_factory=dict)
+    scanned: Remembered[Node, tuple[Mask, Mask]] = field(default_factory=lambda: scans(1 << 30))
     _judgements: dict[Node, tuple[Mask, Mask]] = field(default_factory=dict)
 
     def series(self, node: Node, level: str, narrow: Mask | None = None) -> Mask:
@@ -145,20 +154,22 @@ class Search:
 
     def _met(self, node: Leaf) -> tuple[Mask, Mask]:
         """Series that meet a condition for certain, and those that may."""
-        if node not in self._scanned:
-            self._scanned[node] = self._scan(node)
-        mask, doubt = self._scanned[node]
+        found = self.scanned.get(node)
+        if found is None:
+            found = self.scanned[node] = self._scan(node)
+        mask, doubt = found
         return mask.copy(), doubt.copy()
 
     def _with_rows(self, node: Node) -> Mask:
         """Series with an object whose contents meet a condition."""
-        if node not in self._scanned:
+        found = self.scanned.get(node)
+        if found is None:
             lists: Lists = {}
             select = contents.objects(node, lists)
             what = Part(f"select distinct series_id from ({select.sql})", select.values)
             mask = self.snapshot.mask(self._fetch(what, lists)["series_id"])
-            self._scanned[node] = mask, self.snapshot.none()
-        return self._scanned[node][0].copy()
+            found = self.scanned[node] = mask, self.snapshot.none()
+        return found[0].copy()
 
     def _scan(self, node: Leaf) -> tuple[Mask, Mask]:
         if is_content(node.path):

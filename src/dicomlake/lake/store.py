@@ -44,12 +44,25 @@ WORK = "_work"
 """Folder for what is only needed while a job runs."""
 INBOX, QUEUE, KEPT = "_inbox", "_queue", "_kept"
 """Folders of batches that wait for the writer, of tasks, and of kept objects."""
+SAVED = "_saved"
+"""Folder of saved queries and links to queries."""
 SETTINGS = "dicomlake.toml"
 """The file of settings; it may be there before the lake is."""
 EXTRACTIONS = "extractions"
 """Folder of the results of extractions, one table each."""
 _OURS = frozenset(
-    (WORK, KEPT, QUEUE, INBOX, EXTRACTIONS, SETTINGS, ".lock", f".{MARK}.part", f".{SETTINGS}.part")
+    (
+        WORK,
+        KEPT,
+        QUEUE,
+        INBOX,
+        SAVED,
+        EXTRACTIONS,
+        SETTINGS,
+        ".lock",
+        f".{MARK}.part",
+        f".{SETTINGS}.part",
+    )
 )
 """What besides tables may be in the folder of a lake that is not made yet."""
 CHILDREN = tables.CHILDREN

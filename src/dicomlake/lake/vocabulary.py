@@ -237,6 +237,11 @@ class Vocabulary:
             raise UsageError(f"Nothing in this lake has {path}. Search the vocabulary for others.")
         return self._terms([row])[0]
 
+    def find(self, path: str) -> Term | None:
+        """The term of a path, or None when nothing in the lake has it."""
+        row = self._row(path)
+        return None if row is None else self._terms([row])[0]
+
     def _row(self, path: str) -> int | None:
         if path not in self._rows:
             found, end = dictionary.match_path(path)
@@ -385,17 +390,17 @@ def _value(vr: str, top: dict[str, Any]) -> Value:
 
 def _bins(row: dict[str, Any]) -> tuple[Bin, ...]:
     dated = row["vr"] in _MOMENTS or row["lowest"] is None
-    label = _span if dated else lambda low, high: shown(row["vr"], low)
+    label = span if dated else lambda low, high: shown(row["vr"], low)
     return tuple(
         Bin(part["low"], part["high"], label(part["low"], part["high"]), part["series"])
         for part in row["histogram"] or ()
     )
 
 
-def _span(low: float, high: float) -> str:
+def span(low: float, high: float) -> str:
     """What people call a part of the calendar.
 
-    >>> _span(1704067200, 1706745600), _span(1704067200, 1735689600), _span(1704067200, 1704153600)
+    >>> span(1704067200, 1706745600), span(1704067200, 1735689600), span(1704067200, 1704153600)
     ('2024-01', '2024', '2024-01-01')
     """
     begin, end = (_EPOCH + timedelta(seconds=seconds) for seconds in (low, high))

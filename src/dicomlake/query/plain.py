@@ -313,7 +313,9 @@ def _hint(given: object, known_ones: Iterable[str]) -> str:
 
 
 def _wrong(place: str, message: str) -> UsageError:
-    return UsageError(f"At {place or 'the top'}: {message}")
+    error = UsageError(f"At {place or 'the top'}: {message}")
+    error.place = place
+    return error
 
 
 def _at(place: str, make: Callable[..., T], *given: object, **named: object) -> T:
@@ -321,4 +323,5 @@ def _at(place: str, make: Callable[..., T], *given: object, **named: object) -> 
         return make(*given, **named)
     except UsageError as error:
         error.args = (f"At {place or 'the top'}: {error}",)
+        error.place = place
         raise

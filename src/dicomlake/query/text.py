@@ -368,7 +368,16 @@ class _Reader:
         if not segments:
             self.no_path(self.at)
             raise self.expected("a condition, such as Modality = 'MR'")
-        about = known(".".join(segments))
+        begin = self.at
+        try:
+            return self.asked(known(".".join(segments)), end)
+        except UsageError as error:
+            if error.position is None:
+                error.position = begin
+            raise
+
+    def asked(self, about: Attribute, end: int) -> Node:
+        """What is asked of an attribute that ends there."""
         self.no_path(end)
         self.at = end
         if m := self.next(SYMBOL):

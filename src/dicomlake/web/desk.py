@@ -9,11 +9,14 @@ from pathlib import Path
 
 from fastapi import Request as HttpRequest
 
+from dicomlake.api import Lake
 from dicomlake.contracts.archives import Check
 from dicomlake.errors import UsageError
 from dicomlake.jobs.documents import check_features, documents
 from dicomlake.jobs.pivot import encoded
 from dicomlake.jobs.requests import Job, Requests
+from dicomlake.jobs.saved import Saved
+from dicomlake.jobs.snapshots import Snapshots
 from dicomlake.jobs.status import Status, status
 from dicomlake.jobs.trying import try_source
 from dicomlake.jobs.working import care_of
@@ -21,6 +24,7 @@ from dicomlake.lake import Store
 from dicomlake.lake.store import is_lake
 from dicomlake.settings import Settings
 from dicomlake.web.problems import Failed
+from dicomlake.web.running import Board
 
 _PIECE = 256 * 1024
 """Bytes of documents that are sent together, about."""
@@ -32,6 +36,9 @@ class Desk:
     def __init__(self, lake: Path, settings: Settings) -> None:
         self.lake, self.settings = Path(lake), settings
         self._requests: Requests | None = None
+        self.lakes = Snapshots(self.lake, Lake)
+        self.board = Board()
+        self.saved = Saved(self.lake)
         self._lock = threading.Lock()
 
     @property

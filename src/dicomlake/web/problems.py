@@ -25,6 +25,9 @@ class Problem(BaseModel):
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(examples=["There is no job '20240131-1f'. GET /api/jobs lists them."])
+    position: int | None = Field(None, description="Of a question: the character, from 0")
+    place: str | None = Field(None, description="Of a question: the condition in the JSON tree")
+    near: list[str] | None = Field(None, description="Names that may be meant")
 
 
 class Failed(Exception):
@@ -35,15 +38,22 @@ class Failed(Exception):
         super().__init__(detail)
 
 
-def body(status: int, detail: str) -> bytes:
-    """A problem as bytes."""
-    title = HTTPStatus(status).phrase
-    return orjson.dumps(Problem(title=title, status=status, detail=detail).model_dump())
+def body(status: int, detail: str, **more: Any) -> bytes:
+    """A problem as bytes; `more`: where it is."""
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=_text(detail), **more)
+    return orjson.dumps(problem.model_dump(exclude_none=True))
 
 
-def response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """A problem as a response."""
-    return Response(body(status, detail), status, headers, media_type=MEDIA)
+def _text(detail: str) -> str:
+    """A text without halves of characters."""
+    return detail.encode("utf-8", "replace").decode()
+
+
+def response(
+    status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """A problem as a response; `more`: where it is."""
+    return Response(body(status, detail, **more), status, headers, media_type=MEDIA)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -60,6 +70,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _SAID = {
     401: "Send the token of the service as: Authorization: Bearer TOKEN",
+    409: "The answer was cancelled.",
     404: "There is no job '20240131120000-0badcafe'. GET /api/jobs lists them.",
     413: "The request is too large. Send at most 64 MB at a time.",
     422: "There is no source 'pcas'. There are: pacs.",
@@ -77,7 +88,10 @@ def register(app: FastAPI) -> None:
     def ours(_: Request, error: Exception) -> Response:
         if isinstance(error, LakeError | ServiceError):
             return response(503, str(error), {"Retry-After": "5"})
-        return response(422 if isinstance(error, UsageError) else 500, str(error))
+        if not isinstance(error, UsageError):
+            return response(500, str(error))
+        near = list(error.near) or None
+        return response(422, str(error), position=error.position, place=error.place, near=near)
 
     def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

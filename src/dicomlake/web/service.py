@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
-from dicomlake.web import jobs, operations, problems
+from dicomlake.web import explore, jobs, operations, problems
 from dicomlake.web.bodies import NewJob
 from dicomlake.web.desk import Desk
 from dicomlake.web.guard import OPEN, Guard
@@ -46,6 +46,8 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     made.state.desk = desk
     made.include_router(jobs.router)
     made.include_router(operations.router)
+    for router in explore.ROUTERS:
+        made.include_router(router)
     made.include_router(pages())
     problems.register(made)
     made.add_middleware(Guard, service=settings.service)

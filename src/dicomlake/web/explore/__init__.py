@@ -1,0 +1,14 @@
+"""Explore a lake and ask it questions: the part of the service that a web application needs."""
+
+from dicomlake.web.explore import charts, details, lakes, queries, saved, vocabulary
+
+ROUTERS = (
+    lakes.router,
+    vocabulary.router,
+    queries.router,
+    saved.router,
+    details.router,
+    charts.router,
+)
+
+__all__ = ["ROUTERS"]

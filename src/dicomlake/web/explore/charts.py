@@ -1,0 +1,283 @@
+"""Numbers behind charts: groups of what a question finds, fill rates, failures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from dicomlake.engines.groups import MOST_BY, By, Grouped
+from dicomlake.web.bodies import shown
+from dicomlake.web.desk import Desk, desk_of
+from dicomlake.web.explore.queries import Asked
+from dicomlake.web.explore.shapes import (
+    Shape,
+    Version,
+    WhereText,
+    as_json,
+    cells,
+    condition,
+    plain,
+    type_of,
+)
+from dicomlake.web.problems import documented
+from dicomlake.web.running import QueryId, Running, answered
+
+router = APIRouter(tags=["charts"])
+TheDesk = Annotated[Desk, Depends(desk_of)]
+MOST_GROUPS = 10_000
+MOST_FILLED = 200
+
+
+class ByIn(Shape):
+    """What to group by: a path, or source, complete, indexed, run_id or lag (days to indexing)."""
+
+    path: str = Field(min_length=1, max_length=2000)
+    bin: Literal["year", "quarter", "month", "week", "day", "weekday", "hour", "width"] | None = (
+        Field(None, description="weekday: 1 is Monday; width: numbers in steps of `width`")
+    )
+    width: float | None = Field(None, gt=0, le=1e12)
+
+
+class Measure(Shape):
+    """What to say of each group: a count, or a number of what `of` holds."""
+
+    what: Literal[
+        "patients", "studies", "series", "instances", "min", "max", "mean", "median", "sum"
+    ] = "series"
+    of: str = Field("", max_length=2000, description="Path of the number; lag too")
+
+
+class Wanted(Asked):
+    """What to group, how, and what to say of each group."""
+
+    by: list[str | ByIn] = Field([], max_length=MOST_BY)
+    measure: Measure = Measure(what="series", of="")
+    limit: int = Field(1000, ge=1, le=MOST_GROUPS, description="The largest groups")
+    others: bool = Field(False, description="And the rest of them as one more")
+
+
+class GroupColumn(Shape):
+    """What groups are made of."""
+
+    path: str
+    bin: str | None
+    type: str
+
+
+class Grouping(Shape):
+    """A group: its keys, in the order of `by`, and its number."""
+
+    keys: list[Any]
+    value: int | float | None
+    others: bool = Field(description="Whether it stands for the groups beyond the limit")
+
+
+class Groups(Shape):
+    """Groups, the largest first. A series counts in every group of which it has a value."""
+
+    version: int
+    by: list[GroupColumn]
+    rows: list[Grouping]
+    seconds: float
+
+
+class FillRow(Shape):
+    """How many series of a group have a value at each path."""
+
+    key: Any
+    series: int
+    filled: list[int]
+
+
+class FillRate(Shape):
+    """A matrix of fill rates: groups by paths."""
+
+    version: int
+    by: str
+    paths: list[str]
+    rows: list[FillRow]
+    seconds: float
+
+
+class Reason(Shape):
+    """Why objects could not be read, and how many."""
+
+    stage: str | None
+    reason: str | None
+    objects: int
+
+
+class Failure(Shape):
+    """An object that could not be read."""
+
+    run_id: str | None
+    uri: str | None
+    size: int | None
+    stage: str | None
+    reason: str | None
+    met: str | None
+
+
+class Failures(Shape):
+    """Objects that could not be read."""
+
+    version: int
+    total: int
+    reasons: list[Reason]
+    page: list[Failure]
+
+
+_GROUPS: dict[str, Any] = {
+    "version": 7,
+    "by": [{"path": "StudyDate", "bin": "year", "type": "integer"},
+           {"path": "Modality", "bin": None, "type": "text"}],
+    "rows": [{"keys": [2024, "CT"], "value": 12, "others": False}],
+    "seconds": 0.01,
+}  # fmt: skip
+_ASKED = {"by": [{"path": "StudyDate", "bin": "year"}, "Modality"], "measure": {"what": "series"}}
+_FILL: dict[str, Any] = {
+    "version": 7, "by": "ManufacturerModelName", "paths": ["KVP", "BodyPartExamined"],
+    "rows": [{"key": "Model 1", "series": 20, "filled": [20, 11]}], "seconds": 0.02,
+}  # fmt: skip
+_FAILURES: dict[str, Any] = {
+    "version": 7, "total": 1,
+    "reasons": [{"stage": "read", "reason": "no DICOM", "objects": 1}],
+    "page": [{"run_id": "r1", "uri": "file:///x", "size": 3, "stage": "read",
+              "reason": "no DICOM", "met": "2024-01-31T12:00:00+00:00"}],
+}  # fmt: skip
+
+
+@router.post(
+    "/api/aggregate",
+    summary="Count or measure what a question finds, by group",
+    response_model=Groups,
+    responses={**shown(_GROUPS), **documented(409, 422, 503)},
+)
+async def aggregate(
+    http: Request,
+    wanted: Annotated[Wanted, Body(openapi_examples={"years": {"value": _ASKED}})],
+    desk: TheDesk,
+    query_id: QueryId = None,
+) -> Response:
+    """The numbers behind a chart: one row per group, the largest first."""
+
+    def work(run: Running) -> Response:
+        by = tuple(_by(one) for one in wanted.by)
+        question = Grouped(
+            by,
+            condition(wanted.where),
+            wanted.level,
+            wanted.measure.what,
+            wanted.measure.of,
+            wanted.limit,
+            wanted.others,
+        )
+        lake = run.use(desk.lakes.at(wanted.version))
+        table = lake.engine.groups(question, run)
+        columns = [
+            {"path": b.path, "bin": b.bin or None, "type": type_of(field.type)}
+            for b, field in zip(by, table.schema, strict=False)
+        ]
+        rows = [
+            {"keys": keys, "value": value, "others": others}
+            for *keys, value, others in cells(table)
+        ]
+        return as_json(
+            {"version": lake.version, "by": columns, "rows": rows, "seconds": run.seconds}
+        )
+
+    return await answered(http, desk.board, work, query_id)
+
+
+def _by(one: str | ByIn) -> By:
+    return By(one) if isinstance(one, str) else By(one.path, one.bin or "", one.width or 0.0)
+
+
+@router.get(
+    "/api/fill-rate",
+    summary="Show which attributes have values, by group",
+    response_model=FillRate,
+    responses={**shown(_FILL), **documented(409, 422, 503)},
+)
+async def fill_rate(
+    http: Request,
+    desk: TheDesk,
+    by: Annotated[
+        str, Query(min_length=1, max_length=2000, description="Attribute path of the groups")
+    ] = "ManufacturerModelName",
+    path: Annotated[
+        list[str] | None,
+        Query(
+            max_length=MOST_FILLED, description="Attribute paths; the most frequent when left out"
+        ),
+    ] = None,
+    where: WhereText = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_FILLED, description="The largest groups")] = 40,
+    version: Version = None,
+    query_id: QueryId = None,
+) -> Response:
+    """For each group and attribute, how many series have a value."""
+
+    def work(run: Running) -> Response:
+        lake = run.use(desk.lakes.at(version))
+        found = lake.fill_rate(by, path or (), condition(where), limit, ticket=run)
+        rows = [
+            {"key": plain(key), "series": series, "filled": filled}
+            for key, series, filled in found.rows
+        ]
+        return as_json(
+            {
+                "version": lake.version,
+                "by": by,
+                "paths": found.paths,
+                "rows": rows,
+                "seconds": run.seconds,
+            }
+        )
+
+    return await answered(http, desk.board, work, query_id)
+
+
+@router.get(
+    "/api/failures",
+    summary="List what could not be read, and why",
+    response_model=Failures,
+    responses={**shown(_FAILURES), **documented(422, 503)},
+)
+async def failures(
+    http: Request,
+    desk: TheDesk,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+) -> Response:
+    """How many objects could not be read for which reason, and a page of them."""
+
+    def work(run: Running) -> Response:
+        lake = run.use(desk.lakes.at(None))
+        reasons = lake.engine.read(
+            "select stage, reason, count(*) as objects from failures group by all "
+            "order by objects desc, stage, reason limit 1000",
+            (),
+            run,
+        ).to_pylist()
+        listed = lake.engine.read(
+            "select run_id, uri, size, stage, reason, met from failures order by met desc, uri "
+            f"limit {limit} offset {offset}",
+            (),
+            run,
+        ).to_pylist()
+        return as_json(
+            plain(
+                {
+                    "version": lake.version,
+                    "total": lake.totals["failures"],
+                    "reasons": reasons,
+                    "page": listed,
+                }
+            )
+        )
+
+    return await answered(http, desk.board, work)
