@@ -1,6 +1,6 @@
 /** The one place that talks to the service. */
 
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import type { Answers, Problem } from "./schema.ts";
 
 const TOKEN = "dicomlake.token";
@@ -83,14 +83,19 @@ type Gets = Extract<keyof Answers, `GET ${string}` | `POST ${string}`>;
 export type Kept = { enabled?: boolean; every?: number; keep?: boolean };
 
 /** What the service answers, kept and asked again when what is asked changes. */
-export function useAnswer<K extends Gets>(operation: K, asked: Asked = {}, kept: Kept = {}) {
-  return useQuery<Answers[K], Refused>({
+export function useAnswer<K extends Gets>(
+  operation: K,
+  asked: Asked = {},
+  kept: Kept = {},
+): UseQueryResult<Answers[K], Refused> {
+  const found = useQuery<unknown, Refused>({
     queryKey: [operation, asked.params, asked.query, asked.body],
     queryFn: ({ signal }) => call(operation, { ...asked, signal }),
     enabled: kept.enabled ?? true,
     ...(kept.every ? { refetchInterval: kept.every } : {}),
-    ...(kept.keep ? { placeholderData: (before: Answers[K] | undefined) => before } : {}),
+    ...(kept.keep ? { placeholderData: keepPreviousData } : {}),
   });
+  return found as UseQueryResult<Answers[K], Refused>;
 }
 
 /** Server-sent events of an address, one after the other, until it ends. */

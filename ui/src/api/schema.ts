@@ -56,6 +56,13 @@ export type BinOut = {
   series: number;
 };
 
+export type ByIn = {
+  path: string;
+  /** weekday: 1 is Monday; width: numbers in steps of `width` */
+  bin?: "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | null;
+  width?: number | null;
+};
+
 export type Changed = {
   tasks: number;
 };
@@ -74,6 +81,28 @@ export type Column = {
   path: string;
   type: "text" | "integer" | "number" | "date" | "datetime" | "boolean" | "list" | "object";
   unit: string;
+};
+
+export type Common = {
+  version: number;
+  path: string;
+  value: string;
+  found: Totals;
+  /** With any value at the path */
+  has: Totals;
+  /** Of the lake */
+  whole: Totals;
+  /** Series with the value, as a share of those with any */
+  share: number;
+};
+
+export type Compared = {
+  version: number;
+  a: string;
+  b: string;
+  /** Elements at the top that are equal */
+  same: number;
+  differences: Difference[];
 };
 
 export type Counts = {
@@ -96,9 +125,110 @@ export type Dates = {
   to: string | null;
 };
 
+export type Difference = {
+  place: string;
+  path: string;
+  name: string;
+  tag: string;
+  creator: string;
+  vr: string;
+  change: "added" | "removed" | "changed";
+  a: unknown[] | null;
+  b: unknown[] | null;
+};
+
+export type ElementOut = {
+  path: string;
+  name: string;
+  tag: string;
+  vr: string | null;
+  values: unknown[];
+  /** Values that are not shown */
+  more: number;
+  low: number | null;
+  high: number | null;
+  /** There are too many values; low and high are their range */
+  folded: boolean;
+  instances: number | null;
+};
+
+export type Failure = {
+  run_id: string | null;
+  uri: string | null;
+  size: number | null;
+  stage: string | null;
+  reason: string | null;
+  met: string | null;
+};
+
+export type Failures = {
+  version: number;
+  total: number;
+  reasons: Reason[];
+  page: Failure[];
+};
+
+export type FillRate = {
+  version: number;
+  by: string;
+  paths: string[];
+  rows: FillRow[];
+  seconds: number;
+};
+
+export type FillRow = {
+  key: unknown;
+  series: number;
+  filled: number[];
+};
+
 export type Form = {
   text: string;
   series: number;
+};
+
+export type GroupColumn = {
+  path: string;
+  bin: string | null;
+  type: string;
+};
+
+export type Grouping = {
+  keys: unknown[];
+  value: number | null;
+  /** Whether it stands for the groups beyond the limit */
+  others: boolean;
+};
+
+export type Groups = {
+  version: number;
+  by: GroupColumn[];
+  rows: Grouping[];
+  seconds: number;
+};
+
+export type HeaderNode = {
+  tag: string;
+  path: string;
+  keyword: string;
+  name: string;
+  vr: string;
+  creator: string;
+  private: boolean;
+  depth: number;
+  values: unknown[];
+  /** Where bulk data are that were left out */
+  bulk: string;
+  bytes: number | null;
+  items: HeaderNode[][];
+};
+
+export type HeaderOut = {
+  version: number;
+  SOPInstanceUID: string;
+  /** DICOM JSON (PS3.18 Annex F) */
+  json: Record<string, unknown>;
+  tree: HeaderNode[];
 };
 
 export type Health = {
@@ -111,6 +241,35 @@ export type Histogram = {
   path: string;
   unit: string;
   bins: BinOut[];
+};
+
+export type InsideOut = {
+  version: number;
+  series_id: number;
+  patient_key: string;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  SOPClassUID: string | null;
+  uri: string | null;
+  /** Content items, nested by `children` */
+  items: Record<string, unknown>[];
+  segments: Record<string, unknown>[];
+  channels: Record<string, unknown>[];
+  dose_events: Record<string, unknown>[];
+  dose_totals: Record<string, unknown>[];
+};
+
+export type InstanceHead = {
+  SOPInstanceUID: string | null;
+  SOPClassUID: string | null;
+  InstanceNumber: number | null;
+  TransferSyntaxUID: string | null;
+  Rows: number | null;
+  Columns: number | null;
+  NumberOfFrames: number | null;
+  size: number | null;
+  problems: number | null;
 };
 
 export type JobDetails = {
@@ -205,6 +364,12 @@ export type Linked = {
   sentence: string;
 };
 
+export type Measure = {
+  what: "patients" | "studies" | "series" | "instances" | "min" | "max" | "mean" | "median" | "sum";
+  /** Path of the number; lag too */
+  of: string;
+};
+
 export type MissingOut = {
   /** Keyword of the attribute */
   what: string;
@@ -257,6 +422,24 @@ export type NewQuery = {
   query: AskedRows;
 };
 
+export type OtherStudy = {
+  patient_key: string;
+  StudyInstanceUID: string | null;
+  StudyDate: string | null;
+  StudyTime: string | null;
+  StudyDescription: string | null;
+  AccessionNumber: string | null;
+  PatientAge: string | null;
+  ReferringPhysicianName: string | null;
+  InstitutionName: string | null;
+  modalities: string[] | null;
+  body_parts: string[] | null;
+  series: number;
+  instances: number;
+  /** Days after this study; negative: before it */
+  days: number | null;
+};
+
 export type Parsed = {
   text: string;
   /** With where, level, show, order, limit */
@@ -267,11 +450,44 @@ export type Parsed = {
   paths: string[];
 };
 
+export type PatientHead = {
+  patient_key: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
+  PatientName: string | null;
+  PatientBirthDate: string | null;
+  PatientSex: string | null;
+  studies: number;
+  series: number;
+  instances: number;
+};
+
+export type PatientOut = {
+  patient_key: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
+  PatientName: string | null;
+  PatientBirthDate: string | null;
+  PatientSex: string | null;
+  studies: number;
+  series: number;
+  instances: number;
+  version: number;
+  /** Studies, newest first */
+  all_studies: StudyHead[];
+};
+
 export type Problem = {
   type: string;
   title: string;
   status: number;
   detail: string;
+  /** Of a question: the character, from 0 */
+  position: number | null;
+  /** Of a question: the condition in the JSON tree */
+  place: string | null;
+  /** Names that may be meant */
+  near: string[] | null;
 };
 
 export type Progress = {
@@ -281,6 +497,28 @@ export type Progress = {
   total: number;
   /** done of total, from 0 to 1 */
   fraction: number;
+};
+
+export type Reason = {
+  stage: string | null;
+  reason: string | null;
+  objects: number;
+};
+
+export type Report = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  title: string;
+  CompletionFlag: string | null;
+  VerificationFlag: string | null;
+  lines: ReportLine[];
+};
+
+export type ReportLine = {
+  depth: number;
+  type: string | null;
+  concept: string;
+  value: string;
 };
 
 export type SavedDetails = {
@@ -311,6 +549,38 @@ export type SavedOut = {
   query: AskedRows;
   sentence: string;
   saved: string;
+};
+
+export type SeriesHead = {
+  SeriesInstanceUID: string | null;
+  SeriesNumber: number | null;
+  Modality: string | null;
+  SeriesDate: string | null;
+  SeriesTime: string | null;
+  SeriesDescription: string | null;
+  ProtocolName: string | null;
+  BodyPartExamined: string | null;
+  Laterality: string | null;
+  Manufacturer: string | null;
+  ManufacturerModelName: string | null;
+  StationName: string | null;
+  SOPClassUID: string | null;
+  SliceThickness: number | null;
+  Rows: number | null;
+  Columns: number | null;
+  instances: number;
+  complete: string | null;
+  source: string | null;
+  indexed: string | null;
+};
+
+export type SeriesOut = {
+  version: number;
+  /** The row of the table series, without nulls */
+  row: Record<string, unknown>;
+  elements: ElementOut[];
+  /** Instances, by number */
+  page: InstanceHead[];
 };
 
 export type SourceOut = {
@@ -366,6 +636,45 @@ export type Steps = {
 
 export type Stopped = {
   stopped: number;
+};
+
+export type StudyHead = {
+  patient_key: string;
+  StudyInstanceUID: string | null;
+  StudyDate: string | null;
+  StudyTime: string | null;
+  StudyDescription: string | null;
+  AccessionNumber: string | null;
+  PatientAge: string | null;
+  ReferringPhysicianName: string | null;
+  InstitutionName: string | null;
+  modalities: string[] | null;
+  body_parts: string[] | null;
+  series: number;
+  instances: number;
+};
+
+export type StudyOut = {
+  patient_key: string;
+  StudyInstanceUID: string | null;
+  StudyDate: string | null;
+  StudyTime: string | null;
+  StudyDescription: string | null;
+  AccessionNumber: string | null;
+  PatientAge: string | null;
+  ReferringPhysicianName: string | null;
+  InstitutionName: string | null;
+  modalities: string[] | null;
+  body_parts: string[] | null;
+  series: number;
+  instances: number;
+  version: number;
+  patient: PatientHead;
+  /** Series, by number */
+  all_series: SeriesHead[];
+  reports: Report[];
+  /** Other studies of the patient, newest first */
+  others: OtherStudy[];
 };
 
 export type TaskOut = {
@@ -487,6 +796,39 @@ export type Values = {
   more: boolean;
 };
 
+export type Wanted = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  by: (string | ByIn)[];
+  measure: Measure;
+  /** The largest groups */
+  limit: number;
+  /** And the rest of them as one more */
+  others: boolean;
+};
+
+export type WaveformOut = {
+  group: number;
+  label: string;
+  leads: string[];
+  units: string[];
+  /** Hz */
+  SamplingFrequency: number;
+  /** ms from the acquisition time */
+  offset: number;
+  /** Per channel, as recorded */
+  samples: number;
+  /** Per channel, as given */
+  points: number;
+  samples_per_point: number;
+  notes: string[];
+  /** null where nothing was measured */
+  channels: ((number | null)[])[];
+};
+
 export type Written = {
   text?: string | null;
   json?: Record<string, unknown> | null;
@@ -494,7 +836,15 @@ export type Written = {
 
 /** What comes back, by method and path. */
 export type Answers = {
+  "POST /api/aggregate": Groups;
+  "GET /api/common": Common;
+  "GET /api/compare": Compared;
+  "GET /api/failures": Failures;
+  "GET /api/fill-rate": FillRate;
   "GET /api/health": Health;
+  "GET /api/instances/{SOPInstanceUID}/header": HeaderOut;
+  "GET /api/instances/{SOPInstanceUID}/inside": InsideOut;
+  "GET /api/instances/{SOPInstanceUID}/waveform": WaveformOut;
   "GET /api/jobs": JobOut[];
   "POST /api/jobs": JobOut;
   "DELETE /api/jobs/{id}": Changed;
@@ -505,6 +855,7 @@ export type Answers = {
   "POST /api/jobs/{id}/retry": Changed;
   "GET /api/jobs/{id}/tasks": TaskOut[];
   "GET /api/lake": LakeOut;
+  "GET /api/patients/{patient_key}": PatientOut;
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;
@@ -522,12 +873,14 @@ export type Answers = {
   "POST /api/resume": SourceOut[];
   "GET /api/schemas/document.json": unknown;
   "GET /api/schemas/document.xsd": unknown;
+  "GET /api/series/{SeriesInstanceUID}": SeriesOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;
   "POST /api/sources/{name}/resume": SourceOut;
   "POST /api/sql": SqlOut;
   "GET /api/status": Record<string, unknown>;
+  "GET /api/studies/{StudyInstanceUID}": StudyOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;
