@@ -8,7 +8,8 @@ function licences(): Plugin {
   return {
     name: "licences",
     generateBundle(_, bundle) {
-      const folders = new Set<string>();
+      const fonts = ["ibm-plex-mono", "ibm-plex-sans"]; // only styles name these
+      const folders = new Set(fonts.map((font) => `node_modules/@fontsource/${font}`));
       const note = (id: string) => {
         const found = /^\0?(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id);
         if (found?.[1]) folders.add(found[1]);

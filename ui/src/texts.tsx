@@ -14,6 +14,8 @@ export type Said = {
   setLanguage: (language: Language) => void;
   /** A text, with what stands in braces filled in. */
   t: (key: Key, values?: Record<string, string | number>) => string;
+  /** What something of the service is called, where there is a text for it. */
+  called: (key: string, otherwise: string) => string;
   /** A number as people write it. */
   n: (value: number | null | undefined, digits?: number) => string;
   /** A date with time. */
@@ -45,6 +47,8 @@ export function Texts({ children }: { children: ReactNode }) {
         (TEXTS[language][key] ?? key).replace(/\{(\w+)\}/g, (_, name: string) =>
           String(values[name] ?? ""),
         ),
+      called: (key, otherwise) =>
+        (TEXTS[language] as Partial<Record<string, string>>)[key] ?? otherwise,
       n: (value, digits = 0) =>
         value === null || value === undefined
           ? "–"

@@ -2,6 +2,7 @@
 
 import { Button, Loader, Switch, Tabs, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
+import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import { ask, useAnswer } from "../api/client.ts";
 import type { HeaderNode, InsideOut, SeriesHead, StudyOut } from "../api/schema.ts";
@@ -119,24 +120,26 @@ function SeriesCard({ study, series, on }: { study: string; series: SeriesHead; 
   );
 }
 
-let images: Promise<boolean> | undefined;
-/** Whether pictures are served; asked once. */
-function haveImages(): Promise<boolean> {
-  images ??= ask("GET", "/api/openapi.json")
-    .then((answer) => answer.text())
-    .then((text) => text.includes("/dicom-web/"))
-    .catch(() => false);
-  return images;
+/** Whether the service draws pictures; asked once. */
+function useImages(): boolean {
+  const found = useQuery({
+    queryKey: ["images"],
+    queryFn: async () => (await (await ask("GET", "/api/openapi.json")).text()).includes("/rendered"),
+    staleTime: Infinity,
+    retry: false,
+  });
+  return found.data ?? false;
 }
 
 /** A picture that the service draws, where it can. */
 function Picture({ path, label }: { path: string; label: string }) {
   const [url, setUrl] = useState("");
+  const there = useImages();
   useEffect(() => {
     const stop = new AbortController();
     let made = "";
     const load = async () => {
-      if (!(await haveImages()) || stop.signal.aborted) return;
+      if (!there) return;
       try {
         const answer = await ask("GET", path, { signal: stop.signal });
         made = URL.createObjectURL(await answer.blob());
@@ -150,7 +153,7 @@ function Picture({ path, label }: { path: string; label: string }) {
       stop.abort();
       if (made) URL.revokeObjectURL(made);
     };
-  }, [path]);
+  }, [path, there]);
   return url ? <img src={url} alt={label} /> : <span className="no-picture">{label}</span>;
 }
 
@@ -202,6 +205,7 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
     params: { SeriesInstanceUID: uid },
     query: { limit: 1000 },
   });
+  const images = useImages();
   const [at, setAt] = useState(0);
   const [tab, setTab] = useState<string | null>(null);
   const instances = found.data?.page ?? [];
@@ -216,11 +220,11 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
   if (!found.data) return <Loading />;
   const data = inside.data;
   const tabs: [string, string, boolean][] = [
-    ["report", t("study.report"), !!data && data.items.length > 0],
     ["waveform", t("study.waveform"), !!data && data.channels.length > 0],
+    ["report", t("study.report"), !!data && data.items.length > 0],
     ["segments", t("study.segments"), !!data && data.segments.length > 0],
     ["dose", t("study.dose"), !!data && data.dose_events.length + data.dose_totals.length > 0],
-    ["picture", t("study.picture"), (series.Rows ?? 0) > 0],
+    ["picture", t("study.picture"), images && (series.Rows ?? 0) > 0],
     ["elements", t("study.elements"), true],
     ["header", t("study.header"), sop !== ""],
   ];
@@ -446,10 +450,15 @@ const said = (item: Item, ...names: string[]) => {
   return "";
 };
 
+/** Whether an item or something below it says anything. */
+const speaks = (item: Item): boolean =>
+  said(item, "concept_meaning", "concept", "ConceptName", "name") !== "" ||
+  (item.children ?? []).some(speaks);
+
 function ReportTree({ items }: { items: Item[] }) {
   return (
     <ul className="report">
-      {items.map((item, at) => (
+      {items.filter(speaks).map((item, at) => (
         <ReportItem key={at} item={item} depth={0} />
       ))}
     </ul>
@@ -458,11 +467,11 @@ function ReportTree({ items }: { items: Item[] }) {
 
 function ReportItem({ item, depth }: { item: Item; depth: number }) {
   const { n } = useTexts();
-  const children = item.children ?? [];
+  const children = (item.children ?? []).filter(speaks);
   const kind = said(item, "value_type");
   const concept = said(item, "concept_meaning", "concept", "ConceptName", "name");
   const number = item["number"] ?? item["numeric"];
-  const unit = said(item, "unit");
+  const unit = said(item, "unit").replace(/^UCUM:1?/, "");
   const value =
     typeof number === "number"
       ? `${n(number, 6)} ${unit}`

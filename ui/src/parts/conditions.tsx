@@ -72,7 +72,7 @@ function Row({ test }: { test: Test }) {
           }}
           data={opsOf(term?.kind, op).map((one) => ({
             value: one,
-            label: test.not ? t("op.not", { op: t(opKey(one)) }) : t(opKey(one)),
+            label: t(opKey(one)),
           }))}
         />
         <div

@@ -86,7 +86,7 @@ function Table({
   order: string[];
   setOrder: (order: string[]) => void;
 }) {
-  const { t } = useTexts();
+  const { t, called } = useTexts();
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
     count: first.total,
@@ -149,10 +149,10 @@ function Table({
             >
               <button
                 type="button"
-                title={`${column.path} – ${t("results.sort")}`}
+                title={`${column.name} (${column.path}): ${t("results.sort")}`}
                 onClick={() => setOrder(up ? [`-${column.path}`] : down ? [] : [column.path])}
               >
-                {column.name}
+                {called(`column.${column.path}`, column.name)}
                 {column.unit && <small> {column.unit}</small>}
                 {(up || down) && <Icon name={up ? "up" : "down"} size={12} />}
               </button>
@@ -200,7 +200,7 @@ function Table({
 const isNumber = (column: Column) => column.type === "integer" || column.type === "number";
 
 function widthOf(column: Column): string {
-  if (isNumber(column)) return "minmax(84px, 0.6fr)";
+  if (isNumber(column)) return "minmax(84px, 0.5fr)";
   if (column.type === "date") return "minmax(96px, 0.6fr)";
   if (column.path.endsWith("Description") || column.path.endsWith("UID")) return "minmax(160px, 2fr)";
   return "minmax(104px, 1fr)";

@@ -1,11 +1,27 @@
 /** Terms of the vocabulary: what they may be asked, and what a new condition begins with. */
 
 import { useAnswer } from "../api/client.ts";
-import type { TermDetails, TermOut } from "../api/schema.ts";
+import type { TermOut } from "../api/schema.ts";
 import { leafOf, type Leaf, type Op } from "../query/condition.ts";
 
-export function useTerm(path: string): TermDetails | undefined {
-  return useAnswer("GET /api/vocabulary/node", { query: { path } }, { enabled: path !== "" }).data;
+export type Term = Pick<TermOut, "path" | "label" | "kind" | "unit" | "tag" | "vr">;
+
+/** The last step of a path: its keyword, or its concept in brackets. */
+const lastOf = (path: string) => /(\[[^\]]*\]|\([^)]*\)|[^.]+)$/.exec(path)?.[1] ?? path;
+
+/** What is known of a path, also of one at any depth; undefined while it comes, null for nothing. */
+export function useTerm(path: string): Term | null | undefined {
+  const last = lastOf(path);
+  const search = last.startsWith("[") ? last.slice(last.indexOf(":") + 1, -1) : last;
+  const found = useAnswer(
+    "GET /api/vocabulary",
+    { query: { search, zero: true, limit: 50 } },
+    { enabled: search.trim() !== "" },
+  );
+  const terms = found.data?.terms.filter((term) => term.kind !== "group");
+  if (!terms) return found.error ? null : undefined;
+  const ends = terms.filter((term) => term.path.endsWith(last));
+  return terms.find((term) => term.path === path) ?? ends.find((term) => term.label !== "[]") ?? null;
 }
 
 /** A path as people may read it while its term is not there. */

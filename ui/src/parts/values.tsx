@@ -4,7 +4,7 @@ import { Checkbox, NumberInput, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useId, useRef, useState } from "react";
 import { useAnswer } from "../api/client.ts";
-import type { TermDetails, ValueOut } from "../api/schema.ts";
+import type { ValueOut } from "../api/schema.ts";
 import {
   codeOf,
   type Leaf,
@@ -18,21 +18,22 @@ import {
 import { useTexts } from "../texts.tsx";
 import { Icon } from "./icon.tsx";
 import { Loading, Trouble } from "./states.tsx";
+import type { Term } from "./terms.ts";
 
 type Editing = {
   leaf: Leaf;
-  term: TermDetails | undefined;
+  term: Term | null | undefined;
   set: (leaf: Leaf) => void;
 };
 
-const numeric = (term: TermDetails | undefined) => term?.kind === "number";
-const isMoment = (term: TermDetails | undefined) =>
+const numeric = (term: Term | null | undefined) => term?.kind === "number";
+const isMoment = (term: Term | null | undefined) =>
   term?.kind === "date" || term?.kind === "datetime" || term?.kind === "time";
 
 /** Whether there is more to choose from below the row. */
-export function hasPicker(leaf: Leaf, term: TermDetails | undefined): boolean {
+export function hasPicker(leaf: Leaf, term: Term | null | undefined): boolean {
   if ("exists" in leaf || "missing" in leaf || "contains" in leaf || "like" in leaf) return false;
-  return term !== undefined;
+  return term !== undefined && term !== null;
 }
 
 /** The values in the row itself. */
@@ -83,12 +84,14 @@ function Field({
   change,
 }: {
   value: Value;
-  term: TermDetails | undefined;
+  term: Term | null | undefined;
   label: string;
   change: (value: Value) => void;
 }) {
   const common = { "aria-label": label, classNames: { input: "field" } };
   if (numeric(term)) {
+    const measured = /^(-?[\d.]+)\s*(\S+)$/.exec(typeof value === "string" ? value : "");
+    if (measured) value = { number: Number(measured[1]), unit: measured[2]! };
     const unit = typeof value === "object" ? value.unit : "";
     const number = typeof value === "object" ? value.number : value;
     return (

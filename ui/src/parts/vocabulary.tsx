@@ -141,8 +141,14 @@ function Children({ parent, depth, ways }: { parent: string; depth: number; ways
   if (found.data.total === 0 && depth === 0) return <p className="hint">{t("vocabulary.empty")}</p>;
   return (
     <ul>
-      {found.data.terms.map((term) => (
-        <Row key={term.path} term={term} depth={depth} ways={ways} />
+      {found.data.terms.map((term, at) => (
+        <Row
+          key={term.path}
+          term={term}
+          depth={depth}
+          ways={ways}
+          first={depth === 0 && at === 0}
+        />
       ))}
       {found.data.total > found.data.terms.length && (
         <li>
@@ -155,12 +161,13 @@ function Children({ parent, depth, ways }: { parent: string; depth: number; ways
   );
 }
 
-type RowOf = { term: TermOut; depth: number; ways: Ways; whole?: boolean };
+type RowOf = { term: TermOut; depth: number; ways: Ways; whole?: boolean; first?: boolean };
 
-function Row({ term, depth, ways, whole }: RowOf) {
-  const { t, n } = useTexts();
-  const [open, setOpen] = useState(false);
+function Row({ term, depth, ways, whole, first }: RowOf) {
+  const { t, n, called } = useTexts();
+  const [open, setOpen] = useState(first ?? false);
   const asked = term.kind !== "group";
+  const label = called(`tree.${term.path}`, term.label);
   const about = [term.keyword, term.tag, term.vr, term.summary].filter(Boolean).join(" · ");
   const press = () => (asked && !term.has_children ? ways.onAdd(term) : setOpen(!open));
   return (
@@ -179,7 +186,7 @@ function Row({ term, depth, ways, whole }: RowOf) {
             type="button"
             className="term-open"
             aria-expanded={open}
-            aria-label={t(open ? "vocabulary.close" : "vocabulary.open", { term: term.label })}
+            aria-label={t(open ? "vocabulary.close" : "vocabulary.open", { term: label })}
             onClick={() => setOpen(!open)}
           >
             <Icon name={open ? "down" : "right"} size={13} />
@@ -188,10 +195,10 @@ function Row({ term, depth, ways, whole }: RowOf) {
           <span className="term-open" />
         )}
         <button type="button" className="term-label" title={about} onClick={press}>
-          <span>{term.label}</span>
+          <span>{label}</span>
           {whole && (
             <small>
-              {term.breadcrumb.map((crumb) => crumb.label).join(" › ") || term.keyword}
+              {term.breadcrumb.map((crumb) => called(`tree.${crumb.path}`, crumb.label)).join(" › ") || term.keyword}
             </small>
           )}
         </button>
