@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import jsonschema
 import orjson
 import pytest
+from fastapi.testclient import TestClient
 
 from dicomlake.cli import main
 from dicomlake.jobs import layout
@@ -67,3 +68,17 @@ def test_every_path_is_on_the_page(tmp_path: Path) -> None:
     for path in app(tmp_path, Settings()).openapi()["paths"]:
         last = path.rsplit("/", 1)[1]
         assert re.search(rf"[/`.]{re.escape(last)}\b|{re.escape(last)}", PAGE), path
+
+
+def test_the_examples_of_questions_run(folder: Path) -> None:
+    examples = re.findall(r"```json (query|steps|aggregate)\n(.*?)```", PAGE, re.DOTALL)
+    assert len(examples) == 4
+    made = app(folder / "hospital" / "lake", Settings())
+    with TestClient(made, base_url="http://localhost") as client:
+        for name, text in examples:
+            path = {"query": "/api/query", "steps": "/api/query/steps"}.get(name, "/api/aggregate")
+            answer = client.post(path, json=json.loads(text))
+            assert answer.status_code == 200, answer.text
+            assert answer.json().get("rows") or answer.json()["steps"]
+        for line in re.findall(r"curl '?http://127.0.0.1:8080(/api/(?:lake|vocab)[^'\s]*)", PAGE):
+            assert client.get(line).status_code == 200, line

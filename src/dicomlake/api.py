@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow as pa
 from dicomlake import plugins, tables
 from dicomlake.contracts import Answer, Progress
 from dicomlake.engines.groups import By, Filled, fill_rate
+from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import documents, extraction
@@ -29,6 +30,8 @@ from dicomlake.query.attributes import attribute
 from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 
 Condition = str | Node | None
+_MOST_SPREADS = 1000
+"""Lists of values and histograms that are remembered."""
 
 
 _INSIDE = {
@@ -134,16 +137,32 @@ class Lake:
         """The most frequent values at a path in series that meet a condition; whether there are
         more of them."""
         node = parse(where, _lines) if isinstance(where, str) else where
-        with self.engine.chosen(node, "series", ticket) as (search, mask):
-            return Spread(search, mask).values(path, prefix, limit)
+        key = ("values", path, node, prefix, limit)
+        found: tuple[list[Value], bool] = self._once(
+            key, ticket, lambda spread: spread.values(path, prefix, limit)
+        )
+        return found
 
     def histogram(
         self, path: str, where: Condition = None, bins: int = 20, ticket: object = None
     ) -> list[Bin]:
         """Series that meet a condition by their numbers or dates at a path, in round bins."""
         node = parse(where, _lines) if isinstance(where, str) else where
-        with self.engine.chosen(node, "series", ticket) as (search, mask):
-            return Spread(search, mask).histogram(path, bins)
+        key = ("histogram", path, node, bins)
+        found: list[Bin] = self._once(key, ticket, lambda spread: spread.histogram(path, bins))
+        return found
+
+    def _once(self, key: tuple[Any, ...], ticket: object, find: Callable[[Spread], Any]) -> Any:
+        """What `find` finds among the series of a condition, the third of the key; remembered."""
+        known = self._spreads.get(key)
+        if known is None:
+            with self.engine.chosen(key[2], "series", ticket) as (search, mask):
+                known = self._spreads[key] = find(Spread(search, mask))
+        return known
+
+    @cached_property
+    def _spreads(self) -> Remembered[tuple[Any, ...], Any]:
+        return Remembered(_MOST_SPREADS, lambda _: 1)
 
     def fill_rate(
         self,
@@ -153,15 +172,12 @@ class Lake:
         limit: int = 40,
         ticket: object = None,
     ) -> Filled:
-        """How many series of each group have a value at each path of headers.
+        """How many series of each group have a value at each path.
 
         The most frequent paths of the lake when none are given.
         """
         node = parse(where, _lines) if isinstance(where, str) else where
         wanted = [attribute(path).path for path in paths] or frequent(self.vocabulary)
-        for path in wanted:
-            if attribute(path).table:
-                raise UsageError(f"{path} is inside of objects. Fill rates are of headers.")
         with self.engine.chosen(node, "series", ticket) as (search, mask):
             return fill_rate(search, mask, By(by), wanted, limit)
 
@@ -273,7 +289,7 @@ class Lake:
     def refresh(self) -> Lake:
         """The lake at its newest version."""
         self._store.refresh()
-        for name in ("engine", "totals", "vocabulary", "terminology"):
+        for name in ("engine", "totals", "vocabulary", "terminology", "_spreads"):
             self.__dict__.pop(name, None)
         return self
 

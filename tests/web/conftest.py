@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import dicomlake
+from dicomlake.api import Lake
 from dicomlake.jobs.index import index
 from dicomlake.settings import Service, Settings, Source
 from dicomlake.testing import hospital
@@ -54,3 +56,17 @@ def client(lake: Path, settings: Settings) -> Iterator[TestClient]:
 def desk(client: TestClient) -> Desk:
     found: Desk = client.app.state.desk  # type: ignore[attr-defined]
     return found
+
+
+@pytest.fixture(scope="module")
+def web(hospital_lake: Path) -> Iterator[TestClient]:
+    """A service of the hospital's lake itself, for tests that only read it."""
+    made = app(hospital_lake, Settings(source=SOURCES, service=Service()))
+    with TestClient(made, base_url="http://localhost") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def whole(hospital_lake: Path) -> Lake:
+    """The lake of the service in Python, to compare with."""
+    return dicomlake.open(hospital_lake)

@@ -35,8 +35,10 @@ from dicomlake.lake import Store, results
 from dicomlake.lake.store import connect, view
 from dicomlake.query import Node, Query
 
-_MOST_REMEMBERED = 64 * 1024**2
+_MOST_REMEMBERED = 256 * 1024**2
 """Bytes of what single conditions found, and again of what whole questions found."""
+_MOST_GROUPED = 32 * 1024**2
+"""Bytes of groups."""
 
 
 class DuckEngine:
@@ -56,6 +58,9 @@ class DuckEngine:
         self._scans = scans(_MOST_REMEMBERED)
         self._known: Remembered[tuple[Node | None, str], _Found] = Remembered(
             _MOST_REMEMBERED, lambda found: found.size
+        )
+        self._grouped: Remembered[Grouped, pa.Table] = Remembered(
+            _MOST_GROUPED, lambda table: table.nbytes
         )
         self._running: list[_Running] = []
         self._lock = threading.Lock()
@@ -90,9 +95,13 @@ class DuckEngine:
 
     def groups(self, question: Grouped, ticket: object = None) -> pa.Table:
         """One row per group of what meets a condition, see `engines.groups`."""
+        known = self._grouped.get(question)
+        if known is not None:
+            return known
         with self._run(self._db, ticket or question) as run:
             mask = self._found(run, question.where, question.level).mask
-            return Groups(self._search(run), mask).rows(question)
+            found = self._grouped[question] = Groups(self._search(run), mask).rows(question)
+        return found
 
     @contextmanager
     def chosen(
@@ -105,7 +114,7 @@ class DuckEngine:
     def read(self, statement: str, values: Sequence[Any] = (), ticket: object = None) -> pa.Table:
         """Rows of SQL of ours over the current rows of the lake's tables."""
         with self._run(self._current(), ticket) as run:
-            table: pa.Table = run.db.execute(statement, list(values)).to_arrow_table()
+            table: pa.Table = run.db.sql(statement, params=list(values)).to_arrow_table()
             return table
 
     def _search(self, run: _Running) -> Search:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dicomlake import tables
@@ -18,7 +19,7 @@ from dicomlake.engines.order import listed
 from dicomlake.engines.search import Search
 from dicomlake.engines.snapshot import Mask
 from dicomlake.errors import UsageError
-from dicomlake.query import Node
+from dicomlake.query import Exists, Node
 from dicomlake.query.attributes import ANATOMY, ANATOMY_PATHS, ROWS, attribute
 
 COUNTED = ("patients", "studies", "series", "instances")
@@ -278,32 +279,21 @@ class Filled:
 
 
 def fill_rate(search: Search, mask: Mask, by: By, paths: list[str], limit: int) -> Filled:
-    """Which attributes of headers have values in the largest groups."""
+    """Which paths have values in the largest groups."""
     Groups(search, mask).register("by0", by)
-    db = search.db
-    db.execute(
-        "create or replace temp table sized as select v, count(distinct series_id) as n from by0 "
-        f"group by v order by n desc, v limit {limit}"
+    search.db.execute(
+        "create or replace temp table sized as select v, count(*) as n, "
+        "row_number() over (order by count(*) desc, v) - 1 as place from by0 group by v "
+        "qualify place < ?",
+        [limit],
     )
-    names = {path: search.any_depth(path) for path in paths}
-    db.register(
-        "asked",
-        pa.table(
-            {
-                "at": [n for n, path in enumerate(paths) for _ in names[path]],
-                "path": pa.array([p for path in paths for p in names[path]], pa.string()),
-            }
-        ),
-    )
-    search.check()
-    found = db.execute(
-        "select b.v, a.at, count(distinct e.series_id) as n from elements e "
-        "join asked a on a.path = e.path join by0 b on b.series_id = e.series_id "
-        "join sized s on s.v is not distinct from b.v "
-        f"where e.path in ({listed(sorted({p for some in names.values() for p in some}))}) "
-        f"and {HAS_VALUE.sql} group by b.v, a.at"
-    ).fetchall()
-    counts = {(key, at): n for key, at, n in found}
-    sized = db.execute("select v, n from sized order by n desc, v").fetchall()
-    rows = [(key, n, [counts.get((key, at), 0) for at in range(len(paths))]) for key, n in sized]
-    return Filled(paths, rows)
+    sized = search.db.execute("select v, n from sized order by place").fetchall()
+    rows = search.db.execute("select series_id, place from by0 join sized using (v)").fetchnumpy()
+    at, _ = search.snapshot.places(rows["series_id"].astype(np.int64))
+    place = rows["place"].astype(np.int64)
+    filled = []
+    for path in paths:
+        has = search.series(Exists(path), "series")
+        filled.append(np.bincount(place[has[at]], minlength=len(sized)).tolist())
+    counts = list(zip(*filled, strict=True)) or [()] * len(sized)
+    return Filled(paths, [(key, n, list(row)) for (key, n), row in zip(sized, counts, strict=True)])

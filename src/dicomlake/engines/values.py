@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +19,6 @@ from dicomlake.engines.snapshot import Mask
 from dicomlake.errors import UsageError
 from dicomlake.lake.vocabulary import Bin, Value, span
 from dicomlake.query.attributes import ANATOMY, ANATOMY_PATHS, ROWS, attribute
-import itertools
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

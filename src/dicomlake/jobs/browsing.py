@@ -52,8 +52,8 @@ def patient(engine: Any, key: int, ticket: object = None) -> Row:
     about = _rows(
         engine.read(
             f"select patient_key, {most}, count(distinct study_key) as studies, "
-            "count(*) as series, sum(instances)::bigint as instances from series where patient_key = ? "
-            "group by patient_key",
+            "count(*) as series, sum(instances)::bigint as instances from series "
+            "where patient_key = ? group by patient_key",
             [key],
             ticket,
         )

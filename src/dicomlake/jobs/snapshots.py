@@ -28,6 +28,10 @@ def newest_version(lake: Path) -> int:
     return max((int(path.stem) for path in found if path.stem.isdigit()), default=-1)
 
 
+class NoVersion(LakeError):
+    """A version that there is not, or not any more."""
+
+
 class Snapshots(Generic[T]):
     """Open versions of a lake; `opener` opens one of them."""
 
@@ -47,11 +51,19 @@ class Snapshots(Generic[T]):
             wanted = newest if version is None else version
             if wanted not in self._open:
                 if not 0 <= wanted <= newest:
-                    raise LakeError(f"The lake has no version {wanted}; the newest is {newest}.")
-                self._open[wanted] = self._opener(self.path, wanted)
+                    raise NoVersion(f"The lake has no version {wanted}; the newest is {newest}.")
+                self._open[wanted] = self._opened(wanted, newest)
                 self._forget()
             self._open.move_to_end(wanted)
             return self._open[wanted]
+
+    def _opened(self, wanted: int, newest: int) -> T:
+        try:
+            return self._opener(self.path, wanted)
+        except LakeError as error:
+            if wanted == newest:
+                raise
+            raise NoVersion(str(error)) from error
 
     def _look(self) -> int:
         now = time.monotonic()

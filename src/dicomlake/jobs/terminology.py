@@ -72,6 +72,7 @@ class Terminology:
         self.vocabulary = vocabulary
         self._groups: dict[str, list[str]] = defaultdict(list)
         self._creators: dict[str, list[str]] = defaultdict(list)
+        self._crumbs: dict[str, list[tuple[str, str]]] = {}
         self._terms = {term.path: term for term in vocabulary.children()}
         for path, term in self._terms.items():
             group = group_of(term)
@@ -91,6 +92,8 @@ class Terminology:
         return [self._place(t, path) for t in terms if view == "technical" or clinical(t)]
 
     def _below(self, path: str) -> list[Term]:
+        if path.startswith("@"):
+            self.place(path)  # an unknown one says so
         if path.startswith("@private/"):
             return [self._terms[p] for p in self._creators.get(path.removeprefix("@private/"), ())]
         if path in _OPENED:
@@ -122,7 +125,8 @@ class Terminology:
         return Place(path, label, "" if creator is None else "@private", None, count, *_most(terms))
 
     def _place(self, term: Term, parent: str) -> Place:
-        parent = parent or term.parent or self._above(term)
+        around = term.parent if term.parent in self.vocabulary else ""
+        parent = parent or around or self._above(term)
         counts = (term.patients, term.studies, term.series, term.documents)
         return Place(term.path, label_of(term), parent, term, term.children, *counts)
 
@@ -132,16 +136,18 @@ class Terminology:
 
     def breadcrumb(self, path: str) -> list[tuple[str, str]]:
         """Path and label of every node around one, from the top."""
-        found: list[tuple[str, str]] = []
-        while path:
-            place = self.place(path)
-            path = place.parent
-            if path in _OPENED.values():
-                path = _OF_ROWS[path]
-            if path:
-                above = self.place(path)
-                found.append((above.path, above.label))
-        return found[::-1]
+        return self.around(self.place(path).parent)
+
+    def around(self, parent: str) -> list[tuple[str, str]]:
+        """Path and label of a node and of those around it, from the top."""
+        if not parent:
+            return []
+        if parent in _OPENED.values():
+            parent = _OF_ROWS[parent]
+        if parent not in self._crumbs:
+            place = self.place(parent)
+            self._crumbs[parent] = [*self.around(place.parent), (place.path, place.label)]
+        return self._crumbs[parent]
 
     def search(self, text: str, view: View, *, zero: bool = False, most: int = 500) -> list[Place]:
         """Nodes in which every word of a text occurs, best first."""

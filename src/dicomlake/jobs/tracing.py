@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomlake.readers.samples import Waveform
-import itertools
 
 MOST_SAMPLES = 2_000_000
 """Samples of all channels that are given at once."""

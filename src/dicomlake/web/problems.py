@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from dicomlake.errors import DicomlakeError, LakeError, ServiceError, UsageError
+from dicomlake.jobs.snapshots import NoVersion
 
 MEDIA = "application/problem+json"
 _MOST_MISTAKES = 20
@@ -86,6 +87,8 @@ def register(app: FastAPI) -> None:
         return response(error.status, error.detail)
 
     def ours(_: Request, error: Exception) -> Response:
+        if isinstance(error, NoVersion):
+            return response(404, str(error))
         if isinstance(error, LakeError | ServiceError):
             return response(503, str(error), {"Retry-After": "5"})
         if not isinstance(error, UsageError):

@@ -42,7 +42,10 @@ def _listening(service: Service) -> socket.socket:
     """A socket that listens; its port is known."""
     try:
         family = socket.getaddrinfo(service.host, service.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((service.host, service.port), family=family, backlog=128)
+        made = socket.create_server((service.host, service.port), family=family, backlog=128)
+        # A body follows its head at once, or clients wait 40 ms for it.
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
     except OSError as error:
         raise UsageError(
             f"{service.host} port {service.port} cannot be listened on: {error.strerror}. Choose "

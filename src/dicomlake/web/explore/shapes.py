@@ -122,8 +122,16 @@ def _cells(column: pa.ChunkedArray) -> list[Any]:
         return list(column.to_pylist())
     try:
         return [plain(value) for value in column.to_pylist()]
-    except (ValueError, OverflowError, pa.ArrowException):
-        return list(map(str, column))
+    except (ValueError, OverflowError, pa.ArrowException):  # moments that Python does not have
+        return [plain(value) for value in _written(column)]
+
+
+def _written(column: pa.ChunkedArray) -> list[Any]:
+    """Values as text; none where Arrow cannot write them either."""
+    try:
+        return list(column.cast(pa.string()).to_pylist())
+    except pa.ArrowException:
+        return [None] * len(column)
 
 
 def plain(value: Any) -> Any:

@@ -202,9 +202,7 @@ def _told(lake: Lake, tree: Terminology, place: Place) -> dict[str, Any]:
         "has_children": place.children > 0,
         "fill": round(place.series / whole, 6) if whole else 0.0,
         "summary": summary(term) if term else "",
-        "breadcrumb": [
-            Crumb(path=path, label=label) for path, label in tree.breadcrumb(place.path)
-        ],
+        "breadcrumb": [Crumb(path=path, label=label) for path, label in tree.around(place.parent)],
     }
 
 
