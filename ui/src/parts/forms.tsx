@@ -30,7 +30,11 @@ export function Written({
         body: form === "json" ? { json } : { text: typed },
       });
       setProblem(null);
-      onChange(parsed.json as unknown as Query);
+      const found = parsed.json as unknown as Query;
+      const leveled =
+        form === "json" ? json !== null && typeof json === "object" && "level" in json : /\blevel\s/i.test(typed);
+      if (!leveled) delete found.level; // the one that is shown stays
+      onChange(found);
     } catch (error) {
       setProblem(error instanceof Refused ? error : new Refused(422, String(error)));
     }
