@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import jsonschema
 import orjson
 import pytest
-from fastapi.testclient import TestClient
 
 from dicomlake.cli import main
 from dicomlake.jobs import layout
@@ -19,6 +18,8 @@ from dicomlake.jobs.index import index
 from dicomlake.settings import Settings
 from dicomlake.testing import hospital
 from dicomlake.web import app
+
+from .web.conftest import TestClient
 
 PAGE = (Path(__file__).parents[1] / "docs" / "service.md").read_text(encoding="utf-8")
 

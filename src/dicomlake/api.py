@@ -22,7 +22,7 @@ from dicomlake.jobs import documents, extraction
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
-from dicomlake.jobs.terminology import Terminology, frequent
+from dicomlake.jobs.terminology import Terminology
 from dicomlake.lake import Store
 from dicomlake.lake.vocabulary import Bin, Value, Vocabulary
 from dicomlake.query import Node, Query, parse
@@ -177,7 +177,7 @@ class Lake:
         The most frequent paths of the lake when none are given.
         """
         node = parse(where, _lines) if isinstance(where, str) else where
-        wanted = [attribute(path).path for path in paths] or frequent(self.vocabulary)
+        wanted = [attribute(path).path for path in paths] or self.terminology.frequent()
         with self.engine.chosen(node, "series", ticket) as (search, mask):
             return fill_rate(search, mask, By(by), wanted, limit)
 

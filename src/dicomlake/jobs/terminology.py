@@ -72,6 +72,7 @@ class Terminology:
         self.vocabulary = vocabulary
         self._groups: dict[str, list[str]] = defaultdict(list)
         self._creators: dict[str, list[str]] = defaultdict(list)
+        self._opened: dict[str, list[Term]] = {}
         self._crumbs: dict[str, list[tuple[str, str]]] = {}
         self._terms = {term.path: term for term in vocabulary.children()}
         for path, term in self._terms.items():
@@ -100,8 +101,10 @@ class Terminology:
             return self.vocabulary.children(_OPENED[path])
         if path in GROUPS:
             return [self._terms[p] for p in self._groups.get(path, ())]
-        self.vocabulary[path]  # an unknown one says so
-        return self.vocabulary.children(path)
+        if path not in self._opened:
+            self.vocabulary[path]  # an unknown one says so
+            self._opened[path] = self.vocabulary.children(path)
+        return self._opened[path]
 
     def place(self, path: str) -> Place:
         """A node; UsageError when there is none."""
@@ -149,7 +152,13 @@ class Terminology:
             self._crumbs[parent] = [*self.around(place.parent), (place.path, place.label)]
         return self._crumbs[parent]
 
-    def search(self, text: str, view: View, *, zero: bool = False, most: int = 500) -> list[Place]:
+    def frequent(self, most: int = 40) -> list[str]:
+        """Paths of attributes that are worth a look at their fill rates, most frequent first:
+        public ones at the top that tell something of examinations."""
+        terms = (self._terms[path] for path in self._groups["@attributes"])
+        return [term.path for term in terms if term.series and clinical(term)][:most]
+
+    def search(self, text: str, view: View, *, zero: bool = False, most: int = 200) -> list[Place]:
         """Nodes in which every word of a text occurs, best first."""
         terms = self.vocabulary.search(text, most)
         words = text.casefold().split()
@@ -230,10 +239,3 @@ def clinical(term: Term) -> bool:
     if _private(dictionary.segments(term.path)[-1]) or term.segment in _TECHNICAL:
         return False
     return term.tag[1:5] not in _TECHNICAL_GROUPS
-
-
-def frequent(vocabulary: Vocabulary, most: int = 40) -> list[str]:
-    """Paths of attributes at the top that are worth a look at their fill rates, most frequent
-    first: public ones that tell something of examinations."""
-    terms = (t for t in vocabulary.children() if group_of(t) == "@attributes" and clinical(t))
-    return [t.path for t in terms if t.series][:most]

@@ -90,7 +90,7 @@ def _whole_examples(found: dict[str, Any]) -> None:
     """Let examples have their nulls, which FastAPI leaves out."""
     routes = [r for router in explore.ROUTERS for r in router.routes if isinstance(r, APIRoute)]
     for route in routes:
-        said = found["paths"][route.path][min(route.methods).lower()]["responses"]["200"]
+        said = found["paths"][route.path][min(route.methods or ["get"]).lower()]["responses"]["200"]
         for media, content in route.responses[200].get("content", {}).items():
             if "example" in content:
                 said["content"][media]["example"] = content["example"]
