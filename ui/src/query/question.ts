@@ -83,6 +83,7 @@ export function useQuestion(): Working {
   // from the address: at the beginning, and by the browser's back and forward
   useEffect(() => {
     if (whole === written.current) return;
+    if (whole !== location.pathname + location.search) return; // it has changed since
     const stop = new AbortController();
     const level = levelOf(query.get("level"));
     const read = async () => {
