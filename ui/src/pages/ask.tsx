@@ -16,6 +16,7 @@ import { Vocabulary } from "../parts/vocabulary.tsx";
 import { type Condition, type Level, LEVELS, pathOf, type Query } from "../query/condition.ts";
 import { fromText, type Question, questionOf, useQuestion } from "../query/question.ts";
 import * as trees from "../query/tree.ts";
+import { Link } from "../route.tsx";
 import { type Key, useTexts } from "../texts.tsx";
 
 const PLURAL: Record<Level, keyof Totals> = {
@@ -169,6 +170,9 @@ export function AskPage() {
             ))}
           </div>
           <div className="answer-ways">
+            <Link className="to-charts" href={work.text ? `/charts?q=${encodeURIComponent(work.text)}` : "/charts"}>
+              {t("nav.charts")}
+            </Link>
             <ColumnChoice
               level={level}
               show={question.show}

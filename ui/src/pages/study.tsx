@@ -124,7 +124,7 @@ function SeriesCard({ study, series, on }: { study: string; series: SeriesHead; 
 function useImages(): boolean {
   const found = useQuery({
     queryKey: ["images"],
-    queryFn: async () => (await (await ask("GET", "/api/openapi.json")).text()).includes("/rendered"),
+    queryFn: async () => (await (await ask("GET", "/api/openapi.json")).text()).includes('"x-dicom-web"'),
     staleTime: Infinity,
     retry: false,
   });
@@ -160,10 +160,14 @@ function Picture({ path, label }: { path: string; label: string }) {
 function Thumbnail({ study, series }: { study: string; series: SeriesHead }) {
   return (
     <span className="thumbnail">
-      <Picture
-        path={`/dicom-web/studies/${study}/series/${series.SeriesInstanceUID}/thumbnail`}
-        label={series.Modality ?? "?"}
-      />
+      {series.Rows ? (
+        <Picture
+          path={`/dicom-web/studies/${study}/series/${series.SeriesInstanceUID}/thumbnail`}
+          label={series.Modality ?? "?"}
+        />
+      ) : (
+        series.Modality
+      )}
     </span>
   );
 }

@@ -92,10 +92,13 @@ function Row({ test }: { test: Test }) {
   );
 }
 
+const LONGEST = 6000;
+
 /** The rest of the question, under which values are counted. */
 function around(tree: Group, test: Test): string {
   const rest = tree.join === "and" ? trees.conditionOf(trees.replace(tree, test.id, null)) : null;
-  return rest ? JSON.stringify(rest) : "";
+  const said = rest ? JSON.stringify(rest) : "";
+  return said.length > LONGEST ? "" : said; // it goes into an address
 }
 
 function GroupBox({ group, root, title }: { group: Group; root?: boolean; title?: string }) {

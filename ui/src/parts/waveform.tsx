@@ -1,4 +1,4 @@
-/** A waveform on the grid that paper has: 25 mm/s and, for voltages, 10 mm/mV. */
+/** A waveform on the grid of ECG paper: large boxes are 0.2 s wide and, for voltages, 0.5 mV high. */
 
 import { SegmentedControl } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
@@ -8,7 +8,7 @@ import type { WaveformOut } from "../api/schema.ts";
 import { useTexts } from "../texts.tsx";
 import { Loading, Trouble } from "./states.tsx";
 
-const LANE = 84;
+const LANE = 96;
 const GUTTER = 56;
 
 export function Waveform({ sop, groups }: { sop: string; groups: number[] }) {
@@ -38,7 +38,22 @@ export function Waveform({ sop, groups }: { sop: string; groups: number[] }) {
   );
 }
 
-const LARGE_MV: Record<string, number> = { uV: 1000, mV: 1, V: 0.001, nV: 1_000_000 };
+/** How many of a unit are a millivolt. */
+const PER_MV: Record<string, number> = { uV: 1000, mV: 1, V: 0.001, nV: 1_000_000 };
+
+type Samples = (number | null)[];
+
+/** The value that as many samples are above as below: where the line is at rest. */
+function middleOf(samples: Samples): number {
+  const sorted = samples.filter((one) => one !== null).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+/** How far a line goes from where it is at rest. */
+function far(samples: Samples): number {
+  const base = middleOf(samples);
+  return samples.reduce<number>((most, one) => Math.max(most, Math.abs((one ?? base) - base)), 0);
+}
 
 function Drawing({ wave, width }: { wave: WaveformOut; width: number }) {
   const { t, n } = useTexts();
@@ -57,6 +72,13 @@ function Drawing({ wave, width }: { wave: WaveformOut; width: number }) {
     const across = width - GUTTER;
     const perSecond = across / seconds;
     drawing.clearRect(0, 0, width, height);
+    // all voltages have one scale, which the grid shows; a lane is 3 mV, or what is needed
+    const reach = wave.channels.map((samples, lane) => {
+      const per = PER_MV[wave.units[lane] ?? ""];
+      return per ? (2.1 * far(samples)) / per : 0;
+    });
+    const millivolts = Math.max(3, Math.ceil(Math.max(0, ...reach)));
+    const high = LANE / millivolts;
     const lines = (step: number, stroke: string, vertical: number) => {
       drawing.strokeStyle = stroke;
       drawing.lineWidth = 1;
@@ -72,19 +94,15 @@ function Drawing({ wave, width }: { wave: WaveformOut; width: number }) {
       drawing.stroke();
     };
     const small = perSecond * 0.04;
-    if (small >= 4) lines(small, colour("--wave-fine"), LANE / 15);
+    if (small >= 3 && high / 10 >= 3) lines(small, colour("--wave-fine"), high / 10);
     const large = perSecond * 0.2 >= 4 ? perSecond * 0.2 : perSecond;
-    lines(large, colour("--wave-grid"), LANE / 3);
+    lines(large, colour("--wave-grid"), high / 2);
     drawing.font = "500 12px 'IBM Plex Sans', sans-serif";
     wave.channels.forEach((samples, lane) => {
-      const numbers = samples.filter((one) => one !== null);
       const middle = LANE * (lane + 0.5);
-      const sorted = [...numbers].sort((a, b) => a - b);
-      const base = sorted[Math.floor(sorted.length / 2)] ?? 0;
-      const mv = LARGE_MV[wave.units[lane] ?? ""];
-      const most = Math.max(...numbers.map((one) => Math.abs(one - base)), 1e-9);
-      const fit = (LANE * 0.48) / most;
-      const y = mv ? Math.min(fit, LANE / 3 / mv) : fit;
+      const base = middleOf(samples);
+      const per = PER_MV[wave.units[lane] ?? ""];
+      const y = per ? high / per : (LANE * 0.48) / Math.max(far(samples), 1e-9);
       drawing.fillStyle = colour("--ink");
       drawing.fillText(wave.leads[lane] ?? "", 6, middle + 4);
       drawing.strokeStyle = colour("--ink");
