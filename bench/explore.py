@@ -1,6 +1,6 @@
 """The service on a large lake, asked by several clients at the same time: percentiles.
 
-    python -m bench.explore LAKE [SERIES [CLIENTS]]
+python -m bench.explore LAKE [SERIES [CLIENTS]]
 """
 
 from __future__ import annotations

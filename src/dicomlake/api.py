@@ -31,7 +31,7 @@ from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 
 Condition = str | Node | None
 _MOST_SPREADS = 1000
-"""Lists of values and histograms that are remembered."""
+"""Lists of values, histograms and fill rates that are remembered."""
 
 
 _INSIDE = {
@@ -178,8 +178,13 @@ class Lake:
         """
         node = parse(where, _lines) if isinstance(where, str) else where
         wanted = [attribute(path).path for path in paths] or self.terminology.frequent()
-        with self.engine.chosen(node, "series", ticket) as (search, mask):
-            return fill_rate(search, mask, By(by), wanted, limit)
+        key = ("fill rate", by, node, tuple(wanted), limit)
+        known: Filled | None = self._spreads.get(key)
+        if known is None:
+            with self.engine.chosen(node, "series", ticket) as (search, mask):
+                known = fill_rate(search, mask, By(by), wanted, limit)
+            self._spreads[key] = known
+        return known
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the tables, as Arrow.

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from dicomlake.api import Lake
+from dicomlake.jobs import tracing
 from dicomlake.jobs.index import index
 from dicomlake.settings import Settings
 from dicomlake.testing.dicom import encode, image
@@ -124,6 +125,11 @@ def test_a_waveform(web: TestClient, whole: Lake) -> None:
     assert np.array_equal(few.max(axis=1), told.max(axis=1))
     assert np.array_equal(few.min(axis=1), told.min(axis=1))
     assert web.get(f"/api/instances/{uid}/waveform", params={"group": 99}).status_code == 404
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracing, "MOST_SAMPLES", 10)
+        many = web.get(f"/api/instances/{uid}/waveform")
+        assert many.status_code == 404
+        assert "pixels" in many.json()["detail"]
 
 
 def test_two_headers(web: TestClient, whole: Lake) -> None:

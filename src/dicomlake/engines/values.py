@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from dicomlake.dicom import dictionary
-from dicomlake.dicom.wording import literal as written
 from dicomlake.dicom.wording import shown
 from dicomlake.engines import contents
 from dicomlake.engines.conditions import HAS_VALUE, Part
@@ -266,8 +265,3 @@ def _months(begin: datetime, end: datetime, months: int) -> list[float]:
 def _day(seconds: float) -> datetime:
     moment = _EPOCH + timedelta(seconds=seconds)
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def as_question(vr: str, value: float) -> str:
-    """A number as questions write it."""
-    return written(vr, value)

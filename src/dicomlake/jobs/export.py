@@ -28,11 +28,14 @@ _RUNS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula at the beginning of a text."""
 
 
-def exported(engine: Any, query: Query, form: str) -> Iterator[bytes]:
-    """The file in pieces; UsageError for a form that there is not."""
+def exported(engine: Any, query: Query, form: str, ticket: object = None) -> Iterator[bytes]:
+    """The file in pieces; UsageError for a form that there is not.
+
+    `ticket`: what the engine knows the question by, to cancel it.
+    """
     if form not in FORMS:
         raise UsageError(f"{form!r} is no form of a file. Use one of {', '.join(FORMS)}.")
-    pages = engine.pages(query, AT_ONCE)
+    pages = engine.pages(query, AT_ONCE, ticket)
     return {"csv": _csv, "ndjson": _lines, "parquet": _parquet}[form](pages)
 
 

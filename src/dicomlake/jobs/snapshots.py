@@ -80,8 +80,3 @@ class Snapshots(Generic[T]):
         while len(self._open) > MOST_OPEN:
             oldest = next(version for version in self._open if version != self._newest)
             del self._open[oldest]
-
-    def drop(self, version: int) -> None:
-        """Forget a version that cannot be read any more."""
-        with self._lock:
-            self._open.pop(version, None)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomlake.errors import UsageError
 from dicomlake.readers.samples import Waveform
 
 MOST_SAMPLES = 2_000_000
@@ -42,9 +43,17 @@ def _ends(part: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def drawn(wave: Waveform, width: int) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """What a waveform is, and its samples as channels x samples with NaN where there are none."""
+    """What a waveform is, and its samples as channels x samples with NaN where there are none.
+
+    UsageError when they are more than MOST_SAMPLES.
+    """
     samples = np.where(wave.mask, np.nan, wave.samples)
     thin, step = thinned(samples, width)
+    if thin.size > MOST_SAMPLES:
+        raise UsageError(
+            f"These are {thin.size:,} samples; {MOST_SAMPLES:,} can be given at once. Say how "
+            "many pixels wide they are drawn."
+        )
     about = {
         "group": wave.group,
         "label": wave.label,

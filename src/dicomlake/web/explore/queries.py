@@ -33,7 +33,7 @@ from dicomlake.web.explore.shapes import (
     type_of,
 )
 from dicomlake.web.problems import Failed, documented
-from dicomlake.web.running import QueryId, Running, answered
+from dicomlake.web.running import Board, QueryId, Running, answered
 
 router = APIRouter(tags=["questions"])
 TheDesk = Annotated[Desk, Depends(desk_of)]
@@ -347,7 +347,10 @@ async def export(
         question = _question(asked)
         lake = run.use(desk.lakes.at(asked.version))
         lake.engine.count(question.where, question.level, run)
-        return lake.version, exported(lake.engine, question, format)
+        streaming = desk.board.add(query_id or "")
+        streaming.use(lake)
+        pieces = exported(lake.engine, question, format, streaming)
+        return lake.version, _until_over(desk.board, streaming, pieces)
 
     version, pieces = await answered(http, desk.board, work, query_id)
     headers = {
@@ -355,6 +358,14 @@ async def export(
         "X-Lake-Version": str(version),
     }
     return StreamingResponse(pieces, headers=headers, media_type=FORMS[format])
+
+
+def _until_over(board: Board, run: Running, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pieces of a file, which can be stopped in the middle."""
+    try:
+        yield from pieces
+    finally:
+        board.remove(run)
 
 
 @router.delete(
