@@ -1,14 +1,32 @@
-# make run: a made-up hospital, indexed and asked.  make test: every check.  Needs Python 3.11+ and pip.
+# make run: a made-up hospital, indexed and asked.  make serve: in a browser.  make test: every check.
+# Needs Python 3.11+ and pip; the web pages need Node 20+ with npm, too.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: run test bench lock clean
+UI := src/dicomlake/web/static/index.html
+UI_SOURCES := $(shell find ui -path ui/node_modules -prune -o -type f -not -name '*.py' -print)
 
-run: .venv/ready
+.PHONY: run serve test ui bench lock clean
+
+run: .venv/ready ui
 	$(BIN)/dicomlake demo hospital
+	@echo 'See it in a browser:  make serve, then open 127.0.0.1:8080 there'
 
-test: .venv/ready
+serve: .venv/ready ui
+	test -d hospital/lake || $(BIN)/dicomlake demo hospital
+	$(BIN)/dicomlake serve --lake hospital/lake
+
+# The web application; without npm the service says at / that it is not built.
+ui:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(UI); \
+	else echo 'npm is missing (Node 20 or newer brings it): the service runs without its web pages.'; fi
+
+$(UI): $(UI_SOURCES)
+	cd ui && npm ci --silent && npm run --silent build
+
+test: .venv/ready ui
+	if command -v npm >/dev/null; then cd ui && npm run --silent test; fi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,4 +48,4 @@ lock:
 	  --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean:
-	rm -rf .venv hospital lake
+	rm -rf .venv hospital lake ui/node_modules src/dicomlake/web/static

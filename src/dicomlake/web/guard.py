@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dicomlake.errors import UsageError
 from dicomlake.settings import Service
 from dicomlake.web import problems
+from dicomlake.web.pages import open_page
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ MOST_STORED = 64 * 1000**3
 """Of the body of a request that stores objects; it is never held as a whole."""
 _STORES = "/dicom-web/studies"
 OPEN = ("/api/health",)
-"""Paths for which no token is asked."""
+"""Paths for which no token is asked, beside those of the pages, which hold no data."""
 _LOOPBACK = frozenset(["localhost", "127.0.0.1", "::1"])
 _SAFE = frozenset(["GET", "HEAD", "OPTIONS"])
 
@@ -72,7 +73,8 @@ class Guard:
             )
         if method not in _SAFE and not _same_site(headers, host):
             return 403, "Pages of other sites may not change anything here."
-        if path not in OPEN and not self._known(headers.get("authorization", "")):
+        free = path in OPEN or (method in _SAFE and open_page(path))
+        if not free and not self._known(headers.get("authorization", "")):
             return 401, "Send the token of the service as: Authorization: Bearer TOKEN"
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:20]) > _most(method, path):

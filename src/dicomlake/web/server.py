@@ -21,7 +21,7 @@ def run(lake: Path, settings: Settings, *, say: Callable[[str], None]) -> None:
     with _listening(service) as listening:
         port = listening.getsockname()[1]
         host = f"[{service.host}]" if ":" in service.host else service.host
-        say(f"Serving {lake} at http://{host}:{port}/api/ (stop with Ctrl-C)")
+        say(f"Serving {lake} at http://{host}:{port}/ (stop with Ctrl-C)")
         if not _is_loopback(service.host) and not service.token():
             say(
                 "Anybody who reaches that address can read patients' data. Set token_env or "

@@ -21,12 +21,15 @@ from dicomlake.web.dicomweb import router as dicomweb
 from dicomlake.web.dicomweb.shelf import Shelf
 from dicomlake.web.dicomweb.storing import Committer
 from dicomlake.web.guard import OPEN, Guard
+from dicomlake.web.pages import pages
 
 _ABOUT = """Ask an imaging data lake for studies of an archive, and fetch what it says of them.
 
 Post accession numbers (or patients, studies, series, dates) to `/api/jobs`, follow the job, and
 fetch its documents: one per series, as JSON or as XML with typed and coded elements. What goes
 wrong is told as `application/problem+json` with a sentence that says what to do."""
+
+_DICOM_WEB = "/dicom-web"
 
 
 def app(lake: Path, settings: Settings) -> FastAPI:
@@ -56,6 +59,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     for router in explore.ROUTERS:
         made.include_router(router)
     made.include_router(dicomweb)
+    made.include_router(pages())
     problems.register(made)
     made.add_middleware(Guard, service=settings.service)
     Guard(made, settings.service)  # a mistake in the settings is told at once
@@ -86,6 +90,8 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
                 found["components"]["securitySchemes"] = schemes
                 found["security"] = [{"token": []}]
                 found["paths"]["/api/health"]["get"]["security"] = []
+            if any(getattr(route, "path", "").startswith(_DICOM_WEB) for route in made.routes):
+                found["x-dicom-web"] = _DICOM_WEB  # that there are pictures
             made.openapi_schema = found
         return made.openapi_schema
 

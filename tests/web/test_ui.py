@@ -1,0 +1,247 @@
+"""The web application in a real browser: a question by clicking, a study, and back.
+
+A test fails when the page says an error, when a request fails, or when one leaves this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+
+import dicomlake
+from dicomlake.jobs.index import index
+from dicomlake.settings import Settings
+from dicomlake.testing import hospital
+from dicomlake.testing.dicom import encode, image
+from dicomlake.web import app
+from dicomlake.web.pages import STATIC
+
+from .conftest import SOURCES
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.service
+
+QUESTION = "Modality in ('MR') and MagneticFieldStrength >= 3"
+SCRIPT = "<script>alert(1)</script><img src onerror>"
+FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+def need(there: object, message: str) -> None:
+    if there:
+        return
+    if os.environ.get("DICOMLAKE_REQUIRE_SERVICES") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake of some patients of the hospital, and of one whose name is a script."""
+    folder = tmp_path_factory.mktemp("ui")
+    hospital.write(folder / "files", 8, pixels=False)
+    odd = image(PatientID="ODD", PatientName=SCRIPT, Modality="OT", StudyDescription="Odd names")
+    (folder / "files" / "odd.dcm").write_bytes(encode(odd))
+    index([folder / "files"], folder / "lake", workers=1)
+    return folder / "lake"
+
+
+@pytest.fixture(scope="module")
+def address(whole: Path) -> Iterator[str]:
+    """Where the service of that lake listens."""
+    need((STATIC / "index.html").is_file(), "the web application is not built: make ui")
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app(whole, Settings(source=SOURCES)), log_level="warning", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    end = time.monotonic() + 20
+    while not server.started and time.monotonic() < end:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+    listening.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    program = shutil.which("chromium")
+    need(program, "chromium is missing: install it")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
+    """A page that must stay without errors."""
+    context = browser.new_context(
+        base_url=address, locale="en-GB", viewport={"width": 1440, "height": 900}
+    )
+    context.set_default_timeout(20_000)
+    found = context.new_page()
+    wrong: list[str] = []
+    here = urlsplit(address).netloc
+
+    def asked(request: sync_api.Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("blob", "data") and parts.netloc != here:
+            wrong.append(f"asked {request.url}")
+
+    def failed(request: sync_api.Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # questions that are no longer of interest
+            wrong.append(f"failed: {request.url} {request.failure}")
+
+    def said(message: sync_api.ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            wrong.append(f"{message.type}: {message.text}")
+
+    found.on("console", said)
+    found.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
+    found.on("request", asked)
+    found.on("requestfailed", failed)
+    yield found
+    context.close()
+    assert wrong == []
+
+
+def total(page: sync_api.Page, level: str) -> sync_api.Locator:
+    return page.locator(f".total[data-level={level}] b")
+
+
+def add(page: sync_api.Page, search: str, term: str) -> None:
+    page.get_by_label("Names, tags, codes, values").fill(search)
+    page.get_by_role("button", name=f"Add {term} to the question", exact=True).first.click()
+
+
+def expected(whole: Path, level: str, question: str = QUESTION) -> str:
+    return f"{dicomlake.open(whole).query(question, level=level).total:,}"
+
+
+def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, whole: Path) -> None:
+    see = sync_api.expect
+    page.goto("/")
+    see(page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+    add(page, "modality", "Modality")
+    page.locator(".picker-values button", has_text="MR").first.click()
+    add(page, "magnetic field", "Magnetic Field Strength")
+    page.get_by_label("Value", exact=True).fill("3")
+    for level in ("patient", "series", "instance", "study"):
+        total(page, level).click()
+        see(total(page, level)).to_have_text(expected(whole, level))
+    kept = page.locator(".kept b")
+    see(kept).to_have_count(2)
+    see(kept.first).to_have_text(expected(whole, "study", "Modality = 'MR'"))
+    see(kept.last).to_have_text(expected(whole, "study"))
+    link = page.url
+    assert "MagneticFieldStrength" in link
+
+    page.locator(".table-row").first.click()
+    see(page.get_by_role("heading", level=1)).to_be_visible()
+    assert "/studies/" in page.url
+    page.get_by_role("tab", name="Header").click()
+    page.get_by_label("Find names, tags, values").fill("field strength")
+    see(page.get_by_role("cell", name="Magnetic Field Strength")).to_be_visible()
+
+    page.go_back()
+    see(total(page, "study")).to_have_text(expected(whole, "study"))
+    page.goto(link)
+    see(total(page, "study")).to_have_text(expected(whole, "study"))
+    see(page.locator(".row-label")).to_have_text(["Modality", "Magnetic Field Strength"])
+
+
+def test_text_and_json_are_the_same_question(page: sync_api.Page, whole: Path) -> None:
+    see = sync_api.expect
+    page.goto("/")
+    page.get_by_role("tab", name="Text").click()
+    page.get_by_label("Text", exact=True).last.fill("not Modality = 'MR' or PatientSex = 'F'")
+    page.get_by_role("button", name="Take over").click()
+    told = expected(whole, "study", "not Modality = 'MR' or PatientSex = 'F'")
+    see(total(page, "study")).to_have_text(told)
+    page.get_by_role("tab", name="JSON").click()
+    see(page.get_by_label("JSON", exact=True).last).to_have_value(
+        '{\n  "or": [\n    {\n      "not": {\n        "compare": {\n          "path": "Modality",\n'
+        '          "op": "=",\n          "value": "MR"\n        }\n      }\n    },\n    {\n'
+        '      "compare": {\n        "path": "PatientSex",\n        "op": "=",\n'
+        '        "value": "F"\n      }\n    }\n  ]\n}'
+    )
+    page.get_by_role("tab", name="Visual").click()
+    see(page.locator(".not")).to_have_text("not")
+    page.get_by_role("button", name="Leave out for now: Modality").click()
+    see(total(page, "study")).to_have_text(expected(whole, "study", "PatientSex = 'F'"))
+    page.keyboard.press("Control+z")
+    see(total(page, "study")).to_have_text(told)
+
+
+def test_a_name_with_a_script_is_text(page: sync_api.Page) -> None:
+    page.goto("/ask?q=PatientID = 'ODD'")
+    page.locator(".table-row").first.click()
+    sync_api.expect(page.locator(".person b")).to_have_text(SCRIPT)
+    assert page.locator(".person img").count() == 0
+
+
+def test_reports_and_waveforms_are_shown(page: sync_api.Page) -> None:
+    page.goto("/ask?q=Modality = 'ECG'")
+    page.locator(".table-row").first.click()
+    sync_api.expect(page.locator(".waveform canvas")).to_be_visible()
+    page.goto("/ask?q=*.[SCT:103339001] exists&level=series")
+    sync_api.expect(page.locator(".row-label")).to_have_text("Long Axis")
+    page.locator(".table-row").first.click()
+    sync_api.expect(page.locator(".report")).to_contain_text("Long Axis")
+
+
+def test_german_and_dark(page: sync_api.Page) -> None:
+    see = sync_api.expect
+    page.emulate_media(color_scheme="dark")
+    page.goto("/")
+    see(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+    page.get_by_role("button", name="Language").click()
+    page.get_by_role("menuitem", name="Deutsch").click()
+    see(page.get_by_role("heading", name="Was möchten Sie wissen?")).to_be_visible()
+    see(page.locator("html")).to_have_attribute("lang", "de")
+
+
+@pytest.mark.parametrize(
+    ("path", "heading"),
+    [("charts", "Charts"), ("jobs", "Jobs"), ("sources", "Sources"), ("status", "Status")],
+)
+def test_work_pages_open_by_their_address(page: sync_api.Page, path: str, heading: str) -> None:
+    page.goto(f"/{path}")
+    sync_api.expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+
+def test_a_job_is_sent_and_followed(page: sync_api.Page) -> None:
+    page.goto("/jobs")
+    page.get_by_label("What do you need?").fill("A1 A2\nA3")
+    page.get_by_role("button", name="Fetch 3").click()
+    sync_api.expect(page.get_by_role("heading", level=1)).to_have_text("3 AccessionNumber")
+    page.get_by_role("button", name="Cancel").click()
+    sync_api.expect(page.locator(".state-badge")).to_have_text("cancelled")
+
+
+def test_a_source_is_paused_and_resumed(page: sync_api.Page) -> None:
+    page.goto("/sources")
+    card = page.get_by_role("article", name="pacs")
+    card.get_by_role("button", name="Pause").click()
+    sync_api.expect(card.locator(".state-badge")).to_have_text("paused")
+    card.get_by_role("button", name="Resume").click()
+    sync_api.expect(card.locator(".state-badge")).to_have_text("open")
+
+
+def test_the_bundle_stays_small() -> None:
+    need((STATIC / "index.html").is_file(), "the web application is not built: make ui")
+    sizes = {path.name: path.stat().st_size for path in (STATIC / "assets").iterdir()}
+    first = [size for name, size in sizes.items() if name.startswith("index-")]
+    assert sum(first) < 1_000_000
+    assert sum(sizes.values()) < 2_500_000

@@ -1,0 +1,137 @@
+/** The one place that talks to the service. */
+
+import { keepPreviousData, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import type { Answers, Problem } from "./schema.ts";
+
+const TOKEN = "dicomlake.token";
+
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly detail: string,
+  ) {
+    super(detail);
+  }
+}
+
+let onToken: () => void = () => {};
+/** Call a function whenever the service asks for a token. */
+export function whenTokenIsAsked(act: () => void): void {
+  onToken = act;
+}
+export function setToken(token: string): void {
+  sessionStorage.setItem(TOKEN, token);
+}
+
+type Scalar = string | number | boolean | null | undefined;
+export type Params = Record<string, Scalar | string[]>;
+export type Asked = { params?: Params; query?: Params; body?: unknown; signal?: AbortSignal };
+
+function address(path: string, { params = {}, query = {} }: Asked): string {
+  const filled = path.replace(/\{(\w+)\}/g, (_, name: string) =>
+    encodeURIComponent(String(params[name] ?? "")),
+  );
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined || value === null || value === "") continue;
+    for (const one of Array.isArray(value) ? value : [value]) search.append(name, String(one));
+  }
+  const text = search.toString();
+  return text ? `${filled}?${text}` : filled;
+}
+
+/** The answer of the service, or Refused with a sentence that says what to do. */
+export async function ask(method: string, path: string, asked: Asked = {}): Promise<Response> {
+  const headers: Record<string, string> = {};
+  const token = sessionStorage.getItem(TOKEN);
+  if (token) headers["Authorization"] = `Bearer ${token}`;
+  if (asked.body !== undefined) headers["Content-Type"] = "application/json";
+  let answer: Response;
+  try {
+    answer = await fetch(address(path, asked), {
+      method,
+      headers,
+      ...(asked.body === undefined ? {} : { body: JSON.stringify(asked.body) }),
+      ...(asked.signal ? { signal: asked.signal } : {}),
+    });
+  } catch (error) {
+    if (asked.signal?.aborted) throw error;
+    throw new Refused(0, "");
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401) onToken();
+  let detail = answer.statusText;
+  try {
+    detail = ((await answer.json()) as Problem).detail;
+  } catch {
+    // not a problem of ours: a proxy's page
+  }
+  throw new Refused(answer.status, detail);
+}
+
+export async function call<K extends keyof Answers>(
+  operation: K,
+  asked: Asked = {},
+): Promise<Answers[K]> {
+  const [method = "GET", path = ""] = operation.split(" ");
+  const answer = await ask(method, path, asked);
+  const text = await answer.text();
+  return (text ? JSON.parse(text) : null) as Answers[K];
+}
+
+type Gets = Extract<keyof Answers, `GET ${string}` | `POST ${string}`>;
+export type Kept = { enabled?: boolean; every?: number; keep?: boolean };
+
+/** What the service answers, kept and asked again when what is asked changes. */
+export function useAnswer<K extends Gets>(
+  operation: K,
+  asked: Asked = {},
+  kept: Kept = {},
+): UseQueryResult<Answers[K], Refused> {
+  const found = useQuery<unknown, Refused>({
+    queryKey: [operation, asked.params, asked.query, asked.body],
+    queryFn: ({ signal }) => call(operation, { ...asked, signal }),
+    enabled: kept.enabled ?? true,
+    ...(kept.every ? { refetchInterval: kept.every } : {}),
+    ...(kept.keep ? { placeholderData: keepPreviousData } : {}),
+  });
+  return found as UseQueryResult<Answers[K], Refused>;
+}
+
+/** Server-sent events of an address, one after the other, until it ends. */
+export async function* events(
+  path: string,
+  asked: Asked,
+): AsyncGenerator<{ event: string; data: string }> {
+  const answer = await ask("GET", path, asked);
+  const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    held += value;
+    const parts = held.split("\n\n");
+    held = parts.pop() ?? "";
+    for (const part of parts) {
+      const event = /^event: (.*)$/m.exec(part)?.[1];
+      const data = /^data: (.*)$/m.exec(part)?.[1];
+      if (event && data) yield { event, data };
+    }
+  }
+}
+
+/** Hand a file that the service makes to the person. */
+export async function download(
+  method: string,
+  path: string,
+  asked: Asked,
+  name: string,
+): Promise<void> {
+  const answer = await ask(method, path, asked);
+  const url = URL.createObjectURL(await answer.blob());
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

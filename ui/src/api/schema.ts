@@ -1,0 +1,889 @@
+// Made from the OpenAPI document of the service: python ui/openapi.py
+
+export type AnswerOut = {
+  version: number;
+  level: "patient" | "study" | "series" | "instance";
+  totals: Totals;
+  /** How many of the level were found, whatever the limit */
+  total: number;
+  offset: number;
+  columns: Column[];
+  rows: unknown[][];
+  /** What the answer cannot know */
+  notes: string[];
+  seconds: number;
+};
+
+export type Asked = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+};
+
+export type AskedPage = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Attribute paths of the columns */
+  show: string[];
+  /** Attribute paths to sort by; a leading minus: downwards */
+  order: string[];
+  limit: number;
+  /** Rows to leave out at the beginning */
+  offset: number;
+};
+
+export type AskedRows = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Attribute paths of the columns */
+  show: string[];
+  /** Attribute paths to sort by; a leading minus: downwards */
+  order: string[];
+};
+
+export type BinOut = {
+  low: number;
+  high: number;
+  label: string;
+  series: number;
+};
+
+export type ByIn = {
+  path: string;
+  /** weekday: 1 is Monday; width: numbers in steps of `width` */
+  bin?: "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | null;
+  width?: number | null;
+};
+
+export type Changed = {
+  tasks: number;
+};
+
+export type CheckOut = {
+  what: string;
+  works: boolean;
+  seconds: number;
+  says: string;
+};
+
+export type Column = {
+  /** What people call it */
+  name: string;
+  /** Attribute path */
+  path: string;
+  type: "text" | "integer" | "number" | "date" | "datetime" | "boolean" | "list" | "object";
+  unit: string;
+};
+
+export type Common = {
+  version: number;
+  path: string;
+  value: string;
+  found: Totals;
+  /** With any value at the path */
+  has: Totals;
+  /** Of the lake */
+  whole: Totals;
+  /** Series with the value, as a share of those with any */
+  share: number;
+};
+
+export type Compared = {
+  version: number;
+  a: string;
+  b: string;
+  /** Elements at the top that are equal */
+  same: number;
+  differences: Difference[];
+};
+
+export type Counts = {
+  version: number;
+  level: "patient" | "study" | "series" | "instance";
+  totals: Totals;
+  total: number;
+  seconds: number;
+};
+
+export type Crumb = {
+  path: string;
+  label: string;
+};
+
+export type Dates = {
+  /** First StudyDate */
+  from: string | null;
+  /** Last StudyDate */
+  to: string | null;
+};
+
+export type Difference = {
+  place: string;
+  path: string;
+  name: string;
+  tag: string;
+  creator: string;
+  vr: string;
+  change: "added" | "removed" | "changed";
+  a: unknown[] | null;
+  b: unknown[] | null;
+};
+
+export type ElementOut = {
+  path: string;
+  name: string;
+  tag: string;
+  vr: string | null;
+  values: unknown[];
+  /** Values that are not shown */
+  more: number;
+  low: number | null;
+  high: number | null;
+  /** There are too many values; low and high are their range */
+  folded: boolean;
+  instances: number | null;
+};
+
+export type Failure = {
+  run_id: string | null;
+  uri: string | null;
+  size: number | null;
+  stage: string | null;
+  reason: string | null;
+  met: string | null;
+};
+
+export type Failures = {
+  version: number;
+  total: number;
+  reasons: Reason[];
+  page: Failure[];
+};
+
+export type FillRate = {
+  version: number;
+  by: string;
+  paths: string[];
+  rows: FillRow[];
+  seconds: number;
+};
+
+export type FillRow = {
+  key: unknown;
+  series: number;
+  filled: number[];
+};
+
+export type Form = {
+  text: string;
+  series: number;
+};
+
+export type GroupColumn = {
+  path: string;
+  bin: string | null;
+  type: string;
+};
+
+export type Grouping = {
+  keys: unknown[];
+  value: number | null;
+  /** Whether it stands for the groups beyond the limit */
+  others: boolean;
+};
+
+export type Groups = {
+  version: number;
+  by: GroupColumn[];
+  rows: Grouping[];
+  seconds: number;
+};
+
+export type HeaderNode = {
+  tag: string;
+  path: string;
+  keyword: string;
+  name: string;
+  vr: string;
+  creator: string;
+  private: boolean;
+  depth: number;
+  values: unknown[];
+  /** Where bulk data are that were left out */
+  bulk: string;
+  bytes: number | null;
+  items: HeaderNode[][];
+};
+
+export type HeaderOut = {
+  version: number;
+  SOPInstanceUID: string;
+  /** DICOM JSON (PS3.18 Annex F) */
+  json: Record<string, unknown>;
+  tree: HeaderNode[];
+};
+
+export type Health = {
+  status: "ok";
+  version: string;
+};
+
+export type Histogram = {
+  version: number;
+  path: string;
+  unit: string;
+  bins: BinOut[];
+};
+
+export type InsideOut = {
+  version: number;
+  series_id: number;
+  patient_key: string;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  SOPClassUID: string | null;
+  uri: string | null;
+  /** Content items, nested by `children` */
+  items: Record<string, unknown>[];
+  segments: Record<string, unknown>[];
+  channels: Record<string, unknown>[];
+  dose_events: Record<string, unknown>[];
+  dose_totals: Record<string, unknown>[];
+};
+
+export type InstanceHead = {
+  SOPInstanceUID: string | null;
+  SOPClassUID: string | null;
+  InstanceNumber: number | null;
+  TransferSyntaxUID: string | null;
+  Rows: number | null;
+  Columns: number | null;
+  NumberOfFrames: number | null;
+  size: number | null;
+  problems: number | null;
+};
+
+export type JobDetails = {
+  id: string;
+  /** finished: over; failed: over, but some tasks failed for good */
+  state: "waiting" | "running" | "finished" | "failed" | "cancelled";
+  source: string;
+  /** How many values of which attribute were asked for */
+  asked: Record<string, number>;
+  dates?: Dates | null;
+  depth: "headers" | "complete" | "catalogue";
+  priority: "now" | "today" | "later";
+  keep: boolean;
+  again: boolean;
+  features: string[];
+  label: string;
+  created?: string | null;
+  ended?: string | null;
+  /** Tasks by state */
+  tasks: Record<string, number>;
+  progress: Progress;
+  missing: MissingSummary;
+};
+
+export type JobOut = {
+  id: string;
+  /** finished: over; failed: over, but some tasks failed for good */
+  state: "waiting" | "running" | "finished" | "failed" | "cancelled";
+  source: string;
+  /** How many values of which attribute were asked for */
+  asked: Record<string, number>;
+  dates?: Dates | null;
+  depth: "headers" | "complete" | "catalogue";
+  priority: "now" | "today" | "later";
+  keep: boolean;
+  again: boolean;
+  features: string[];
+  label: string;
+  created?: string | null;
+  ended?: string | null;
+  /** Tasks by state */
+  tasks: Record<string, number>;
+  progress: Progress;
+};
+
+export type LakeOut = {
+  /** Name of its folder */
+  name: string;
+  path: string;
+  version: number;
+  totals: LakeTotals;
+  /** When the newest series came */
+  indexed: string | null;
+  /** Of the tables */
+  layout: number;
+  /** What answers questions */
+  engine: string;
+  /** What could */
+  engines: string[];
+  /** The newest 100, newest first */
+  versions: LakeVersion[];
+  /** Whether somebody writes now */
+  writing: boolean;
+  /** Sources in the settings */
+  sources: number;
+};
+
+export type LakeTotals = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  /** Objects that could not be read */
+  failures: number;
+};
+
+export type LakeVersion = {
+  version: number;
+  when: string | null;
+  what: string;
+};
+
+export type Link = {
+  /** Short name, kept by this service; the same question has the same */
+  id: string;
+  /** Text that holds all of the question, for any service */
+  packed: string;
+};
+
+export type Linked = {
+  query: AskedRows;
+  sentence: string;
+};
+
+export type Measure = {
+  what: "patients" | "studies" | "series" | "instances" | "min" | "max" | "mean" | "median" | "sum";
+  /** Path of the number; lag too */
+  of: string;
+};
+
+export type MissingOut = {
+  /** Keyword of the attribute */
+  what: string;
+  value: string;
+  why: string;
+  /** State of its task */
+  state: string;
+  attempts: number;
+  /** Id of its task */
+  id: string;
+};
+
+export type MissingSummary = {
+  total: number;
+  reasons: Record<string, number>;
+};
+
+export type NewJob = {
+  /** Name of the source */
+  source: string;
+  /** Any number of values; repeated ones count once */
+  accession_numbers: string[];
+  /** Any number of values; repeated ones count once */
+  patient_ids: string[];
+  /** Any number of values; repeated ones count once */
+  study_uids: string[];
+  /** Any number of values; repeated ones count once */
+  series_uids: string[];
+  dates: Dates | null;
+  /** catalogue: only list what there is; headers: the cheapest way to the headers of every series; complete: all objects; that of the source when left out */
+  depth: "headers" | "complete" | "catalogue" | null;
+  /** Parts of the documents; all when there are none */
+  features: string[];
+  /** now: before anything else; later: after it */
+  priority: "now" | "today" | "later";
+  /** Keep the objects, too; as the source says when left out */
+  keep: boolean | null;
+  /** Also what the lake holds already */
+  again: boolean;
+  /** A name for people; no patient data */
+  label: string;
+};
+
+export type NewQuery = {
+  name: string;
+  comment: string;
+  tags: string[];
+  /** Whether everybody sees it */
+  shared: boolean;
+  query: AskedRows;
+};
+
+export type OtherStudy = {
+  patient_key: string;
+  StudyInstanceUID: string | null;
+  StudyDate: string | null;
+  StudyTime: string | null;
+  StudyDescription: string | null;
+  AccessionNumber: string | null;
+  PatientAge: string | null;
+  ReferringPhysicianName: string | null;
+  InstitutionName: string | null;
+  modalities: string[] | null;
+  body_parts: string[] | null;
+  series: number;
+  instances: number;
+  /** Days after this study; negative: before it */
+  days: number | null;
+};
+
+export type Parsed = {
+  text: string;
+  /** With where, level, show, order, limit */
+  json: Record<string, unknown>;
+  /** In plain words */
+  sentence: string;
+  /** Attribute paths that it asks */
+  paths: string[];
+};
+
+export type PatientHead = {
+  patient_key: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
+  PatientName: string | null;
+  PatientBirthDate: string | null;
+  PatientSex: string | null;
+  studies: number;
+  series: number;
+  instances: number;
+};
+
+export type PatientOut = {
+  patient_key: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
+  PatientName: string | null;
+  PatientBirthDate: string | null;
+  PatientSex: string | null;
+  studies: number;
+  series: number;
+  instances: number;
+  version: number;
+  /** Studies, newest first */
+  all_studies: StudyHead[];
+};
+
+export type Problem = {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  /** Of a question: the character, from 0 */
+  position: number | null;
+  /** Of a question: the condition in the JSON tree */
+  place: string | null;
+  /** Names that may be meant */
+  near: string[] | null;
+};
+
+export type Progress = {
+  /** Tasks that are over */
+  done: number;
+  /** Tasks so far */
+  total: number;
+  /** done of total, from 0 to 1 */
+  fraction: number;
+};
+
+export type Reason = {
+  stage: string | null;
+  reason: string | null;
+  objects: number;
+};
+
+export type Report = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  title: string;
+  CompletionFlag: string | null;
+  VerificationFlag: string | null;
+  lines: ReportLine[];
+};
+
+export type ReportLine = {
+  depth: number;
+  type: string | null;
+  concept: string;
+  value: string;
+};
+
+export type SavedDetails = {
+  id: string;
+  /** Of the question; every change makes a new one */
+  version: number;
+  name: string;
+  comment: string;
+  tags: string[];
+  shared: boolean;
+  owner: string;
+  query: AskedRows;
+  sentence: string;
+  saved: string;
+  /** All versions, newest first */
+  history: SavedOut[];
+};
+
+export type SavedOut = {
+  id: string;
+  /** Of the question; every change makes a new one */
+  version: number;
+  name: string;
+  comment: string;
+  tags: string[];
+  shared: boolean;
+  owner: string;
+  query: AskedRows;
+  sentence: string;
+  saved: string;
+};
+
+export type SeriesHead = {
+  SeriesInstanceUID: string | null;
+  SeriesNumber: number | null;
+  Modality: string | null;
+  SeriesDate: string | null;
+  SeriesTime: string | null;
+  SeriesDescription: string | null;
+  ProtocolName: string | null;
+  BodyPartExamined: string | null;
+  Laterality: string | null;
+  Manufacturer: string | null;
+  ManufacturerModelName: string | null;
+  StationName: string | null;
+  SOPClassUID: string | null;
+  SliceThickness: number | null;
+  Rows: number | null;
+  Columns: number | null;
+  instances: number;
+  complete: string | null;
+  source: string | null;
+  indexed: string | null;
+};
+
+export type SeriesOut = {
+  version: number;
+  /** The row of the table series, without nulls */
+  row: Record<string, unknown>;
+  elements: ElementOut[];
+  /** Instances, by number */
+  page: InstanceHead[];
+};
+
+export type SourceOut = {
+  name: string;
+  kind: string;
+  paused: boolean;
+  /** Why it is paused */
+  why: string;
+  /** Not asked before */
+  until?: string | null;
+  /** Associations or connections that it may have */
+  allowed: number;
+  in_use: number;
+};
+
+export type SqlOut = {
+  version: number;
+  columns: Column[];
+  rows: unknown[][];
+  /** Whether there are more rows than the limit */
+  more: boolean;
+  seconds: number;
+};
+
+export type Statement = {
+  sql: string;
+  limit: number;
+  timeout_s: number;
+  version?: number | null;
+};
+
+export type StepOut = {
+  /** In the tree: "" is all of it, "and[0]" its first part */
+  place: string;
+  depth: number;
+  kind: string;
+  text: string;
+  sentence: string;
+  /** What it finds by itself */
+  alone: Totals;
+  /** What is left after it and what stands before it in its group */
+  kept: Totals;
+};
+
+export type Steps = {
+  version: number;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  whole: Totals;
+  steps: StepOut[];
+  seconds: number;
+};
+
+export type Stopped = {
+  stopped: number;
+};
+
+export type StudyHead = {
+  patient_key: string;
+  StudyInstanceUID: string | null;
+  StudyDate: string | null;
+  StudyTime: string | null;
+  StudyDescription: string | null;
+  AccessionNumber: string | null;
+  PatientAge: string | null;
+  ReferringPhysicianName: string | null;
+  InstitutionName: string | null;
+  modalities: string[] | null;
+  body_parts: string[] | null;
+  series: number;
+  instances: number;
+};
+
+export type StudyOut = {
+  patient_key: string;
+  StudyInstanceUID: string | null;
+  StudyDate: string | null;
+  StudyTime: string | null;
+  StudyDescription: string | null;
+  AccessionNumber: string | null;
+  PatientAge: string | null;
+  ReferringPhysicianName: string | null;
+  InstitutionName: string | null;
+  modalities: string[] | null;
+  body_parts: string[] | null;
+  series: number;
+  instances: number;
+  version: number;
+  patient: PatientHead;
+  /** Series, by number */
+  all_series: SeriesHead[];
+  reports: Report[];
+  /** Other studies of the patient, newest first */
+  others: OtherStudy[];
+};
+
+export type TaskOut = {
+  id: string;
+  kind: string;
+  /** Keyword of the attribute that it is about */
+  what: string;
+  value: string;
+  state: string;
+  priority: number;
+  attempts: number;
+  error: string;
+  created?: string | null;
+  started?: string | null;
+  ended?: string | null;
+};
+
+export type TermDetails = {
+  /** As questions write it; groups begin with @ and are not asked */
+  path: string;
+  /** What people call it */
+  label: string;
+  /** Last part of the path */
+  keyword: string;
+  tag: string;
+  vr: string;
+  kind: "group" | "text" | "number" | "date" | "time" | "datetime" | "age" | "code" | "sequence" | "binary" | "unknown";
+  unit: string;
+  /** Private creator, or empty */
+  creator: string;
+  /** That have it with a value; of groups, those of its largest */
+  patients: number;
+  studies: number;
+  series: number;
+  /** That have it inside; null for attributes of headers */
+  objects: number | null;
+  has_children: boolean;
+  /** Series with a value as a share of all series, from 0 to 1 */
+  fill: number;
+  /** Its most frequent values, or its range */
+  summary: string;
+  /** Nodes around it, from the top */
+  breadcrumb: Crumb[];
+  definition: string;
+  /** Series that have it without a value only */
+  empty: number;
+  /** Different values, where they are counted */
+  distinct: number | null;
+  /** Lower end of the range, as people read it */
+  lowest: string;
+  highest: string;
+  /** The most frequent ones */
+  values: ValueOut[];
+  histogram: BinOut[];
+  /** Value representations it was sent with */
+  vrs: Form[];
+  units: Form[];
+  /** What reports call it */
+  names: Form[];
+  /** What conditions may ask of it */
+  operators: string[];
+};
+
+export type TermOut = {
+  /** As questions write it; groups begin with @ and are not asked */
+  path: string;
+  /** What people call it */
+  label: string;
+  /** Last part of the path */
+  keyword: string;
+  tag: string;
+  vr: string;
+  kind: "group" | "text" | "number" | "date" | "time" | "datetime" | "age" | "code" | "sequence" | "binary" | "unknown";
+  unit: string;
+  /** Private creator, or empty */
+  creator: string;
+  /** That have it with a value; of groups, those of its largest */
+  patients: number;
+  studies: number;
+  series: number;
+  /** That have it inside; null for attributes of headers */
+  objects: number | null;
+  has_children: boolean;
+  /** Series with a value as a share of all series, from 0 to 1 */
+  fill: number;
+  /** Its most frequent values, or its range */
+  summary: string;
+  /** Nodes around it, from the top */
+  breadcrumb: Crumb[];
+};
+
+export type Terms = {
+  version: number;
+  total: number;
+  terms: TermOut[];
+};
+
+export type Totals = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+};
+
+export type ValueOut = {
+  /** As questions write it; of codes SCHEME:VALUE */
+  value: unknown;
+  /** As people read it */
+  label: string;
+  patients: number;
+  series: number;
+};
+
+export type Values = {
+  version: number;
+  path: string;
+  values: ValueOut[];
+  /** Whether there are more than these */
+  more: boolean;
+};
+
+export type Wanted = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  by: (string | ByIn)[];
+  measure: Measure;
+  /** The largest groups */
+  limit: number;
+  /** And the rest of them as one more */
+  others: boolean;
+};
+
+export type WaveformOut = {
+  group: number;
+  label: string;
+  leads: string[];
+  units: string[];
+  /** Hz */
+  SamplingFrequency: number;
+  /** ms from the acquisition time */
+  offset: number;
+  /** Per channel, as recorded */
+  samples: number;
+  /** Per channel, as given */
+  points: number;
+  samples_per_point: number;
+  notes: string[];
+  /** null where nothing was measured */
+  channels: ((number | null)[])[];
+};
+
+export type Written = {
+  text?: string | null;
+  json?: Record<string, unknown> | null;
+};
+
+/** What comes back, by method and path. */
+export type Answers = {
+  "POST /api/aggregate": Groups;
+  "GET /api/common": Common;
+  "GET /api/compare": Compared;
+  "GET /api/failures": Failures;
+  "GET /api/fill-rate": FillRate;
+  "GET /api/health": Health;
+  "GET /api/instances/{SOPInstanceUID}/header": HeaderOut;
+  "GET /api/instances/{SOPInstanceUID}/inside": InsideOut;
+  "GET /api/instances/{SOPInstanceUID}/waveform": WaveformOut;
+  "GET /api/jobs": JobOut[];
+  "POST /api/jobs": JobOut;
+  "DELETE /api/jobs/{id}": Changed;
+  "GET /api/jobs/{id}": JobDetails;
+  "GET /api/jobs/{id}/documents": Record<string, unknown>[];
+  "GET /api/jobs/{id}/events": unknown;
+  "GET /api/jobs/{id}/missing": MissingOut[];
+  "POST /api/jobs/{id}/retry": Changed;
+  "GET /api/jobs/{id}/tasks": TaskOut[];
+  "GET /api/lake": LakeOut;
+  "GET /api/patients/{patient_key}": PatientOut;
+  "POST /api/pause": SourceOut[];
+  "GET /api/permalink": Linked;
+  "POST /api/permalink": Link;
+  "GET /api/queries": SavedOut[];
+  "POST /api/queries": SavedOut;
+  "DELETE /api/queries/{id}": Changed;
+  "GET /api/queries/{id}": SavedDetails;
+  "PUT /api/queries/{id}": SavedOut;
+  "POST /api/query": AnswerOut;
+  "POST /api/query/count": Counts;
+  "POST /api/query/export": unknown;
+  "POST /api/query/parse": Parsed;
+  "POST /api/query/steps": Steps;
+  "DELETE /api/query/{id}": Stopped;
+  "POST /api/resume": SourceOut[];
+  "GET /api/schemas/document.json": unknown;
+  "GET /api/schemas/document.xsd": unknown;
+  "GET /api/series/{SeriesInstanceUID}": SeriesOut;
+  "GET /api/sources": SourceOut[];
+  "GET /api/sources/{name}/check": CheckOut[];
+  "POST /api/sources/{name}/pause": SourceOut;
+  "POST /api/sources/{name}/resume": SourceOut;
+  "POST /api/sql": SqlOut;
+  "GET /api/status": Record<string, unknown>;
+  "GET /api/studies/{StudyInstanceUID}": StudyOut;
+  "GET /api/vocabulary": Terms;
+  "GET /api/vocabulary/histogram": Histogram;
+  "GET /api/vocabulary/node": TermDetails;
+  "GET /api/vocabulary/values": Values;
+  "GET /metrics": unknown;
+};

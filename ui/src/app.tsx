@@ -1,0 +1,183 @@
+/** The frame around all pages: where to go, in which language, light or dark. */
+
+import {
+  ActionIcon,
+  Button,
+  Menu,
+  Modal,
+  PasswordInput,
+  useMantineColorScheme,
+} from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { Component, type ComponentType, lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { setToken, whenTokenIsAsked } from "./api/client.ts";
+import { Icon } from "./parts/icon.tsx";
+import { Loading, Message } from "./parts/states.tsx";
+import { AskPage } from "./pages/ask.tsx";
+import { Link, useAddress } from "./route.tsx";
+import { type Key, useTexts } from "./texts.tsx";
+
+const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
+  ask: AskPage,
+  studies: lazy(() => import("./pages/study.tsx")),
+  jobs: lazy(() => import("./pages/jobs.tsx")),
+  sources: lazy(() => import("./pages/sources.tsx")),
+  status: lazy(() => import("./pages/status.tsx")),
+  charts: lazy(() => import("./pages/charts.tsx")),
+};
+
+const PLACES: [string, Key][] = [
+  ["ask", "nav.ask"],
+  ["charts", "nav.charts"],
+  ["jobs", "nav.jobs"],
+  ["sources", "nav.sources"],
+  ["status", "nav.status"],
+];
+
+export function App() {
+  const { parts } = useAddress();
+  const [first = "ask", ...rest] = parts;
+  const Page = PAGES[first];
+  const { t } = useTexts();
+  const place = PLACES.find(([name]) => name === first);
+  useEffect(() => {
+    document.title = place ? `${t(place[1])} · dicomlake` : "dicomlake";
+  }, [place, t]);
+  return (
+    <div className="app">
+      <a className="skip" href="#content">
+        {t("nav.skip")}
+      </a>
+      <header className="top">
+        <Link href="/" className="brand" aria-label={t("nav.home")}>
+          <Icon name="lake" size={26} />
+          <span>
+            dicom<b>lake</b>
+          </span>
+        </Link>
+        <nav aria-label={t("nav.pages")}>
+          {PLACES.map(([name, key]) => (
+            <Link
+              key={name}
+              href={name === "ask" ? "/" : `/${name}`}
+              aria-current={name === first ? "page" : undefined}
+            >
+              {t(key)}
+            </Link>
+          ))}
+        </nav>
+        <div className="top-end">
+          <LanguageChoice />
+          <SchemeChoice />
+        </div>
+      </header>
+      <main id="content" tabIndex={-1}>
+        <Failing key={first}>
+          <Suspense fallback={<Loading />}>
+            {Page ? <Page rest={rest} /> : <Message title={t("page.none")} text={t("page.none.do")} />}
+          </Suspense>
+        </Failing>
+      </main>
+      <TokenDialog />
+    </div>
+  );
+}
+
+function LanguageChoice() {
+  const { language, setLanguage, t } = useTexts();
+  return (
+    <Menu position="bottom-end" width={150}>
+      <Menu.Target>
+        <Button variant="subtle" color="gray" size="compact-sm" aria-label={t("nav.language")}>
+          {language.toUpperCase()}
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item onClick={() => setLanguage("en")} lang="en">
+          English
+        </Menu.Item>
+        <Menu.Item onClick={() => setLanguage("de")} lang="de">
+          Deutsch
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+function SchemeChoice() {
+  const { setColorScheme, colorScheme } = useMantineColorScheme();
+  const { t } = useTexts();
+  const schemes = [
+    ["light", "sun", "theme.light"],
+    ["dark", "moon", "theme.dark"],
+    ["auto", "screen", "theme.auto"],
+  ] as const;
+  const icon = schemes.find(([name]) => name === colorScheme)?.[1] ?? "screen";
+  return (
+    <Menu position="bottom-end" width={170}>
+      <Menu.Target>
+        <ActionIcon variant="subtle" color="gray" aria-label={t("theme")}>
+          <Icon name={icon} />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {schemes.map(([name, sign, key]) => (
+          <Menu.Item
+            key={name}
+            leftSection={<Icon name={sign} />}
+            onClick={() => setColorScheme(name)}
+          >
+            {t(key)}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+function TokenDialog() {
+  const { t } = useTexts();
+  const client = useQueryClient();
+  const [open, setOpen] = useState(false);
+  const [value, setValue] = useState("");
+  useEffect(() => whenTokenIsAsked(() => setOpen(true)), []);
+  return (
+    <Modal opened={open} onClose={() => setOpen(false)} title={t("token.title")} centered>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          setToken(value.trim());
+          setOpen(false);
+          void client.resetQueries();
+        }}
+      >
+        <PasswordInput
+          label={t("token.label")}
+          description={t("token.text")}
+          value={value}
+          onChange={(event) => setValue(event.currentTarget.value)}
+          data-autofocus
+        />
+        <Button type="submit" mt="md" size="sm" disabled={!value.trim()}>
+          {t("token.go")}
+        </Button>
+      </form>
+    </Modal>
+  );
+}
+
+/** Shows a word instead of an empty page when a page cannot be drawn. */
+class Failing extends Component<{ children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+  static getDerivedStateFromError() {
+    return { failed: true };
+  }
+  override render() {
+    return this.state.failed ? <Broken /> : this.props.children;
+  }
+}
+
+function Broken() {
+  const { t } = useTexts();
+  return <Message title={t("page.broken")} text={t("page.broken.do")} />;
+}

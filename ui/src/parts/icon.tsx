@@ -1,0 +1,56 @@
+/** Small drawings, one stroke width, in the colour of the text around them. */
+
+const PATHS = {
+  lake: "M2 7c2.5-2.200 5-2.200 7.5 0s5 2.200 7.5 0 M2 11.5c2.5-2.200 5-2.200 7.5 0s5 2.200 7.5 0 M2 16c2.5-2.200 5-2.200 7.5 0s5 2.200 7.5 0",
+  sun: "M10 6.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7z M10 2v1.5 M10 16.5V18 M2 10h1.5 M16.5 10H18 M4.300 4.300l1.100 1.100 M14.600 14.600l1.100 1.100 M4.300 15.7l1.100-1.100 M14.600 5.400l1.100-1.100",
+  moon: "M16.5 11.5A7 7 0 0 1 8.5 3.5a7 7 0 1 0 8 8z",
+  screen: "M3 4h14v9H3z M7.5 16.5h5 M10 13v3.5",
+  search: "M9 3.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11z M13 13l4 4",
+  plus: "M10 4v12 M4 10h12",
+  close: "M5 5l10 10 M15 5L5 15",
+  right: "M8 5l5 5-5 5",
+  down: "M5 8l5 5 5-5",
+  up: "M5 12l5-5 5 5",
+  star: "M10 3l2.200 4.5 4.900.7-3.600 3.5.9 4.900L10 14.200l-4.400 2.400.9-4.900L2.900 8.200l4.900-.7z",
+  eye: "M2 10s3-5.5 8-5.5S18 10 18 10s-3 5.5-8 5.5S2 10 2 10z M10 8a2 2 0 1 0 0 4 2 2 0 0 0 0-4z",
+  mute: "M2 10s3-5.5 8-5.5S18 10 18 10s-3 5.5-8 5.5S2 10 2 10z M4 16L16 4",
+  more: "M5 10h.01 M10 10h.01 M15 10h.01",
+  grip: "M8 5h.01 M12 5h.01 M8 10h.01 M12 10h.01 M8 15h.01 M12 15h.01",
+  undo: "M7 5L3.5 8.5 7 12 M4 8.5h7.5a4 4 0 0 1 0 8H9",
+  redo: "M13 5l3.5 3.5L13 12 M16 8.5H8.5a4 4 0 0 0 0 8H11",
+  link: "M8.5 11.5a3 3 0 0 0 4.300 0l2.7-2.7a3 3 0 0 0-4.300-4.300l-1 1 M11.5 8.5a3 3 0 0 0-4.300 0L4.5 11.200a3 3 0 0 0 4.300 4.300l1-1",
+  save: "M4 4h9.5L16 6.5V16H4z M7 4v4h5V4 M7 16v-4h6v4",
+  folder: "M3 5h5l1.5 2H17v9H3z",
+  file: "M5 3h6.5L15 6.5V17H5z M11 3v4h4",
+  down_to: "M10 3v9 M6 8.5l4 4 4-4 M4 16h12",
+  columns: "M4 4h12v12H4z M8 4v12 M12 4v12",
+  pause: "M7 5v10 M13 5v10",
+  play: "M6 4l10 6-10 6z",
+  check: "M4 10.5l4 4 8-9",
+  warn: "M10 3.5l7.5 13h-15z M10 8.5v4 M10 14.5h.01",
+  again: "M16 10a6 6 0 1 1-2-4.5 M16 3v3.5h-3.5",
+  group: "M7 4H4v12h3 M13 4h3v12h-3",
+  time: "M10 3.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13z M10 6.5V10l2.5 2",
+  list: "M7 5.5h10 M7 10h10 M7 14.5h10 M3.5 5.5h.01 M3.5 10h.01 M3.5 14.5h.01",
+} as const;
+
+export type IconName = keyof typeof PATHS;
+
+export function Icon({ name, size = 16, filled }: { name: IconName; size?: number; filled?: boolean }) {
+  return (
+    <svg
+      viewBox="0 0 20 20"
+      width={size}
+      height={size}
+      fill={filled ? "currentColor" : "none"}
+      stroke="currentColor"
+      strokeWidth={name === "grip" || name === "more" ? 2.2 : 1.5}
+      strokeLinecap="round"
+      strokeLinejoin="round"
+      aria-hidden="true"
+      focusable="false"
+    >
+      <path d={PATHS[name]} />
+    </svg>
+  );
+}
