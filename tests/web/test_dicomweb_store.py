@@ -39,8 +39,8 @@ def made(n: int, **more: Any) -> bytes:
     )  # fmt: skip
 
 
-def post(pictures: TestClient, content: bytes, path: str = "/studies", kind: str = TYPE) -> Any:
-    return pictures.post(f"/dicom-web{path}", content=content, headers={"Content-Type": kind})
+def post(client: TestClient, content: bytes, path: str = "/studies", kind: str = TYPE) -> Any:
+    return client.post(f"/dicom-web{path}", content=content, headers={"Content-Type": kind})
 
 
 def uids(answer: Any, tag: str) -> list[str]:
@@ -54,36 +54,36 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def web(place: Path) -> Iterator[TestClient]:
+def client(place: Path) -> Iterator[TestClient]:
     """A service of a lake that is not there yet."""
-    with TestClient(app(place, Settings()), base_url="http://localhost") as client:
-        yield client
+    with TestClient(app(place, Settings()), base_url="http://localhost") as made:
+        yield made
 
 
-def settled(pictures: TestClient, count: int, path: str = "/instances") -> list[dict[str, Any]]:
+def settled(client: TestClient, count: int, path: str = "/instances") -> list[dict[str, Any]]:
     """The instances of the lake once there are so many."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        rows: list[dict[str, Any]] = pictures.get(f"/dicom-web{path}").json()
+        rows: list[dict[str, Any]] = client.get(f"/dicom-web{path}").json()
         if len(rows) >= count:
             return rows
         time.sleep(0.1)
     raise AssertionError(f"there are not {count} instances")
 
 
-def test_what_is_stored_can_be_found_and_fetched(pictures: TestClient, place: Path) -> None:
+def test_what_is_stored_can_be_found_and_fetched(client: TestClient, place: Path) -> None:
     objects = [made(n) for n in (1, 2, 3)]
-    answer = post(pictures, body(*objects))
+    answer = post(client, body(*objects))
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/dicom+json"
     assert uids(answer, "00081199") == ["2.25.2.1", "2.25.2.2", "2.25.2.3"]
     assert "00081198" not in answer.json()
     assert answer.json()["00081190"]["Value"][0].endswith("/dicom-web/studies/2.25.1")
-    rows = settled(pictures, 3)
+    rows = settled(client, 3)
     assert {row["00080056"]["Value"][0] for row in rows} == {"ONLINE"}
     accept = {"Accept": "application/dicom"}
     for reference, raw in zip(answer.json()["00081199"]["Value"], objects, strict=True):
-        assert pictures.get(reference["00081190"]["Value"][0], headers=accept).content == raw
+        assert client.get(reference["00081190"]["Value"][0], headers=accept).content == raw
     lake = dicomlake.open(place)
     assert lake.totals["instances"] == 3
     assert lake.series.column("source").to_pylist() == ["stow"]
@@ -91,21 +91,21 @@ def test_what_is_stored_can_be_found_and_fetched(pictures: TestClient, place: Pa
 
 def test_kept_objects_are_pinned(tmp_path: Path) -> None:
     settings = Settings(cache=CacheSettings(size="1 kB"))
-    with TestClient(app(tmp_path / "lake", settings), base_url="http://localhost") as pictures:
-        assert post(pictures, body(*[made(n) for n in range(1, 6)])).status_code == 200
-        settled(pictures, 5)
+    with TestClient(app(tmp_path / "lake", settings), base_url="http://localhost") as client:
+        assert post(client, body(*[made(n) for n in range(1, 6)])).status_code == 200
+        settled(client, 5)
         for n in range(1, 6):
             path = f"/dicom-web/studies/2.25.1/series/2.25.1.1/instances/2.25.2.{n}"
-            assert pictures.get(path).status_code == 200
+            assert client.get(path).status_code == 200
 
 
-def test_again_replaces_and_adds_nothing(pictures: TestClient, place: Path) -> None:
+def test_again_replaces_and_adds_nothing(client: TestClient, place: Path) -> None:
     for description in ("first", "second"):
-        assert post(pictures, body(made(1, SeriesDescription=description))).status_code == 200
-        settled(pictures, 1)
+        assert post(client, body(made(1, SeriesDescription=description))).status_code == 200
+        settled(client, 1)
         until = time.monotonic() + 20
         while time.monotonic() < until:
-            (row,) = pictures.get("/dicom-web/series").json()
+            (row,) = client.get("/dicom-web/series").json()
             if row["0008103E"]["Value"] == [description]:
                 break
             time.sleep(0.1)
@@ -117,15 +117,15 @@ def test_what_was_indexed_before_is_not_doubled(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "1.dcm").write_bytes(made(1))
     index([tmp_path / "files"], tmp_path / "lake", workers=1)
-    with TestClient(app(tmp_path / "lake", Settings()), base_url="http://localhost") as pictures:
-        assert post(pictures, body(made(1), made(2))).status_code == 200
-        assert len(settled(pictures, 2)) == 2
+    with TestClient(app(tmp_path / "lake", Settings()), base_url="http://localhost") as client:
+        assert post(client, body(made(1), made(2))).status_code == 200
+        assert len(settled(client, 2)) == 2
     assert dicomlake.open(tmp_path / "lake").totals["instances"] == 2
 
 
-def test_some_fail(pictures: TestClient) -> None:
+def test_some_fail(client: TestClient) -> None:
     other = encode(image(StudyInstanceUID="2.25.9", SOPInstanceUID="2.25.9.1"))
-    answer = post(pictures, body(made(1), other, b"no DICOM at all"), "/studies/2.25.1")
+    answer = post(client, body(made(1), other, b"no DICOM at all"), "/studies/2.25.1")
     assert answer.status_code == 202
     assert uids(answer, "00081199") == ["2.25.2.1"]
     (failed,) = answer.json()["00081198"]["Value"]
@@ -133,13 +133,13 @@ def test_some_fail(pictures: TestClient) -> None:
     assert failed["00081197"]["Value"] == [DOES_NOT_MATCH]
     (unknown,) = answer.json()["0008119A"]["Value"]
     assert unknown == {"00081197": {"vr": "US", "Value": [NOT_UNDERSTOOD]}}
-    assert len(settled(pictures, 1)) == 1
+    assert len(settled(client, 1)) == 1
 
 
-def test_all_fail(pictures: TestClient) -> None:
-    assert post(pictures, body(b"no", b"nor this")).status_code == 409
-    assert post(pictures, body(made(1)), "/studies/2.25.7").status_code == 409
-    assert pictures.get("/dicom-web/studies").json() == []
+def test_all_fail(client: TestClient) -> None:
+    assert post(client, body(b"no", b"nor this")).status_code == 409
+    assert post(client, body(made(1)), "/studies/2.25.7").status_code == 409
+    assert client.get("/dicom-web/studies").json() == []
 
 
 @pytest.mark.parametrize(
@@ -154,28 +154,28 @@ def test_all_fail(pictures: TestClient) -> None:
     ],
 )
 def test_bodies_that_cannot_be_read(
-    pictures: TestClient, content: bytes, kind: str, status: int
+    client: TestClient, content: bytes, kind: str, status: int
 ) -> None:
-    answer = post(pictures, content, kind=kind)
+    answer = post(client, content, kind=kind)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_what_came_before_a_cut_is_safe(pictures: TestClient) -> None:
-    answer = post(pictures, body(made(1), made(2))[:-400])
+def test_what_came_before_a_cut_is_safe(client: TestClient) -> None:
+    answer = post(client, body(made(1), made(2))[:-400])
     assert answer.status_code == 400
     assert "1 objects" in answer.json()["detail"]
-    assert len(settled(pictures, 1)) == 1
+    assert len(settled(client, 1)) == 1
 
 
-def test_one_object_by_itself(pictures: TestClient) -> None:
-    assert post(pictures, made(1), kind="application/dicom").status_code == 200
-    settled(pictures, 1)
+def test_one_object_by_itself(client: TestClient) -> None:
+    assert post(client, made(1), kind="application/dicom").status_code == 200
+    settled(client, 1)
 
 
-def test_the_answer_as_xml(pictures: TestClient) -> None:
+def test_the_answer_as_xml(client: TestClient) -> None:
     headers = {"Content-Type": TYPE, "Accept": "application/dicom+xml"}
-    answer = pictures.post("/dicom-web/studies", content=body(made(1)), headers=headers)
+    answer = client.post("/dicom-web/studies", content=body(made(1)), headers=headers)
     assert answer.headers["content-type"] == "application/dicom+xml"
     assert b'keyword="ReferencedSOPSequence"' in answer.content
 
@@ -183,25 +183,23 @@ def test_the_answer_as_xml(pictures: TestClient) -> None:
 def test_the_guard_stands_before_it(place: Path, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret")
     settings = Settings(service=Service(token_file=tmp_path / "token"))
-    with TestClient(app(place, settings), base_url="http://localhost") as pictures:
-        assert post(pictures, body(made(1))).status_code == 401
-        assert pictures.get("/dicom-web/studies").status_code == 401
-        assert (
-            pictures.get("/dicom-web/studies", headers={"Host": "evil.example"}).status_code == 403
-        )
+    with TestClient(app(place, settings), base_url="http://localhost") as client:
+        assert post(client, body(made(1))).status_code == 401
+        assert client.get("/dicom-web/studies").status_code == 401
+        assert client.get("/dicom-web/studies", headers={"Host": "evil.example"}).status_code == 403
         token = {"Authorization": "Bearer secret"}
-        assert pictures.get("/dicom-web/studies", headers=token).json() == []
+        assert client.get("/dicom-web/studies", headers=token).json() == []
         foreign = {**token, "Origin": "https://evil.example", "Content-Type": TYPE}
-        assert pictures.post("/dicom-web/studies", content=b"", headers=foreign).status_code == 403
+        assert client.post("/dicom-web/studies", content=b"", headers=foreign).status_code == 403
         assert (
             "access-control-allow-origin"
-            not in pictures.get(
+            not in client.get(
                 "/dicom-web/studies", headers={**token, "Origin": "https://evil.example"}
             ).headers
         )
 
 
-def test_more_than_the_limit_of_other_requests(pictures: TestClient) -> None:
+def test_more_than_the_limit_of_other_requests(client: TestClient) -> None:
     pixels = bytes(1024 * 1024)
     big = [made(n, Rows=1024, Columns=1024, BitsAllocated=8, PixelData=pixels) for n in (1, 2)]
 
@@ -210,7 +208,7 @@ def test_more_than_the_limit_of_other_requests(pictures: TestClient) -> None:
         while chunk := data.read(1 << 20):
             yield chunk
 
-    answer = pictures.post("/dicom-web/studies", content=chunks(), headers={"Content-Type": TYPE})
+    answer = client.post("/dicom-web/studies", content=chunks(), headers={"Content-Type": TYPE})
     assert answer.status_code == 200
     assert len(uids(answer, "00081199")) == 66
-    assert len(settled(pictures, 2)) == 2
+    assert len(settled(client, 2)) == 2
