@@ -228,7 +228,7 @@ class Lake:
         self.queue = SqliteQueue(folder / QUEUE / "tasks.sqlite", clock=self.now)
         self.care = Care(folder / QUEUE / "care.sqlite", self.now, self.sleep)
         self.requests = Requests(folder, self.settings, self.queue)
-        self.intake = Intake(self.store, self.queue.committed)
+        self.intake = Intake(self.store, self.queue)
         self.worker = self.hired("host:1:0")
         self.slept = 0.0
 
@@ -263,6 +263,7 @@ class Lake:
                 continue
             if not self._open(WAITING, RUNNING):
                 self.intake.take()
+                self.intake.settle(now=True)
                 if not self._open(*OPEN):
                     return
             self.ahead += step_s
