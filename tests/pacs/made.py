@@ -5,6 +5,7 @@ Time is made up: when nobody has anything to do, it jumps to when somebody has.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,6 +91,7 @@ class Pacs:
         self.queries: Counter[str] = Counter()
         self.retrieved: list[str] = []
         self.open = self.most_open = 0
+        self.lock = threading.Lock()
 
     def connect(self, name: str, settings: Settings, listener: Listener | None) -> FakeArchive:
         return FakeArchive(self, name)
@@ -139,8 +141,9 @@ class FakeArchive:
         self.pacs, self.name = pacs, name
         self.whole_headers = pacs.headers
         pacs.asked("connect")
-        pacs.open += 1
-        pacs.most_open = max(pacs.most_open, pacs.open)
+        with pacs.lock:
+            pacs.open += 1
+            pacs.most_open = max(pacs.most_open, pacs.open)
 
     def find(
         self,
@@ -190,7 +193,8 @@ class FakeArchive:
         yield Check("connect", True, 0.0, "It works.")
 
     def close(self) -> None:
-        self.pacs.open -= 1
+        with self.pacs.lock:
+            self.pacs.open -= 1
 
 
 class Times:
@@ -228,7 +232,7 @@ class Lake:
         self.queue = SqliteQueue(folder / QUEUE / "tasks.sqlite", clock=self.now)
         self.care = Care(folder / QUEUE / "care.sqlite", self.now, self.sleep)
         self.requests = Requests(folder, self.settings, self.queue)
-        self.intake = Intake(self.store, self.queue.committed)
+        self.intake = Intake(self.store, self.queue)
         self.worker = self.hired("host:1:0")
         self.slept = 0.0
 
@@ -261,8 +265,9 @@ class Lake:
         for _ in range(turns):
             if self.worker.turn(lambda: False) == 0.0:
                 continue
-            if not self._open(WAITING, RUNNING):
+            if self.idle():
                 self.intake.take()
+                self.intake.settle(now=True)
                 if not self._open(*OPEN):
                     return
             self.ahead += step_s
@@ -272,6 +277,10 @@ class Lake:
 
     def _open(self, *states: str) -> int:
         return sum(count.tasks for count in self.queue.counts() if count.state in states)
+
+    def idle(self) -> bool:
+        """Whether there is nothing to do for workers."""
+        return not self._open(WAITING, RUNNING)
 
     def stopped(self) -> bool:
         """Whether nothing is left to be done."""

@@ -472,3 +472,75 @@ def test_unknown_tasks_are_refused_in_words(lake):
     errors = {state.task.key: state.error for state in lake.queue.tasks((DEAD,))}
     assert errors == dict.fromkeys(["odd", "s"], "it could not be done (KeyError)")
     assert not lake.care.paused()
+
+
+def broken(batch: Path) -> None:
+    (batch / "batch.json").write_bytes(b"\0" * 100)
+
+
+def cut(batch: Path) -> None:
+    path = batch / "instances.parquet"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def scribbled(batch: Path) -> None:
+    path = batch / "series.parquet"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + b"\xff" * 40 + data[len(data) // 2 + 40 :])
+
+
+def emptied(batch: Path) -> None:
+    (batch / "series.parquet").unlink()
+
+
+def without_children(batch: Path) -> None:
+    (batch / "instances.parquet").unlink()
+
+
+@pytest.mark.parametrize("spoil", [broken, cut, scribbled, emptied, without_children])
+def test_what_was_in_a_batch_that_cannot_be_read_is_brought_again(lake, pacs, spoil, caplog):
+    take, spoilt = lake.intake.take, []
+
+    def taken() -> None:
+        batches = [b for b in lake.intake.inbox.batches() if (b / "series.parquet").exists()]
+        if batches and not spoilt:
+            spoilt.append(batches[0])
+            spoil(batches[0])
+        take()
+
+    lake.intake.take = taken
+    assert lake.pull(**DAY).state == "finished"
+    assert spoilt
+    lake.all_there()
+    assert "batch set aside" in caplog.text
+    (aside,) = lake.intake.inbox.folder.iterdir()
+    assert aside.name == f".broken-{spoilt[0].name}"
+
+
+def test_a_batch_that_can_never_be_read_ends_in_the_list(lake, pacs):
+    take = lake.intake.take
+
+    def taken() -> None:
+        for batch in lake.intake.inbox.batches():
+            broken(batch)
+        take()
+
+    lake.intake.take = taken
+    job = lake.pull(**DAY)
+    assert job.state == "failed"
+    assert {missing.why for missing in lake.missing(job)} == {
+        "what it brought could not be read again"
+    }
+
+
+def test_a_batch_that_is_in_the_lake_before_its_task_is_written(lake, pacs, monkeypatch):
+    done = lake.queue.done
+
+    def late(*what, **how) -> bool:
+        lake.intake.take()
+        return done(*what, **how)
+
+    monkeypatch.setattr(lake.queue, "done", late)
+    assert lake.pull(**DAY).state == "finished"
+    assert len(pacs.retrieved) == len(pacs.objects), "nothing is brought twice"
+    lake.all_there()

@@ -134,6 +134,12 @@ class Queue(Protocol):
     def committed(self, ids: Iterable[str]) -> None:
         """The lake holds what these tasks brought; unknown ids and other states do no harm."""
 
+    def lost(self, ids: Iterable[str], error: str) -> int:
+        """What these tasks brought did not reach the lake: those that are written are tried again.
+
+        Those that had all their attempts are dead. How many were written.
+        """
+
     def retry(self, lease: Lease, error: str, delay_s: float = 0.0) -> bool:
         """Try a task again later, or let it die when it had all its attempts; True: it is dead."""
 

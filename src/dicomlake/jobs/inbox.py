@@ -8,6 +8,7 @@ which changes nothing, because objects are known by their URIs.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ import pyarrow.parquet as pq
 from dicomlake import tables
 from dicomlake.contracts import Found, Progress
 from dicomlake.contracts.archives import uri_of
+from dicomlake.contracts.queues import WRITTEN, Queue
 from dicomlake.jobs.arrivals import Arrivals
 from dicomlake.jobs.contents import outdated, read_again
 from dicomlake.jobs.reading import Chunk, Done, Part
@@ -50,7 +52,13 @@ MOST_BYTES = 48 * 1024**2
 """Batches, and bytes of their files, that are committed at a time."""
 REBUILD_EVERY_S = 60.0
 """The vocabulary is brought up to date so often while batches keep coming, and when none do."""
+SETTLE_EVERY_S = 10.0
+"""So often it is looked whether what tasks brought is neither in the inbox nor in the lake."""
+LOST = "what it brought could not be read again"
+"""Why a task is done again that seemed to be done."""
 _UNFINISHED = ".part-"
+_MOST_COMMITTED = 20_000
+"""Tasks of which it is known, for a while, that the lake holds what they brought."""
 
 
 @dataclass(slots=True)
@@ -129,6 +137,7 @@ def _write(part: Path, leaving: Leaving, reader: HeaderReader, folder: Folder) -
         "failures": [{**row, "modified": row["modified"].timestamp()} for row in batch.failures],
         "files": [{**row, "modified": row["modified"].timestamp()} for row in batch.files],
         "index": [],
+        "tables": [],
     }
     if batch.series:
         rows = rows_of(batch, reader, folder, 1)
@@ -137,22 +146,52 @@ def _write(part: Path, leaving: Leaving, reader: HeaderReader, folder: Folder) -
         for name, table in {"series": rows.series, **rows.children}.items():
             if table.num_rows:
                 write_parquet(part / f"{name}.parquet", name, table)
+                said["tables"].append(name)
     if leaving.catalogue:
         table = pa.Table.from_pylist(list(leaving.catalogue.values()), tables.CATALOGUE)
         write_parquet(part / "catalogue.parquet", "catalogue", table)
     (part / "batch.json").write_text(json.dumps(said), encoding="utf-8")
 
 
-Committed = Callable[[Iterable[str]], None]
-
-
 class Intake:
-    """The writer: takes batches in as they come. `committed` is told the ids of their tasks."""
+    """The writer: takes batches in as they come, and tells the queue what became of their tasks."""
 
-    def __init__(self, store: Store, committed: Committed = lambda ids: None) -> None:
-        self.store, self.inbox, self._committed = store, Inbox(store.path), committed
+    def __init__(self, store: Store, queue: Queue | None = None) -> None:
+        self.store, self.inbox, self._queue = store, Inbox(store.path), queue
+        self._committed: dict[str, None] = {}
         self._rebuilt = time.monotonic()
+        self._settled = self._rebuilt - SETTLE_EVERY_S
         self._stale = False
+
+    def settle(self, *, now: bool = False) -> int:
+        """End tasks that are written but in no batch; how many. Looks every ten seconds, or `now`.
+
+        A batch that cannot be read is lost: its tasks are done again. One that was taken in before
+        its worker said that it was written is in the lake.
+        """
+        if self._queue is None or not (now or time.monotonic() - self._settled >= SETTLE_EVERY_S):
+            return 0
+        self._settled = time.monotonic()
+        # A batch comes before its task is written, and goes after its task is committed.
+        written = [state.id for state in self._queue.tasks((WRITTEN,), limit=1 << 40)]
+        if not written:
+            return 0
+        coming = {id for path in self.inbox.batches() for id in _tasks_of(path)}
+        left = [id for id in written if id not in coming]
+        self._queue.committed(id for id in left if id in self._committed)
+        lost = [id for id in left if id not in self._committed]
+        if lost and (found := self._queue.lost(lost, LOST)):
+            log.error("tasks are done again", extra={"tasks": found, "why": LOST})
+        return len(left)
+
+    def _commit_tasks(self, ids: list[str]) -> None:
+        """Say that the lake holds what tasks brought."""
+        if self._queue is None:
+            return
+        self._queue.committed(ids)
+        self._committed.update(dict.fromkeys(ids))
+        for id in list(self._committed)[: max(0, len(self._committed) - _MOST_COMMITTED)]:
+            del self._committed[id]
 
     def take(
         self,
@@ -234,7 +273,7 @@ class Intake:
             arrivals.close()
         self._forget_failures(batches)
         self._list(batches)
-        self._committed([task for batch in batches for task in batch.tasks])
+        self._commit_tasks([task for batch in batches for task in batch.tasks])
         for batch in batches:
             shutil.rmtree(batch.path)
         counts.update(writer.counts)
@@ -293,7 +332,7 @@ def _read(path: Path) -> _Batch:
     found = {}
     for name in ("series", *tables.CHILDREN):
         file = path / f"{name}.parquet"
-        if file.exists():
+        if file.exists() or name in said.get("tables", ()):
             found[name] = pq.read_table(file, schema=tables.ALL[name])
     listed = path / "catalogue.parquet"
     return _Batch(
@@ -314,11 +353,22 @@ def _readable(group: list[Path]) -> Iterator[_Batch]:
     for path in group:
         try:
             yield _read(path)
-        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            if getattr(error, "errno", None) not in (None, errno.ENOENT):
+                raise  # it is not the batch; Arrow's own errors have no number
             aside = path.with_name(f".broken-{path.name}")
             path.rename(aside)
             why = type(error).__name__
             log.error("batch set aside", extra={"batch": aside.name, "error": why})
+
+
+def _tasks_of(path: Path) -> list[str]:
+    """Ids of the tasks of a batch; none when it cannot be read, or has just gone."""
+    try:
+        found: list[str] = json.loads((path / "batch.json").read_text(encoding="utf-8"))["tasks"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return found
 
 
 def _timed(row: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from dicomlake.contracts.queues import (
     State,
     Task,
 )
-from dicomlake.errors import ServiceError, UsageError
+from dicomlake.errors import DicomlakeError, ServiceError, UsageError
 from dicomlake.lake.store import QUEUE
 from dicomlake.settings import Settings
 
@@ -172,7 +172,11 @@ class Requests:
         self._do(
             "insert into requests values (?, ?, ?, 0)", (id_, json.dumps(asdict(request)), now)
         )
-        self.queue.put(first_tasks(request, id_))
+        try:
+            self.queue.put(first_tasks(request, id_))
+        except DicomlakeError:  # else it would look finished, without any task
+            self._do("delete from requests where id = ?", (id_,))
+            raise
         return self.job(id_)
 
     def jobs(self, limit: int = 100) -> list[Job]:

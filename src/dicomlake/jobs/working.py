@@ -276,7 +276,7 @@ class Crew:
         store = Store.create(self.lake)
         self.queue = queue_of(lake, found)
         self._care = care_of(lake)
-        self._intake = Intake(store, self.queue.committed)
+        self._intake = Intake(store, self.queue)
         self._scheduler = Scheduler(lake, found, self.queue) if schedule else None
 
     def run(self, stop: Callable[[], bool], progress: Progress | None = None) -> None:
@@ -304,6 +304,7 @@ class Crew:
         """What has to be looked after also while batches keep coming."""
         try:
             self._keep()
+            self._intake.settle()
             if self._scheduler is not None:
                 self._scheduler.tick()
         except ServiceError as error:  # a full disk: the next time

@@ -187,6 +187,24 @@ class KafkaQueue:
             self._catch_up()
             self._each(list(ids), change)
 
+    def lost(self, ids: Iterable[str], error: str) -> int:
+        """What these tasks brought did not reach the lake: they are tried again, or die."""
+
+        def change(record: Record) -> Record | None:
+            state, now = record.state, self._clock()
+            if state.state != WRITTEN:
+                return None
+            if state.attempts >= state.task.most:
+                return record.next(state=DEAD, ended=now, error=error, owner="")
+            return record.next(state=WAITING, due=now, error=error, owner="")
+
+        with self._use():
+            self._catch_up()
+            changed = [self._view.records[id] for id in self._each(list(ids), change)]
+            self._bring(record for record in changed if record.state.state == WAITING)
+            self._flush()
+            return len(changed)
+
     def retry(self, lease: Lease, error: str, delay_s: float = 0.0) -> bool:
         """Try a task again later; True: it had all its attempts and is dead."""
         if lease.attempt >= lease.task.most:

@@ -175,6 +175,20 @@ class SqliteQueue:
                     (self._clock(), _ids(batch)),
                 )
 
+    def lost(self, ids: Iterable[str], error: str) -> int:
+        """What these tasks brought did not reach the lake: they are tried again, or die."""
+        found = 0
+        for batch in batches(_numbers(ids), _BATCH):
+            with self._file.write() as connection:
+                now = self._clock()
+                found += connection.execute(
+                    "update task set state = case when attempts < most then 'waiting' else 'dead' "
+                    "end, ended = case when attempts < most then 0 else ? end, error = ?, due = ?, "
+                    f"owner = '', until = 0 where id in {_AMONG} and state = 'written'",
+                    (now, error, now, _ids(batch)),
+                ).rowcount
+        return found
+
     def retry(self, lease: Lease, error: str, delay_s: float = 0.0) -> bool:
         """Try a task again later; True: it had all its attempts and is dead."""
         if lease.attempt >= lease.task.most:

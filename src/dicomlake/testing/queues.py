@@ -391,6 +391,28 @@ class QueueContract:
         clock.move(10_000)
         assert queue.lease("two") == []
 
+    def test_what_was_written_is_lost(self, queue: Queue) -> None:
+        """What did not reach the lake is tried again, as often as a task may be."""
+        queue.put([fetch("a", most=2), fetch("b")])
+        first, second = self.take(queue, 2)
+        if first.task.key == "b":
+            first, second = second, first
+        assert queue.lost(["nonsense", "-1", "", first.id], "it cannot be read") == 0
+        queue.done(first, {}, written=True)
+        assert queue.lost([first.id, second.id], "it cannot be read") == 1
+        state = self.state(queue, "a")
+        assert (state.state, state.error, state.owner) == (WAITING, "it cannot be read", "")
+        assert self.state(queue, "b").state == RUNNING
+        again = self.one(queue)
+        assert (again.id, again.attempt) == (first.id, 2)
+        queue.done(again, {}, written=True)
+        assert queue.lost([first.id], "it cannot be read") == 1
+        state = self.state(queue, "a")
+        assert (state.state, state.error) == (DEAD, "it cannot be read")
+        assert state.ended > 0
+        assert queue.lost([first.id], "it cannot be read") == 0
+        assert queue.put([fetch("a")]) == 1
+
     # retry, refuse, give back
 
     def test_retry(self, queue: Queue, clock: Clock) -> None:

@@ -94,16 +94,18 @@ def offer(needed: Iterable[str] = ()) -> Offer:
 def others(classes: Sequence[str], known: Collection[str] = ()) -> Iterator[Offer]:
     """What else to propose when objects did not come, best first.
 
-    `classes` are theirs, empty when the archive does not say; `known` were proposed already.
+    `classes` are theirs, empty when the archive does not say: then all are proposed, in several
+    offers, because an association has no room for so many. `known` were proposed already.
     Some archives (dcmtk's) take the first context of a class whatever the object is stored in; so
     one syntax is proposed at a time.
     """
     if not set(classes) <= set(known):
         yield offer(classes)
-    storages = list(classes)[:_MOST] or _storages()
-    yield tuple((storage, PLAIN) for storage in storages)
-    for syntax in (*_STILL[2:], *_RARE, *_VIDEO):
-        yield tuple((storage, (syntax,)) for storage in storages)
+    storages = list(classes) or _storages()
+    parts = [storages[at : at + _MOST] for at in range(0, len(storages), _MOST)]
+    for several in (PLAIN, *((syntax,) for syntax in (*_STILL[2:], *_RARE, *_VIDEO))):
+        for part in parts:
+            yield tuple((storage, several) for storage in part)
 
 
 @cache
@@ -111,4 +113,4 @@ def _storages() -> list[str]:
     from pydicom._uid_dict import UID_dictionary
 
     known = (uid for uid in UID_dictionary if uid.startswith(_CLASSES) and is_storage(uid))
-    return list(dict.fromkeys((*USUAL, *known)))[:_MOST]
+    return list(dict.fromkeys((*USUAL, *known)))
