@@ -8,7 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import contents, folder, reader, scale
+from bench import contents, folder, pacs, queue, reader, scale
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -24,8 +24,9 @@ def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    options.add_argument("--quick", action="store_true", help="small sizes, two minutes")
-    options.add_argument("--only", choices=["reader", "folder", "memory", "questions", "contents"])
+    options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
+    parts = ["reader", "folder", "memory", "questions", "contents", "pacs", "queue"]
+    options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
     options.add_argument("--documents", type=int, help="reports of the lake that is asked")
     options.add_argument("--lake", type=Path, help="keep or reuse the made-up lake here")
@@ -59,6 +60,16 @@ def main() -> None:
             rows = contents.measure(lake, documents)
         title = f"Questions to {documents:,} documents with {documents * contents.ITEMS:,} items"
         show(title, ("", "first ms", "ms", "found"), rows)
+    if asked.only in (None, "queue"):
+        for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
+            show(title, head, rows)
+    if asked.only in (None, "pacs"):  # the last one: it leaves the network for good
+        if why := pacs.missing():
+            print(f"\n{why}")
+        else:
+            sizes = (2, 40, 4) if asked.quick else (5, 200, 8)
+            for title, (head, rows) in pacs.measure(*sizes).items():
+                show(title, head, rows)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, fields
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -13,7 +14,9 @@ import orjson
 import pyarrow as pa
 
 from dicomlake import plugins, tables
+from dicomlake import settings as settings_
 from dicomlake.contracts import Answer, Progress
+from dicomlake.contracts.queues import NOW, TODAY
 from dicomlake.engines.groups import By, Filled, fill_rate
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
@@ -21,7 +24,11 @@ from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import documents, extraction
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
+from dicomlake.jobs.missing import Gap, gaps
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
+from dicomlake.jobs.pulling import Pulled
+from dicomlake.jobs.pulling import pull as pulled_by
+from dicomlake.jobs.requests import Request, queue_of
 from dicomlake.jobs.terminology import Terminology
 from dicomlake.lake import Store
 from dicomlake.lake.vocabulary import Bin, Value, Vocabulary
@@ -30,6 +37,8 @@ from dicomlake.query.attributes import attribute
 from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 
 Condition = str | Node | None
+Values = str | Iterable[str]
+"""One value, or several."""
 _MOST_SPREADS = 1000
 """Lists of values, histograms and fill rates that are remembered."""
 
@@ -42,6 +51,8 @@ _INSIDE = {
     "dose_totals": "item, plane, laterality",
 }
 """Tables of what is inside of objects, and the order in which it is there."""
+_NUMBERS = ("listed", "held")
+_GAP = pa.schema([(f.name, pa.int64() if f.name in _NUMBERS else pa.string()) for f in fields(Gap)])
 
 
 class Lake:
@@ -291,6 +302,52 @@ class Lake:
         self.refresh()
         return report
 
+    def pull(
+        self,
+        source: str,
+        *,
+        accession: Values = (),
+        patient: Values = (),
+        study: Values = (),
+        series: Values = (),
+        dates: tuple[str, str] | None = None,
+        depth: str | None = None,
+        keep: bool = False,
+        again: bool = False,
+        workers: int = 2,
+        progress: Progress | None = None,
+    ) -> Pulled:
+        """Bring headers or objects out of an archive, as `dicomlake.pull` does, and refresh."""
+        did = pull(
+            self.path,
+            source,
+            accession=accession,
+            patient=patient,
+            study=study,
+            series=series,
+            dates=dates,
+            depth=depth,
+            keep=keep,
+            again=again,
+            workers=workers,
+            progress=progress,
+        )
+        self.refresh()
+        return did
+
+    def missing(self, source: str | None = None, *, complete: bool = False) -> pa.Table:
+        """What archives list and the lake lacks, and why: rows of `dicomlake.jobs.missing.Gap`.
+
+        Only what a pull or a catalogue has listed is known. `complete`: also series of which one
+        object alone was read.
+        """
+        queue = queue_of(self.path, settings_.read(self.path))
+        try:
+            rows = [asdict(gap) for gap in gaps(self._store, queue, source, complete=complete)]
+        finally:
+            queue.close()
+        return pa.Table.from_pylist(rows, _GAP)
+
     def refresh(self) -> Lake:
         """The lake at its newest version."""
         self._store.refresh()
@@ -326,6 +383,58 @@ def make(
     listed = paths if isinstance(paths, list) else [paths]
     index(listed, lake, progress=progress, **options)
     return Lake(lake)
+
+
+def pull(
+    lake: str | Path,
+    source: str,
+    *,
+    accession: Values = (),
+    patient: Values = (),
+    study: Values = (),
+    series: Values = (),
+    dates: tuple[str, str] | None = None,
+    depth: str | None = None,
+    keep: bool = False,
+    again: bool = False,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Pulled:
+    """Bring what an archive has into a lake, and wait until it is there or known to be missing.
+
+    `source` is one of dicomlake.toml in the folder of the lake, which need not be a lake yet.
+    `dates` are the first and the last StudyDate, YYYYMMDD, either may be "": ("", "") is the whole
+    archive. `depth`: "catalogue", "headers" or "complete", else what the source says. UsageError
+    when there is no such source, nothing is asked for, or a value has a wildcard.
+    """
+    found = settings_.read(lake)
+    asked = found.of(source)
+    given = {
+        "AccessionNumber": accession,
+        "PatientID": patient,
+        "StudyInstanceUID": study,
+        "SeriesInstanceUID": series,
+    }
+    keys = {
+        name: (values,) if isinstance(values, str) else tuple(values)
+        for name, values in given.items()
+    }
+    keys = {name: values for name, values in keys.items() if values}
+    if not keys and dates is None:
+        raise UsageError('Say what to pull: values, or dates; dates=("", "") is everything.')
+    kept = keep or asked.keep
+    depth = depth or asked.depth
+    request = Request(
+        source,
+        keys,
+        dates,
+        "complete" if kept and depth == "headers" else depth,
+        NOW if keys else TODAY,
+        kept,
+        again,
+        undated=not keys and dates == ("", ""),
+    )
+    return pulled_by(lake, request, found=found, workers=workers, progress=progress)
 
 
 @contextlib.contextmanager

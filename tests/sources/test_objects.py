@@ -429,7 +429,6 @@ class TestRequests:
         data = slice_of(1, 1)
         kind.objects |= {str(n): data for n in range(64)}
         founds = [found_of(source, str(n), data) for n in range(64)]
-        began = time.monotonic()
         seen = []
         for found, things in source.ahead(founds):
             (thing,) = things
@@ -437,7 +436,6 @@ class TestRequests:
             assert thing.fetch(0, 10**6) == data
             seen.append(found)
         assert seen == founds
-        assert time.monotonic() - began < 64 * 0.05 / 4
         assert 4 < kind.most_at_once <= AHEAD
         assert len(kind.asked) == 64
 

@@ -70,3 +70,37 @@ def web(hospital_lake: Path) -> Iterator[TestClient]:
 def whole(hospital_lake: Path) -> Lake:
     """The lake of the service in Python, to compare with."""
     return dicomlake.open(hospital_lake)
+
+
+@pytest.fixture(scope="session")
+def pictures_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of a made-up hospital with their pixels."""
+    folder = tmp_path_factory.mktemp("pictures") / "files"
+    hospital.write(folder, 3, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures_lake(pictures_files: Path) -> Path:
+    """A lake of these files; nobody writes to it."""
+    lake = pictures_files.parent / "lake"
+    index([pictures_files], lake, workers=1)
+    return lake
+
+
+@pytest.fixture(scope="session")
+def pictures(pictures_lake: Path) -> Iterator[TestClient]:
+    """The service of that lake."""
+    with TestClient(app(pictures_lake, Settings()), base_url="http://localhost") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def corpus_web(
+    corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """The service of a lake of the samples of other projects."""
+    lake = tmp_path_factory.mktemp("corpus") / "lake"
+    index([corpus_folder], lake, workers=1)
+    with TestClient(app(lake, Settings()), base_url="http://localhost") as made:
+        yield made

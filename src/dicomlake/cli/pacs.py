@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dicomlake.contracts.queues import State
     from dicomlake.jobs.pulling import Pulled
     from dicomlake.jobs.requests import Job, Request
-    from dicomlake.settings import Source
+    from dicomlake.settings import Settings, Source
 
 sources = typer.Typer(
     name="source",
@@ -32,6 +33,13 @@ class Depth(StrEnum):
     """How much is brought of a series."""
 
     catalogue = "catalogue"
+    headers = "headers"
+    complete = "complete"
+
+
+class Usual(StrEnum):
+    """How much a source brings of a series unless told otherwise."""
+
     headers = "headers"
     complete = "complete"
 
@@ -51,13 +59,19 @@ class Priority(StrEnum):
 )
 def add(
     name: Annotated[str, typer.Argument(help="A short name: small letters, digits, - and _.")],
-    dicomweb: Annotated[str, typer.Option(help="Root of a DICOMweb service.")] = "",
-    dimse: Annotated[str, typer.Option(help="HOST:PORT of an archive.")] = "",
+    dicomweb: Annotated[str, typer.Option(help="URL of a DICOMweb service.")] = "",
+    dimse: Annotated[str, typer.Option(help="HOST:PORT of an archive that speaks DIMSE.")] = "",
     s3: Annotated[str, typer.Option(help="s3://BUCKET/PREFIX of object storage.")] = "",
     folder: Annotated[Path | None, typer.Option(help="A folder.")] = None,
-    called: Annotated[str | None, typer.Option(help="AE title of the archive.")] = None,
-    calling: Annotated[str | None, typer.Option(help="Our AE title.")] = None,
-    retrieve: Annotated[str | None, typer.Option(help="auto, get or move.")] = None,
+    called: Annotated[
+        str | None, typer.Option(help="AE title of the archive; DIMSE needs it.")
+    ] = None,
+    calling: Annotated[
+        str | None, typer.Option(help="Our AE title, as the archive knows us; DICOMLAKE.")
+    ] = None,
+    retrieve: Annotated[
+        str | None, typer.Option(help="How objects come by DIMSE: auto, get or move.")
+    ] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of the object storage.")] = None,
     region: Annotated[str | None, typer.Option(help="Region of the object storage.")] = None,
     user: Annotated[str | None, typer.Option(help="User, or access key id.")] = None,
@@ -71,14 +85,22 @@ def add(
         str | None, typer.Option(help="Environment variable that holds a bearer token.")
     ] = None,
     token_file: Annotated[Path | None, typer.Option(help="File that holds a token.")] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Encrypt DIMSE.")] = False,
-    ca: Annotated[Path | None, typer.Option(help="Trust this certificate.")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="Our certificate.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
-    depth: Annotated[Depth | None, typer.Option(help="What pull brings by default.")] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Encrypt DIMSE; system's authorities.")
+    ] = False,
+    ca: Annotated[
+        Path | None, typer.Option(help="Certificate or authority to trust (PEM).")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    depth: Annotated[Usual | None, typer.Option(help="What pull brings by default.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep complete objects, too.")] = False,
-    associations: Annotated[int | None, typer.Option(min=1, help="Most at a time.")] = None,
-    objects_per_second: Annotated[float | None, typer.Option(help="Most per second.")] = None,
+    associations: Annotated[
+        int | None, typer.Option(min=1, help="Most connections at a time; 2 unless set.")
+    ] = None,
+    objects_per_second: Annotated[
+        float | None, typer.Option(help="Most objects per second.")
+    ] = None,
     quiet_hours: Annotated[
         list[str] | None, typer.Option(help="Hours such as 07:00-18:00 without bulk work.")
     ] = None,
@@ -114,10 +136,12 @@ def add(
 
 
 def _kind(dicomweb: str, dimse: str, s3: str, folder: Path | None) -> dict[str, Any]:
-    given = [bool(dicomweb), bool(dimse), bool(s3), folder is not None]
+    given = [bool(dicomweb or dimse), bool(s3), folder is not None]
     if sum(given) != 1:
-        raise typer.BadParameter("name one of --dicomweb, --dimse, --s3 and --folder")
-    if dicomweb:
+        raise typer.BadParameter(
+            "name --dicomweb, --dimse (or both of one archive), --s3 or --folder"
+        )
+    if dicomweb and not dimse:
         return {"kind": "dicomweb", "url": dicomweb}
     if s3:
         return {"kind": "objects", "url": s3}
@@ -126,7 +150,12 @@ def _kind(dicomweb: str, dimse: str, s3: str, folder: Path | None) -> dict[str, 
     host, _, port = dimse.rpartition(":")
     if not host or not port.isdigit():
         raise typer.BadParameter("--dimse is HOST:PORT, such as 127.0.0.1:4242")
-    return {"kind": "dimse", "host": host.strip("[]"), "port": int(port)}
+    return {
+        "kind": "dimse",
+        "host": host.strip("[]"),
+        "port": int(port),
+        "url": dicomweb or None,
+    }
 
 
 def _text(path: Path | None) -> str | None:
@@ -150,13 +179,12 @@ def list_(lake: LakeOption = HERE) -> None:
             "kind": source.kind,
             "where": _where(source),
             "depth": source.depth,
-            "associations": source.limits.associations,
             "state": "paused" if states[name].paused else "ready",
             "why": states[name].why,
         }
         for name, source in found.source.items()
     ]
-    _show(rows)
+    _show(rows, long=("where", "why"))
 
 
 def _where(source: Source) -> str:
@@ -170,16 +198,21 @@ def try_(
     name: Annotated[str, typer.Argument(help="Name of the source.")], lake: LakeOption = HERE
 ) -> None:
     """Try what a source can do, without changing anything in it."""
+    from rich.table import Table
+    from rich.text import Text
+
     from dicomlake.jobs.trying import try_source
     from dicomlake.settings import read
 
-    fine = True
+    works = []
     for check in try_source(lake, read(lake), name):
-        fine = fine and check.works
-        mark = "[green]ok[/green]  " if check.works else "[red]no[/red]  "
-        console().print(mark, end="")
-        typer.echo(f"{check.what} ({check.seconds * 1000:.0f} ms): {check.says}")
-    raise typer.Exit(0 if fine else 1)
+        works.append(check.works)
+        mark, style = ("ok", "green") if check.works else ("no", "red")
+        says = f"{check.what}, {check.seconds * 1000:.0f} ms: {check.says}"
+        line = Table.grid(padding=(0, 2))
+        line.add_row(Text(mark, style=style), Text(says))
+        console().print(line)
+    raise typer.Exit(0 if all(works) else 1)
 
 
 @sources.command(epilog="Example:  dicomlake source listener --ae-title LAKE --caller CT1")
@@ -208,10 +241,16 @@ def listener(
 )
 def pull(
     source: Annotated[str, typer.Argument(help="Name of the source.")],
-    accession: Annotated[list[str] | None, typer.Option(help="Accession number.")] = None,
-    patient: Annotated[list[str] | None, typer.Option(help="Patient ID.")] = None,
-    study: Annotated[list[str] | None, typer.Option(help="StudyInstanceUID.")] = None,
-    series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID.")] = None,
+    accession: Annotated[
+        list[str] | None, typer.Option(help="Accession number; again for more.")
+    ] = None,
+    patient: Annotated[list[str] | None, typer.Option(help="Patient ID; again for more.")] = None,
+    study: Annotated[
+        list[str] | None, typer.Option(help="StudyInstanceUID; again for more.")
+    ] = None,
+    series: Annotated[
+        list[str] | None, typer.Option(help="SeriesInstanceUID; again for more.")
+    ] = None,
     lists: Annotated[
         list[Path] | None,
         typer.Option("--list", help="File with such values: text, CSV, FHIR or HL7 v2."),
@@ -221,25 +260,31 @@ def pull(
     ] = None,
     first: Annotated[str, typer.Option("--from", help="First StudyDate, YYYYMMDD.")] = "",
     last: Annotated[str, typer.Option("--to", help="Last StudyDate, YYYYMMDD.")] = "",
-    yesterday: Annotated[bool, typer.Option("--yesterday", help="The last days.")] = False,
+    yesterday: Annotated[
+        bool, typer.Option("--yesterday", help="The last days up to yesterday.")
+    ] = False,
     days: Annotated[int, typer.Option(min=1, help="How many days --yesterday goes back.")] = 3,
-    everything: Annotated[bool, typer.Option("--all", help="The whole archive.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The whole archive, newest first.")
+    ] = False,
     catalogue: Annotated[
         bool, typer.Option("--catalogue", help="List studies and series only.")
     ] = False,
     legacy: Annotated[
         bool, typer.Option("--legacy", help="Backwards in time, after all other work.")
     ] = False,
-    depth: Annotated[Depth | None, typer.Option(help="headers, complete or catalogue.")] = None,
+    depth: Annotated[Depth | None, typer.Option(help="How much of each series.")] = None,
     keep: Annotated[
-        bool | None, typer.Option("--keep/--no-keep", help="Keep the objects, too.")
+        bool | None, typer.Option("--keep/--no-keep", help="Keep whole objects as files, too.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Also what the lake holds.")] = False,
-    priority: Annotated[Priority | None, typer.Option(help="now, today or later.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what the lake holds already.")
+    ] = False,
+    priority: Annotated[Priority | None, typer.Option(help="Before or after other work.")] = None,
     queue: Annotated[
         bool, typer.Option("--queue", help="Only queue it, for dicomlake worker.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that pull.")] = 2,
     lake: LakeOption = HERE,
 ) -> None:
     """Bring headers or objects from a source into the lake.
@@ -259,18 +304,46 @@ def pull(
     given = _asked(source, asked, accession, patient, study, series, lists, kind)
     given |= _dates(first, last, yesterday, days, everything or legacy or catalogue)
     if not given["keys"] and given["dates"] is None and not (everything or catalogue):
-        raise typer.BadParameter("say what to pull: --accession, --list, --from, --all, ...")
+        raise typer.BadParameter(
+            "say what to pull: --accession, --patient, --study, --series, --list, --from and --to, "
+            "--yesterday, --catalogue, --legacy or --all"
+        )
     request = _request(given, asked, catalogue, legacy, depth, keep, again, priority)
     if queue:
         with Requests(lake, found) as requests:
             job = requests.submit(request)
         typer.echo(f"Queued as job {job.id}. See: dicomlake jobs --lake {lake}")
         return
+    _ask_first(lake, found, source)
     with Bar(console(error=True)) as bar:
         pulled = run(lake, request, found=found, workers=workers, progress=bar)
     typer.echo(_said(pulled, lake))
     if pulled.missing:
         raise typer.Exit(1)
+
+
+def _ask_first(lake: Path, found: Settings, name: str) -> None:
+    """Ask an archive one small question, so that a mistake in the settings is told at once."""
+    from dicomlake.errors import Refused, UsageError
+    from dicomlake.jobs.archives import archive_of
+    from dicomlake.jobs.care import ALL
+    from dicomlake.jobs.working import care_of
+
+    care = care_of(lake)
+    paused = care.paused()
+    if name in paused or ALL in paused:
+        what, which = ("Everything", "") if ALL in paused else (name, f"{name} ")
+        raise UsageError(f"{what} is paused. Go on with: dicomlake resume {which}--lake {lake}")
+    slot = care.acquire(name, found.of(name).limits, "pull")
+    if slot is None:  # others are asking it right now
+        return
+    try:
+        with closing(archive_of(name, found)) as archive:
+            archive.find("STUDY", {"StudyInstanceUID": "2.25.0"}, ("StudyInstanceUID",), 1)
+    except Refused as error:
+        typer.echo(f"{error} It is asked again until it answers; stop with Ctrl-C.", err=True)
+    finally:
+        care.release(slot)
 
 
 def _index(lake: Path, name: str, source: Source) -> None:
@@ -352,13 +425,39 @@ def _request(
 
 
 def _said(pulled: Pulled, lake: Path) -> str:
-    text = (
-        f"{pulled.series:,} series with {pulled.objects:,} objects pulled, {pulled.held:,} series "
-        f"were there already ({pulled.seconds:.1f} s)."
-    )
+    request = pulled.job.request
+    if request.depth == "catalogue":
+        text = (
+            f"{_listed(lake, request.source)} ({pulled.seconds:.1f} s). "
+            f"What of them is not in the lake: dicomlake missing --lake {lake}"
+        )
+    else:
+        text = (
+            f"{pulled.series:,} series with {pulled.objects:,} objects pulled, {pulled.held:,} "
+            f"series were there already ({pulled.seconds:.1f} s)."
+        )
     if pulled.missing:
-        text += f" Missing: {pulled.missing:,}; dicomlake missing {pulled.job.id} --lake {lake}"
-    return text
+        text += (
+            f"\nNot there, or not yet: {pulled.missing:,}. "
+            f"See: dicomlake missing {pulled.job.id} --lake {lake}"
+        )
+    return "\n".join((text, *pulled.notes))
+
+
+def _listed(lake: Path, source: str) -> str:
+    """How much the catalogue of a source lists."""
+    from dicomlake.lake import Store
+
+    with Store(lake).database() as db:
+        counts = dict(
+            db.execute(
+                "select level, count(*) from catalogue where source = ? group by level", [source]
+            ).fetchall()
+        )
+    return (
+        f"The catalogue of {source} lists {counts.get('STUDY', 0):,} studies with "
+        f"{counts.get('SERIES', 0):,} series"
+    )
 
 
 @app.command(
@@ -391,11 +490,12 @@ def worker(
             console(error=True).print("Other workers run for this lake; these join them.")
         crew = Crew(lake, found, processes, log_level=str(level))
         if metrics is not None:
-            from dicomlake.web.metrics import serve
-
-            serve(lake, found, metrics)
-        listens = f", listening as {found.listener.ae_title}" if found.listener else ""
-        console(error=True).print(f"{processes} workers for {lake}{listens}. Stop with Ctrl-C.")
+            _metrics(lake, found, metrics)
+        many = "1 worker" if processes == 1 else f"{processes} workers"
+        heard = found.listener
+        listens = f", listening as {heard.ae_title} on {heard.host}:{heard.port}" if heard else ""
+        times = f", {len(found.schedule)} lines of the schedule" if found.schedule else ""
+        typer.echo(f"{many} for {lake}{listens}{times}. Stop with Ctrl-C.", err=True)
         try:
             crew.run(idle(crew.queue) if once else _never)
         except KeyboardInterrupt:
@@ -403,6 +503,18 @@ def worker(
                 console(error=True).print("Stopped. What is queued stays queued.")
                 return
             raise
+
+
+def _metrics(lake: Path, found: Settings, port: int) -> None:
+    from dicomlake.errors import UsageError
+
+    try:
+        from dicomlake.web.metrics import serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"Metrics need {error.name}. Install it with: pip install 'dicomlake[web]'"
+        ) from error
+    serve(lake, found, port)
 
 
 def _never() -> bool:
@@ -420,8 +532,10 @@ def pause(
 
     if source:
         read(lake).of(source)
+    _there(lake)
     care_of(lake).pause(source)
-    typer.echo(f"{source or 'Everything'} is paused. Go on with: dicomlake resume {source or ''}")
+    again = " ".join(("dicomlake resume", *([source] if source else ()), "--lake", str(lake)))
+    typer.echo(f"{source or 'Everything'} is paused. Go on with: {again}")
 
 
 @app.command(epilog="Examples:  dicomlake resume    dicomlake resume pacs --lake lake")
@@ -435,22 +549,52 @@ def resume(
 
     if source:
         read(lake).of(source)
+    _there(lake)
     care_of(lake).resume(source)
     typer.echo(f"{source or 'Everything'} goes on.")
 
 
 @app.command(epilog="Examples:  dicomlake jobs    dicomlake jobs --limit 5 --lake lake")
-def jobs(lake: LakeOption = HERE, limit: LimitOption = 20) -> None:
+def jobs(
+    lake: LakeOption = HERE,
+    limit: LimitOption = 20,
+    form: FormatOption = Format.table,
+    output: OutputOption = None,
+) -> None:
     """List what was asked for, newest first, and how far it is."""
     with _requests(lake) as requests:
-        _show([_job(job) for job in requests.jobs(limit)])
+        rows = [_job(job) for job in requests.jobs(limit)]
+    brief = [
+        {
+            "job": row["job"],
+            "asked": f"{row['source']}: {row['asked']}",
+            "depth": row["depth"],
+            "state": row["state"],
+            "tasks": f"{row['over']:,} of {row['tasks']:,}"
+            + (f", {row['dead']:,} dead" if row["dead"] else ""),
+        }
+        for row in rows
+    ]
+    _show(rows, form, output, "Nothing was asked for yet.", brief, ("asked", "tasks"))
 
 
 def _requests(lake: Path) -> Any:
     from dicomlake.jobs.requests import Requests
     from dicomlake.settings import read
 
+    _there(lake)
     return Requests(lake, read(lake))
+
+
+def _there(lake: Path) -> None:
+    """Looking at a lake that is not there must not make one."""
+    from dicomlake.errors import UsageError
+
+    if not lake.is_dir():
+        raise UsageError(
+            f"There is no folder {lake}. Name the lake by --lake, or begin with: "
+            "dicomlake source add"
+        )
 
 
 def _job(job: Job) -> dict[str, Any]:
@@ -464,7 +608,8 @@ def _job(job: Job) -> dict[str, Any]:
         "asked": asked or "the whole archive",
         "depth": job.request.depth,
         "state": job.state,
-        "tasks": f"{over:,} of {sum(job.tasks.values()):,}",
+        "tasks": sum(job.tasks.values()),
+        "over": over,
         "dead": job.tasks.get("dead", 0),
         "since": _when(job.created),
     }
@@ -491,8 +636,19 @@ def tasks(
     if unknown:
         raise UsageError(f"{unknown.pop()!r} is no state. There are: {', '.join(STATES)}.")
     with _requests(lake) as requests:
-        found = requests.queue.tasks(tuple(state or STATES), job, limit)
-        _show([_task(one) for one in found], form, output)
+        rows = [_task(one) for one in requests.queue.tasks(tuple(state or STATES), job, limit)]
+    brief = [
+        {
+            "source": row["source"],
+            "what": f"{row['what']} {row['value']}",
+            "priority": row["priority"],
+            "state": row["state"],
+            "tried": row["attempts"],
+            "error": row["error"],
+        }
+        for row in rows
+    ]
+    _show(rows, form, output, "There are no such tasks.", brief, ("what", "error"))
 
 
 def _task(state: State) -> dict[str, Any]:
@@ -522,6 +678,7 @@ def missing(
     complete: Annotated[
         bool, typer.Option("--complete", help="Also series read by one object only.")
     ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows on the screen.")] = 50,
     form: FormatOption = Format.table,
     output: OutputOption = None,
     lake: LakeOption = HERE,
@@ -531,14 +688,35 @@ def missing(
 
     from dicomlake.jobs.missing import gaps
     from dicomlake.lake import Store
+    from dicomlake.lake.store import is_lake
 
     with _requests(lake) as requests:
         if job:
             rows = [asdict(one) for one in requests.missing(job)]
+            brief = [
+                {"what": f"{row['what']} {row['value']}", "state": row["state"], "why": row["why"]}
+                for row in rows
+            ]
         else:
+            if not is_lake(lake):
+                typer.echo("Nothing was pulled yet: dicomlake pull SOURCE --catalogue")
+                return
             found = gaps(Store(lake), requests.queue, source, complete=complete)
             rows = [asdict(gap) for gap in found]
-    _show(rows, form, output, nothing="Nothing is missing.")
+            brief = [
+                {
+                    "source": row["source"],
+                    "level": "series" if row["SeriesInstanceUID"] else "study",
+                    "uid": row["SeriesInstanceUID"] or row["StudyInstanceUID"],
+                    "listed": row["listed"],
+                    "held": row["held"],
+                    "why": row["why"],
+                }
+                for row in rows
+            ]
+    _show(rows, form, output, "Nothing is missing.", brief[:limit], ("what", "uid", "why"))
+    if form is Format.table and not output and len(rows) > limit:
+        typer.echo(f"... and {len(rows) - limit:,} more. All: --format csv --output missing.csv")
 
 
 @app.command(epilog="Example:  dicomlake cancel JOB --lake lake")
@@ -575,6 +753,7 @@ def status(
     from dicomlake.jobs.status import status as now
     from dicomlake.settings import read
 
+    _there(lake)
     found = read(lake)
     if json:
         import orjson
@@ -591,13 +770,19 @@ def _show(
     form: Format = Format.table,
     output: Path | None = None,
     nothing: str = "Nothing.",
+    brief: list[dict[str, Any]] | None = None,
+    long: tuple[str, ...] = (),
 ) -> None:
-    """Rows as a table, or in a file format."""
+    """Rows in a file format, or on the screen: there `brief`, where only `long` columns break."""
     import pyarrow as pa
 
     from dicomlake.cli.output import write
 
-    if not rows and form is Format.table:
+    if form is not Format.table or output:
+        write(pa.Table.from_pylist(rows), form, output, console())
+    elif rows:
+        from dicomlake.cli.status import listed
+
+        console().print(listed(rows if brief is None else brief, long))
+    else:
         typer.echo(nothing)
-        return
-    write(pa.Table.from_pylist(rows), form, output, console())

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 ALL = ""
 """The name under which everything is paused."""
+BY_SOMEBODY = "paused by somebody"
+"""Why a source is paused that did nothing wrong."""
 PAUSED_S = 5.0
 """How long to wait before a paused source is asked about again."""
 SLOT_S = 120.0
@@ -143,6 +145,12 @@ class Care:
         with self._file.read() as connection:
             return dict(connection.execute("select source, since from pause").fetchall())
 
+    def why_paused(self, source: str) -> str:
+        """Why a source was paused by itself; "" when it was not, or somebody asked for it."""
+        with self._file.read() as connection:
+            row = connection.execute("select why from pause where source = ?", (source,)).fetchone()
+        return str(row[0]) if row else ""
+
     def may_start(
         self, source: str, limits: Limits, priority: int, now: datetime | None = None
     ) -> float:
@@ -210,6 +218,13 @@ class Care:
             self._mine().pop(slot.id, None)
         with self._file.write() as connection:
             connection.execute("delete from slot where id = ?", (slot.id,))
+
+    def release_of(self, gone: Callable[[str], bool]) -> None:
+        """Let others have the slots of owners that are gone."""
+        with self._file.write() as connection:
+            owners = connection.execute("select distinct owner from slot").fetchall()
+            ended = [(owner,) for (owner,) in owners if gone(owner)]
+            connection.executemany("delete from slot where owner = ?", ended)
 
     @contextlib.contextmanager
     def slot(
@@ -438,7 +453,7 @@ def _measure(
 def _cared(row: sqlite3.Row, paused: bool, now: float) -> SourceCare:
     until = row["until"] if row["until"] and row["until"] > now else 0.0
     if paused:
-        why = row["paused_why"] or "paused by somebody"
+        why = row["paused_why"] or BY_SOMEBODY
     elif until and row["refusals"]:
         why = f"it refused {row['refusals']} times in a row"
     elif until:

@@ -13,13 +13,13 @@ LOOK_AGAIN_S = 5.0
 
 
 class Holdings:
-    """Looks into the table `series` of a lake; used by one thread."""
+    """Looks into the table `series` of a lake every few seconds; used by one thread."""
 
-    def __init__(self, lake: str | Path) -> None:
-        self._lake = Path(lake)
+    def __init__(self, lake: str | Path, every_s: float = LOOK_AGAIN_S) -> None:
+        self._lake, self.every_s = Path(lake), every_s
         self._db = connect(memory="300MB")
         self._store: Store | None = None
-        self._looked = 0.0
+        self._looked = -every_s
 
     def series(self, study: str) -> dict[str, tuple[str, int]]:
         """How complete each series of a study is, and its instances, by SeriesInstanceUID."""
@@ -35,7 +35,7 @@ class Holdings:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self._store is not None and now - self._looked < LOOK_AGAIN_S:
+        if now - self._looked < self.every_s:
             return
         self._looked = now
         if self._store is None:
@@ -44,8 +44,7 @@ class Holdings:
             self._store = Store(self._lake)
         elif not self._store.refresh():
             return
-        paths = self._store.paths("series")
-        if not paths:
+        if paths := self._store.paths("series"):
+            self._db.execute(f"create or replace view series as select * from {parquet(paths)}")
+        else:
             self._store = None
-            return
-        self._db.execute(f"create or replace view series as select * from {parquet(paths)}")

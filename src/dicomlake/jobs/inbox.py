@@ -154,8 +154,13 @@ class Intake:
         self._rebuilt = time.monotonic()
         self._stale = False
 
-    def take(self, progress: Progress | None = None, idle_s: float = 0.0) -> Counter[str]:
-        """Take in all that is there and comes within `idle_s` of the last; counts.
+    def take(
+        self,
+        progress: Progress | None = None,
+        idle_s: float = 0.0,
+        over: Callable[[], bool] = lambda: False,
+    ) -> Counter[str]:
+        """Take in all that is there and comes within `idle_s` of the last, until `over`; counts.
 
         LakeError when another process is writing; ServiceError when the disk is full: what is in
         the inbox stays there.
@@ -166,11 +171,13 @@ class Intake:
         with self.store.lock():
             self.store.refresh()
             with running(self.store, "pull", {}, progress) as run:
-                self._take(run, counts, idle_s)
+                self._take(run, counts, idle_s, over)
                 run.counts = dict(counts)
         return counts
 
-    def _take(self, run: Run, counts: Counter[str], idle_s: float) -> None:
+    def _take(
+        self, run: Run, counts: Counter[str], idle_s: float, over: Callable[[], bool]
+    ) -> None:
         delete(leftovers(self.store))
         readers = ContentsReader()
         if outdated(self.store, readers):  # so that old and new objects are read alike
@@ -181,20 +188,23 @@ class Intake:
         work.mkdir(parents=True)
         last = time.monotonic()
         try:
-            while not (run.stopped or run.progress.cancelled):
+            while not run.stopped:
                 group = _group(self.inbox.batches())
                 if group:
                     self._commit(group, run, work, counts)
                     last = time.monotonic()
                 if self._due(idle=not group):
                     self._rebuild(run)
+                if over():
+                    break
                 if not group:
                     if time.monotonic() - last >= idle_s:
                         break
                     time.sleep(0.05)
             if self._stale:
                 self._rebuild(run)
-            run.check()
+            if run.stopped:
+                raise KeyboardInterrupt
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -209,7 +219,7 @@ class Intake:
         self._rebuilt, self._stale = time.monotonic(), False
 
     def _commit(self, group: list[Path], run: Run, work: Path, counts: Counter[str]) -> None:
-        batches = [_read(path) for path in group]
+        batches = list(_readable(group))
         arrivals = Arrivals(work)
         try:
             origins: dict[str, Origin] = {}
@@ -225,10 +235,10 @@ class Intake:
         self._forget_failures(batches)
         self._list(batches)
         self._committed([task for batch in batches for task in batch.tasks])
-        for path in group:
-            shutil.rmtree(path)
+        for batch in batches:
+            shutil.rmtree(batch.path)
         counts.update(writer.counts)
-        counts["batches"] += len(group)
+        counts["batches"] += len(batches)
         counts["failures"] += sum(writer.reasons.values())
         run.progress.advance(writer.counts["series"])
         self._stale = True
@@ -297,6 +307,18 @@ def _read(path: Path) -> _Batch:
         found,
         pq.read_table(listed, schema=tables.CATALOGUE) if listed.exists() else None,
     )
+
+
+def _readable(group: list[Path]) -> Iterator[_Batch]:
+    """Batches; one that cannot be read (a machine lost its power) is set aside, not in the way."""
+    for path in group:
+        try:
+            yield _read(path)
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            aside = path.with_name(f".broken-{path.name}")
+            path.rename(aside)
+            why = type(error).__name__
+            log.error("batch set aside", extra={"batch": aside.name, "error": why})
 
 
 def _timed(row: dict[str, Any]) -> dict[str, Any]:

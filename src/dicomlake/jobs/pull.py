@@ -14,8 +14,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ MOST_SECONDS = 1.0
 FEW, MANY = 50, 500
 """Answers to a query for some days after which the next one asks for more days, or fewer."""
 WIDEST = 366
+MISTAKES = 3
+"""After so many tries in vain that only other settings can mend, a source is paused."""
 WAITS = (5.0, 20.0, 80.0, 300.0, 1200.0, 3600.0)
 """Seconds before a task is tried again, by attempt."""
 MOST_WAITING = 50_000
@@ -57,6 +59,10 @@ _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_./ "
 
 class Lost(Exception):
     """The lease of a task is gone: somebody else has it, or it was cancelled."""
+
+
+class Elsewhere(Exception):
+    """A source that only the process with the listener can retrieve from."""
 
 
 @dataclass(slots=True)
@@ -93,7 +99,9 @@ class Puller:
         self._reader, self._folder, self._contents = HeaderReader(), Folder(), ContentsReader()
         self._ended: list[_Ended] = []
         self._began = time.monotonic()
-        self._mistakes: dict[str, int] = {}
+        self._mistakes: dict[str, set[str]] = {}
+        self._answered: set[str] = set()
+        self._taken = 0
         self._leaving = self._new()
 
     def _new(self) -> Leaving:
@@ -102,52 +110,77 @@ class Puller:
     # Doing tasks
 
     def do(self, lease: Lease) -> None:
-        """Do a task; whatever goes wrong becomes a retry or a dead task, with the reason."""
+        """Do a task; whatever goes wrong becomes a retry or a dead task, with the reason.
+
+        OSError when the disk of the lake is full: the task is not ended.
+        """
         task = lease.task
-        before = self._leaving.batch.objects
         began = time.monotonic()
+        self._taken = 0
         if not self._ended:
             self._began = began
         try:
             source = self.settings.of(task.source)
-            archive = self._archive(task.source)
-            outcome = _KINDS[task.kind](self, lease, source, archive)
-        except Lost:
-            self._drop(task.source)
-        except Paused:
-            self._settle()
-            self._drop(task.source)
-            self.queue.give_back(lease, 5.0)
-        except Refused as error:
-            self._refused(lease, error, received=self._leaving.batch.objects > before)
-        except (UsageError, KeyError) as error:
-            self._mistaken(lease, str(error))
-        except (ServiceError, DataError) as error:
-            self._again(lease, str(error))
+            outcome = _KINDS[task.kind](self, lease, source, self._archive(task.source))
+        except (Elsewhere, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - one task must never stop a worker
+            self._failed(lease, error)
         else:
             self._mistakes.pop(task.source, None)
-            objects = self._leaving.batch.objects - before
-            self.care.went_well(task.source, time.monotonic() - began, objects)
+            self._answered.add(task.source)
+            self.care.went_well(task.source, time.monotonic() - began, self._taken)
             self._ended.append(_Ended(lease, outcome))
 
-    def _refused(self, lease: Lease, error: Refused, *, received: bool) -> None:
+    def _failed(self, lease: Lease, error: Exception) -> None:
+        """What becomes of a task by what went wrong."""
+        source = lease.task.source
+        if isinstance(error, Refused):
+            self._refused(lease, error)
+        elif isinstance(error, UsageError):
+            self._mistaken(lease, str(error))
+        elif isinstance(error, ServiceError | DataError) and not isinstance(error, Paused):
+            self._again(lease, str(error))
+        else:
+            self._drop(source)
+            if isinstance(error, Paused):
+                self._settle()
+                self.queue.give_back(lease, 5.0)
+            elif not isinstance(error, Lost):
+                self._unexpected(lease, error)
+
+    def _unexpected(self, lease: Lease, error: Exception) -> None:
+        """A mistake of ours, or an answer nobody thought of; its text may quote an answer."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
+        kind = type(error).__name__
+        log.error("task stopped", extra={"kind": lease.task.kind, "error": kind, "where": where})
+        self._again(lease, f"it could not be done ({kind})")
+
+    def _refused(self, lease: Lease, error: Refused) -> None:
         """An archive that is away for everybody does not count against the task."""
         source = lease.task.source
         self._drop(source)
         self.care.refused(source, error.wait_s)
-        away = self.care.refusals(source) >= 3
-        if away and not received:
+        if self.care.refusals(source) >= 3 and not self._taken:
             self._settle()
             self.queue.give_back(lease, WAITS[0] * random.uniform(0.5, 1.5))
         else:
             self._again(lease, str(error), at_least=error.wait_s)
 
     def _mistaken(self, lease: Lease, why: str) -> None:
-        """A mistake that happens again and again is one of the settings: the source is paused."""
+        """A mistake that happens again and again is one of the settings: the source is paused.
+
+        When the source answers other tasks, it takes several tasks for that, not one task alone.
+        """
         source = lease.task.source
         self._drop(source)
-        self._mistakes[source] = self._mistakes.get(source, 0) + 1
-        if self._mistakes[source] >= 3:
+        tasks = self._mistakes.setdefault(source, set())
+        tasks.add(f"{lease.id}/{lease.attempt}" if source not in self._answered else lease.id)
+        new = source not in self._answered and lease.attempt >= MISTAKES
+        if new or len(tasks) >= MISTAKES:
             self.care.pause(source, why)
             log.error("source paused", extra={"source": source, "why": why})
             self._settle()
@@ -160,8 +193,10 @@ class Puller:
         self._settle()
         wait = WAITS[min(lease.attempt, len(WAITS)) - 1] * random.uniform(0.75, 1.25)
         if self.queue.retry(lease, why, max(wait, at_least)) and lease.task.kind == "series":
-            uri = uri_of(lease.task.source, str(lease.task.what["series"]))
-            self._leaving.batch.fail(_found(uri), uri, "retrieve", why)
+            what = lease.task.what
+            uri = uri_of(lease.task.source, str(what["series"]))
+            some = f"{len(what['instances'])} objects: " if what.get("instances") else ""
+            self._leaving.batch.fail(_found(uri), uri, "retrieve", some + why)
             self.flush()
 
     def _settle(self) -> None:
@@ -230,26 +265,32 @@ class Puller:
         if "undated" in what:
             return self._undated(lease, archive)
         days = _days(what)
-        keys = {"StudyDate": _span(*days)}
-        if what.get("times"):
-            begin, end = what["times"]
-            keys["StudyTime"] = f"{begin}00-{end}59.999999"
-        match = archive.find("STUDY", keys)
-        self._list(lease.task.source, "STUDY", match)
-        outcome = Outcome({"answers": len(match.rows), "status": match.status})
-        self._studies(lease.task, match, outcome, later=1)
+        match = archive.find("STUDY", _keys(what, days))
+        outcome = self._found(lease.task, match)
         outcome.result["days"] = "-".join(days)
-        if _suspicious(match):
-            narrower = _narrower(what, days)
-            if narrower:
-                outcome.result["cut"] = True
-                outcome.then += [self._follow(lease.task, part) for part in narrower]
-            elif match.cut:
-                outcome.result["missing"] = "the archive cuts its answers even for one minute"
-        if not what.get("times") and not what.get("part"):
+        if suspicious(match):
+            self._narrow(lease.task, narrower(what, days, match.rows), match, outcome)
+        if not what.get("part"):
             following = _next(what, days, len(match.rows))
             outcome.then += [self._follow(lease.task, part) for part in following]
         return outcome
+
+    def _found(self, task: Task, match: Match) -> Outcome:
+        """What follows from studies that a slice found."""
+        self._list(task.source, "STUDY", match)
+        outcome = Outcome({"answers": len(match.rows), "status": match.status})
+        self._studies(task, match, outcome, later=1)
+        return outcome
+
+    def _narrow(
+        self, task: Task, parts: list[dict[str, Any]], match: Match, outcome: Outcome
+    ) -> None:
+        """Ask for the parts of a slice whose answer may have been cut."""
+        if parts:
+            outcome.result["cut"] = True
+            outcome.then += [self._follow(task, part) for part in parts]
+        elif match.cut:
+            outcome.result["missing"] = "the archive cuts its answers even for one patient"
 
     def _crowded(self, task: Task) -> bool:
         """Whether so much waits for this source that looking for more can wait, too."""
@@ -262,17 +303,12 @@ class Puller:
     def _undated(self, lease: Lease, archive: Archive) -> Outcome:
         """Look for studies without a date, which no range of dates finds, by patients."""
         what = lease.task.what
-        prefix = str(what["undated"])
-        keys = {"PatientID": prefix + "*"} if prefix else {"StudyDate": ""}
-        match = archive.find("STUDY", keys)
+        match = archive.find("STUDY", {"StudyDate": "", **_patients(what)})
         rows = [row for row in match.rows if not row.get("StudyDate")]
-        found = Match(rows, match.cut, match.status)
-        self._list(lease.task.source, "STUDY", found)
-        outcome = Outcome({"answers": len(rows), "status": match.status})
-        self._studies(lease.task, found, outcome, later=1)
-        if match.cut and len(prefix) < 64:
-            longer = [{**what, "part": True, "undated": prefix + c} for c in _LETTERS]
-            outcome.then += [self._follow(lease.task, part) for part in longer]
+        outcome = self._found(lease.task, Match(rows, match.cut, match.status))
+        if suspicious(match):
+            parts = by_patients({**what, "part": True}, match.rows)
+            self._narrow(lease.task, parts, match, outcome)
         return outcome
 
     def _follow(self, task: Task, what: dict[str, Any]) -> Task:
@@ -292,6 +328,8 @@ class Puller:
         result: dict[str, Any] = {"answers": len(rows), "status": match.status}
         if not rows:
             result["missing"] = "the archive has none with this value"
+        elif match.cut:
+            result["missing"] = "the archive cuts its answer: more studies may be there"
         if level == "STUDY":
             outcome = Outcome(result)
             self._studies(task, found, outcome)
@@ -370,29 +408,48 @@ class Puller:
                 if self.lost(lease):
                     raise Lost
                 uid = thing.uri.rpartition("/")[2]
-                if uid not in came:
+                if uid not in came and self._take(lease, thing):
                     came.add(uid)
-                    self._take(lease, thing)
         except Incomplete as error:
             why, failed = str(error), error.failed
-        whole = archive.whole_headers or what["depth"] == "complete"
         expected = len(asked) if asked else what.get("expected")
         if not came and (why or expected != 0):
             raise Incomplete(why or "the archive sent nothing of this series", failed)
         result: dict[str, Any] = {"objects": len(came)}
-        if not whole and not asked:
+        if not (asked or what["depth"] == "complete" or archive.whole_headers):
             self._origin(lease, "all" if expected == 1 else "first")
             return Outcome(result)
-        full = "all" if what["depth"] == "complete" or asked else "headers"
+        missing, why = self._left(archive, what, came, (why, failed))
+        full = "all" if what["depth"] == "complete" else "headers"
+        self._origin(lease, "some" if missing or why else full)
+        if why and not missing:
+            result["missing"] = why
+        return Outcome(result, self._rest(lease.task, missing))
+
+    def _left(
+        self,
+        archive: Archive,
+        what: dict[str, Any],
+        came: set[str],
+        failed: tuple[str, Sequence[str]],
+    ) -> tuple[list[str], str]:
+        """Which objects did not come, and why not all are here; "" when they are.
+
+        What an archive lists of a series counts for more than the number that it says.
+        """
+        if what.get("instances"):
+            return sorted(set(what["instances"]) - came), ""
+        why, expected = failed[0], what.get("expected")
         if not why and (expected is None or len(came) >= expected):
-            self._origin(lease, full)
-            return Outcome(result)
-        missing = set(failed or asked or self._listed(archive, what)) - came
-        if not missing and not why:  # fewer than it said, but all that it lists
-            self._origin(lease, full)
-            return Outcome(result)
-        self._origin(lease, "some")
-        return Outcome(result, self._rest(lease.task, sorted(missing), why))
+            return [], ""
+        missing = set(failed[1]) - came
+        if missing and expected is not None and len(came) + len(missing) >= expected:
+            return sorted(missing), why
+        listed = self._listed(archive, what)
+        missing |= set(listed) - came
+        if missing or listed:
+            return sorted(missing), why if missing else ""
+        return [], why or "the archive sent fewer objects than it said"
 
     def _things(
         self, archive: Archive, source: Source, what: dict[str, Any], asked: tuple[str, ...]
@@ -407,34 +464,43 @@ class Puller:
         match = archive.find("IMAGE", keys, ("SOPInstanceUID",))
         return [row["SOPInstanceUID"] for row in match.rows if row.get("SOPInstanceUID")]
 
-    def _rest(self, task: Task, missing: list[str], why: str) -> list[Task]:
+    def _rest(self, task: Task, missing: list[str]) -> list[Task]:
         """A task for what is missing of a series, asked for one by one."""
         if not missing:
             return []
-        what = {**task.what, "instances": missing, "depth": "complete"}
-        key = f"series/{task.source}/{task.what['series']}/rest/{digest({'instances': missing})}"
+        what = {**task.what, "instances": missing}
+        key = f"series/{task.source}/{task.what['series']}/rest/{digest(what)}"
         later = time.time() + WAITS[0]
         return [Task(key, "series", what, task.priority, task.source, task.job, later)]
 
-    def _take(self, lease: Lease, thing: Object) -> None:
-        """Take an object that came: keep it if asked, read it."""
-        task = lease.task
-        self.care.pace(task.source, self.settings.of(task.source).limits, priority=task.priority)
-        if task.what["keep"] and thing.header is None:
-            self.kept.put(thing.uri.rpartition("/")[2], thing.fetch, thing.size)
-        self._leaving.batch.add(_found(thing.uri, thing.size), thing, self._reader)
-        batch = self._leaving.batch
+    def _take(self, lease: Lease, thing: Object) -> bool:
+        """Read an object that came, keep it if asked; whether it is one of those asked for.
+
+        One that cannot be read is noted as a failure, and not asked for again.
+        """
+        task, batch = lease.task, self._leaving.batch
         if batch.objects >= MOST_OBJECTS or batch.bytes >= MOST_BYTES:
-            self._origin(lease, "some")
             self.flush()
+            batch = self._leaving.batch
+        self.care.pace(task.source, self.settings.of(task.source).limits, priority=task.priority)
+        uid = thing.uri.rpartition("/")[2]
+        if not uid:
+            thing = replace(thing, uri=uri_of(task.source, task.what["series"]))
+        if task.what["keep"] and thing.header is None and uid:
+            self.kept.put(uid, thing.fetch, thing.size)
+        failures = len(batch.failures)
+        batch.add(_found(thing.uri, thing.size), thing, self._reader)
+        self._taken += 1
+        part = batch.series.get(task.what["series"])
+        ours = part is not None and uid in part.places
+        # Until the last object came, the series is known in part; others that came instead, too.
+        for series in (task.what["series"],) if ours else batch.series:
+            self._leaving.origins.setdefault(series, Origin(task.source, "some"))
+        return ours or (bool(uid) and len(batch.failures) > failures)
 
     def _origin(self, lease: Lease, complete: str) -> None:
-        """Note where the series of a task came from; objects may name another series than asked."""
-        source, asked = lease.task.source, lease.task.what["series"]
-        origins = self._leaving.origins
-        for uid in self._leaving.batch.series:
-            origins.setdefault(uid, Origin(source, "some"))
-        origins[asked] = Origin(source, complete)
+        """Note where the series of a task came from."""
+        self._leaving.origins[lease.task.what["series"]] = Origin(lease.task.source, complete)
 
     def _list(self, source: str, level: str, match: Match) -> None:
         """Add what an archive lists to the catalogue."""
@@ -518,17 +584,21 @@ def _day(text: str) -> date:
     return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).date()
 
 
+def _text(day: date) -> str:
+    return day.isoformat().replace("-", "")
+
+
 def _days(what: dict[str, Any]) -> tuple[str, str]:
     """The days of a slice that are asked for now, out of those that are left."""
-    if what.get("part") or what.get("times"):
+    if what.get("part"):
         return what["from"], what["to"]
     span = timedelta(days=int(what["span"]) - 1)
     if what["backwards"]:
         if what["span"] > WIDEST:  # everything before
             return what["from"], what["to"]
-        first = f"{_day(what['to']) - span:%Y%m%d}"
+        first = _text(_day(what["to"]) - span)
         return max(first, what["from"]), what["to"]
-    last = f"{_day(what['from']) + span:%Y%m%d}"
+    last = _text(_day(what["from"]) + span)
     return what["from"], min(last, what["to"])
 
 
@@ -548,40 +618,93 @@ def _next(what: dict[str, Any], days: tuple[str, str], answers: int) -> list[dic
             return []
         if not what["from"] and not answers and what["span"] == WIDEST:
             span = WIDEST + 1
-        return [{**what, "to": f"{_day(first) - one:%Y%m%d}", "span": span}]
+        return [{**what, "to": _text(_day(first) - one), "span": span}]
     if last >= what["to"]:
         return []
-    return [{**what, "from": f"{_day(last) + one:%Y%m%d}", "span": span}]
+    return [{**what, "from": _text(_day(last) + one), "span": span}]
 
 
-def _suspicious(match: Match) -> bool:
-    """Whether an answer may have been cut: archives cap them at round numbers, some silently."""
+def suspicious(match: Match) -> bool:
+    """Whether an answer may have been cut: archives cap them at round numbers, some silently.
+
+    >>> [n for n in range(45, 260) if suspicious(Match([{}] * n))]
+    [50, 64, 100, 128, 150, 200, 250, 256]
+    """
     answers = len(match.rows)
-    return match.cut or (answers >= 100 and answers % 100 == 0)
+    return match.cut or (answers >= 50 and (answers % 50 == 0 or answers.bit_count() == 1))
 
 
-def _narrower(what: dict[str, Any], days: tuple[str, str]) -> list[dict[str, Any]]:
-    """Two halves of a slice: of its days, of the hours of a day; none when it is one minute."""
+def narrower(
+    what: dict[str, Any], days: tuple[str, str], rows: Sequence[Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Parts of a slice: of its days, of the hours of a day, of the patients of one minute.
+
+    A range of times finds no study without a time: where `rows`, what was found, has some, the
+    patients of the day are asked for as well. None are left when it is one patient.
+    """
     first, last = days
     part = {**what, "part": True}
+    if "undated" in what or "patients" in what:
+        return by_patients(part, rows)
     if first != last:
-        if not first:
-            first = "19000101"
-        middle = _day(first) + (_day(last) - _day(first)) // 2
-        after = middle + timedelta(days=1)
-        return [
-            {**part, "from": first, "to": f"{middle:%Y%m%d}"},
-            {**part, "from": f"{after:%Y%m%d}", "to": last},
-        ]
-    begin, end = what.get("times") or ("0000", "2359")
-    low, high = _minutes(begin), _minutes(end)
+        return _halves(part, first, last)
+    low, high = (_minutes(text) for text in what.get("times") or ("0000", "2359"))
+    part |= {"from": first, "to": last}
     if low == high:
-        return []
+        return by_patients({**part, "patients": ""}, rows)
     half = (low + high) // 2
-    return [
-        {**part, "from": first, "to": last, "times": [_clock(a), _clock(b)]}
-        for a, b in ((low, half), (half + 1, high))
-    ]
+    spans = (low, half), (half + 1, high)
+    parts = [{**part, "times": [_clock(a), _clock(b)]} for a, b in spans]
+    if not what.get("times") and not all(row.get("StudyTime") for row in rows):
+        parts += by_patients({**part, "patients": ""}, rows)
+    return parts
+
+
+def _halves(part: dict[str, Any], first: str, last: str) -> list[dict[str, Any]]:
+    """Two halves of the days of a slice; what lies beyond all likely days is cut off first."""
+    if not first and last <= _OLDEST:
+        first = "00010101"
+    if not last and first >= _NEWEST:
+        last = "99991231"
+    if first and last:
+        middle = _day(first) + (_day(last) - _day(first)) // 2
+    else:
+        middle = _day(_NEWEST if first else _OLDEST)
+    after = _text(middle + timedelta(days=1))
+    return [{**part, "from": first, "to": _text(middle)}, {**part, "from": after, "to": last}]
+
+
+_OLDEST, _NEWEST = "19000101", "21000101"
+
+
+def by_patients(what: dict[str, Any], rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Parts of a slice by one more letter of the PatientID, and the patient of just these.
+
+    Letters beyond the usual ones are those that `rows` have.
+    """
+    name = "undated" if "undated" in what else "patients"
+    prefix = str(what[name])
+    if what.get("exact") or len(prefix) >= 64:
+        return []
+    met = {row.get("PatientID", "")[len(prefix) : len(prefix) + 1] for row in rows}
+    letters = sorted({*_LETTERS, *met} - set("*?\\"))
+    parts = [{**what, name: prefix + letter} for letter in letters if letter]
+    return parts + ([{**what, "exact": True}] if prefix else [])
+
+
+def _patients(what: Mapping[str, Any]) -> dict[str, str]:
+    """The key for the patients of a slice."""
+    prefix = str(what.get("undated") or what.get("patients") or "")
+    return {"PatientID": prefix if what.get("exact") else prefix + "*"} if prefix else {}
+
+
+def _keys(what: Mapping[str, Any], days: tuple[str, str]) -> dict[str, str]:
+    """What the studies of a slice are asked by."""
+    keys = {"StudyDate": _span(*days), **_patients(what)}
+    if what.get("times"):
+        begin, end = what["times"]
+        keys["StudyTime"] = f"{begin}00-{end}59.999999"
+    return keys
 
 
 def _minutes(text: str) -> int:

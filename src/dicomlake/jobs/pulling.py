@@ -11,8 +11,10 @@ from pathlib import Path
 
 from dicomlake import settings
 from dicomlake.contracts import Progress, Silent
+from dicomlake.contracts.queues import RUNNING, WRITTEN
+from dicomlake.jobs.care import Care
 from dicomlake.jobs.requests import Job, Request, Requests
-from dicomlake.jobs.working import Crew
+from dicomlake.jobs.working import Crew, care_of
 from dicomlake.lake.store import QUEUE
 from dicomlake.settings import Settings
 
@@ -21,7 +23,10 @@ LOOK_EVERY_S = 0.3
 
 @dataclass(slots=True)
 class Pulled:
-    """What came of a request: its job, SeriesInstanceUIDs in the lake, how much is missing."""
+    """What came of a request: its job, how much is in the lake and how much is missing.
+
+    `notes` say why it ended before its time.
+    """
 
     job: Job
     series: int = 0
@@ -57,14 +62,15 @@ def pull(
     """Pull something into a lake and wait until all of it is there, or is known to be missing.
 
     When workers run for this lake already (`dicomlake worker`), they do it. Stopped and started
-    again, it goes on from where it was.
+    again, it goes on from where it was. It ends, too, when the source is paused for a mistake that
+    would happen each time, such as a wrong password; what is asked for stays queued then.
     """
     found = settings.read(lake) if found is None else found
     progress = progress or Silent()
     began = time.monotonic()
-    with Requests(lake, found) as requests:
+    with Requests(lake, found) as requests, contextlib.closing(care_of(lake)) as care:
         job = requests.submit(request)
-        watch = _Watch(requests, job.id, progress)
+        watch = _Watch(requests, care, job, progress)
         with crew_lock(lake) as ours:
             if ours:
                 crew = Crew(lake, found, workers, schedule=False)
@@ -74,14 +80,18 @@ def pull(
                     time.sleep(LOOK_EVERY_S)
         if progress.cancelled:
             requests.cancel(job.id)
-        return _pulled(requests, job.id, time.monotonic() - began)
+        pulled = _pulled(requests, job.id, time.monotonic() - began)
+        pulled.notes += watch.notes
+        return pulled
 
 
 class _Watch:
     """Looks at a job now and then, and moves the progress on."""
 
-    def __init__(self, requests: Requests, id_: str, progress: Progress) -> None:
-        self._requests, self._id, self._progress = requests, id_, progress
+    def __init__(self, requests: Requests, care: Care, job: Job, progress: Progress) -> None:
+        self._requests, self._care, self._progress = requests, care, progress
+        self._id, self._source = job.id, job.request.source
+        self.notes: list[str] = []
         self._total = self._done = -1
         self._last = 0.0
         self._over = False
@@ -103,7 +113,18 @@ class _Watch:
         elif done > self._done:
             self._progress.advance(done - self._done)
         self._total, self._done, self._over = total, done, job.over
+        if not (self._over or job.tasks.get(RUNNING) or job.tasks.get(WRITTEN)):
+            self._look_whether_paused()
         return self._over
+
+    def _look_whether_paused(self) -> None:
+        """A source that was paused for a mistake will not go on by itself."""
+        if why := self._care.why_paused(self._source):
+            self.notes.append(
+                f"{self._source} is paused: {why.rstrip('.')}. What is queued stays queued. When "
+                f"that is mended: dicomlake resume {self._source}"
+            )
+            self._over = True
 
 
 def _pulled(requests: Requests, id_: str, seconds: float) -> Pulled:

@@ -76,7 +76,6 @@ class Reception:
         if self._keep:
             try:
                 self._kept.put(uid, thing.fetch, thing.size)
-                self._kept.pin(uid)
             except OSError as error:
                 raise Refused(f"The object cannot be kept: {error.strerror}.") from error
         with self._lock:
@@ -172,10 +171,16 @@ class Reception:
         return leaving.batch.objects
 
     def stored(self, asked: Sequence[tuple[str, str]]) -> dict[str, int]:
-        """Which objects we answer for (PS3.4 J): 0 for those that are kept for good."""
+        """Which objects we answer for (PS3.4 J): 0 for those that are kept for good.
+
+        Only here are they written through to the disk, so that they survive a loss of power.
+        """
         found = {}
         for _, uid in asked:
-            safe = self._keep and self._kept.holds(uid)
+            try:
+                safe = self._keep and self._kept.pin(uid)
+            except OSError:
+                safe = False
             found[uid] = 0 if safe else NO_SUCH_OBJECT
         return found
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -315,9 +315,15 @@ def first_tasks(request: Request, job: str) -> Iterator[Task]:
     if request.keys:
         return
     first, last = request.dates or ("", "")
-    what = {**request.flags(), "from": first, "to": last or f"{date.today():%Y%m%d}", "span": 1}
+    today = date.today()
+    tomorrow = f"{today + timedelta(days=1):%Y%m%d}"
+    what = {**request.flags(), "from": first, "to": last or f"{today:%Y%m%d}", "span": 1}
     what |= {"backwards": request.backwards or not first}
-    yield slice_task(request.source, job, request.priority, what)
+    if first <= what["to"]:
+        yield slice_task(request.source, job, request.priority, what)
+    if not last:  # studies of days to come: some clock was wrong
+        later = {**what, "from": max(first, tomorrow), "to": "", "part": True}
+        yield slice_task(request.source, job, request.priority, later)
     if request.undated:
         undated = {**request.flags(), "undated": ""}
         yield slice_task(request.source, job, request.priority, undated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sqlite3
@@ -56,6 +57,7 @@ class Scheduler:
     ) -> None:
         self._lake, self._settings, self._queue, self._clock = lake, settings, queue, clock
         self._last = -LOOK_EVERY_S
+        self._requests: Requests | None = None
         path = Path(lake).absolute() / QUEUE / "schedule.sqlite"
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._db.execute(
@@ -79,13 +81,14 @@ class Scheduler:
             if f"{now:%H:%M}" < entry.at or not self._claim(name, f"{now:%Y-%m-%d}"):
                 continue
             try:
-                request = request_of(entry, now.date(), self._settings)
-                requests = Requests(self._lake, self._settings, self._queue)
-                job = requests.submit(request)
-                log.info("scheduled work", extra={"source": entry.source, "job": job.id})
-                count += 1
+                job = self._asking().submit(request_of(entry, now.date(), self._settings))
             except DicomlakeError as error:
                 log.error("scheduled work not possible", extra={"why": str(error)})
+                if isinstance(error, ServiceError):  # the next look may do it
+                    self._release(name, f"{now:%Y-%m-%d}")
+            else:
+                log.info("scheduled work", extra={"source": entry.source, "job": job.id})
+                count += 1
         return count
 
     def _claim(self, name: str, day: str) -> bool:
@@ -95,3 +98,18 @@ class Scheduler:
         except sqlite3.Error as error:
             raise ServiceError(f"The schedule cannot be written ({error}).") from error
         return done.rowcount > 0
+
+    def _release(self, name: str, day: str) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("delete from submitted where entry = ? and day = ?", (name, day))
+
+    def _asking(self) -> Requests:
+        if self._requests is None:
+            self._requests = Requests(self._lake, self._settings, self._queue)
+        return self._requests
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._requests is not None:
+            self._requests.close()
+        self._db.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomlake.contracts.queues import DEAD, DONE, RUNNING, WAITING, WRITTEN, Queue
+from dicomlake.jobs.care import ALL
 from dicomlake.jobs.inbox import waiting
 from dicomlake.jobs.requests import asked, queue_of
 from dicomlake.jobs.working import care_of
@@ -94,8 +96,9 @@ def _status(lake: Path, settings: Settings, queue: Queue) -> Status:
             lag[name] = max(lag.get(name, 0.0), now - count.oldest)
         if count.state == WRITTEN and count.oldest:
             lag["written"] = max(lag.get("written", 0.0), now - count.oldest)
-    care = care_of(lake)
-    known = {state.source: state for state in care.state()}
+    with contextlib.closing(care_of(lake)) as care:
+        known = {state.source: state for state in care.state()}
+        everything_paused = ALL in care.paused()
     sources = []
     for name, source in settings.source.items():
         state = known.get(name)
@@ -127,7 +130,7 @@ def _status(lake: Path, settings: Settings, queue: Queue) -> Status:
         [_failed(state) for state in queue.tasks((DEAD,), limit=20)],
         waiting(lake),
         sorted({state.owner for state in running}),
-        "" in care.paused(),
+        everything_paused,
     )
 
 

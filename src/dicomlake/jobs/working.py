@@ -25,12 +25,12 @@ from typing import Any
 from dicomlake import settings
 from dicomlake.contracts import Progress, Silent
 from dicomlake.contracts.archives import Archive, Listener
-from dicomlake.contracts.queues import OPEN, Lease, Queue
+from dicomlake.contracts.queues import OPEN, RUNNING, Lease, Queue
 from dicomlake.errors import LakeError, ServiceError
 from dicomlake.jobs.archives import archive_of, kept_of
 from dicomlake.jobs.care import Care, Slot
 from dicomlake.jobs.inbox import Inbox, Intake
-from dicomlake.jobs.pull import Puller
+from dicomlake.jobs.pull import Elsewhere, Puller
 from dicomlake.jobs.requests import queue_of
 from dicomlake.jobs.schedule import Scheduler
 from dicomlake.lake import Store
@@ -43,6 +43,8 @@ LEASE_S = 120.0
 MOST_LEASED = 24
 """Tasks that a worker has at a time when they are quick."""
 IDLE_S = 0.25
+TROUBLE_S = 5.0
+"""How long a worker waits when the disk is full, or the queue out of reach."""
 LET_GO_S = 3.0
 """A worker without tasks of a source leaves its association to others after so long."""
 
@@ -54,8 +56,8 @@ def care_of(lake: str | Path) -> Care:
     return Care(folder / "care.sqlite")
 
 
-class _Elsewhere(Exception):
-    """A source that only the process with the listener can retrieve from."""
+Opener = Callable[[str, Settings, Listener | None], Archive]
+"""Connects to a source by its name."""
 
 
 class Worker:
@@ -68,10 +70,15 @@ class Worker:
         owner: str,
         listener: Listener | None = None,
         sources: set[str] | None = None,
+        *,
+        queue: Queue | None = None,
+        care: Care | None = None,
+        opener: Opener = archive_of,
     ) -> None:
         self.settings, self.owner, self.listener = found, owner, listener
-        self.queue: Queue = queue_of(lake, found)
-        self.care = care_of(lake)
+        self.queue = queue or queue_of(lake, found)
+        self.care = care or care_of(lake)
+        self._opener = opener
         self.puller = Puller(lake, found, self.queue, self.care, self._open, kept_of(lake, found))
         self.puller.lost = lambda lease: lease.id in self._lost
         pulled = {n for n, s in found.source.items() if s.kind in ("dimse", "dicomweb")}
@@ -85,10 +92,10 @@ class Worker:
         self._stopped = threading.Event()
 
     def _open(self, name: str) -> Archive:
-        archive = archive_of(name, self.settings, self.listener)
+        archive = self._opener(name, self.settings, self.listener)
         if self.listener is None and archive.way == "move":
             archive.close()
-            raise _Elsewhere(name)
+            raise Elsewhere(name)
         return archive
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -97,13 +104,7 @@ class Worker:
         renewing.start()
         try:
             while not stop():
-                try:
-                    self._round(stop)
-                except (ServiceError, OSError) as error:  # a full disk, a queue out of reach
-                    why = str(error) if isinstance(error, ServiceError) else error.strerror
-                    log.error("worker waits", extra={"why": why})
-                    self._forget()
-                    _wait(stop, 5.0)
+                _wait(stop, self.turn(stop))
         finally:
             self._stopped.set()
             with contextlib.suppress(ServiceError, OSError):
@@ -113,19 +114,30 @@ class Worker:
                 self._let_go(source)
             renewing.join(5)
             self.queue.close()
+            self.care.close()
 
-    def _round(self, stop: Callable[[], bool]) -> None:
-        ready = self._ready()
-        leases = []
-        if ready:
-            leases = self.queue.lease(self.owner, self._count, LEASE_S, only=ready)
-        if not leases:
+    def turn(self, stop: Callable[[], bool]) -> float:
+        """Do some tasks, or leave what was brought; seconds to wait before the next turn."""
+        leases: list[Lease] = []
+        try:
+            ready = self._ready()
+            if ready:
+                leases = self.queue.lease(self.owner, self._count, LEASE_S, only=ready)
+            if leases:
+                self._work(leases, stop)
+                return 0.0
             if self.puller.flush():
                 self._held()
-                return  # more may follow from what has just ended
-            _wait(stop, IDLE_S * random.uniform(0.5, 1.5))
+                return 0.0  # more may follow from what has just ended
             self._idle()
-            return
+            return IDLE_S * random.uniform(0.5, 1.5)
+        except (ServiceError, OSError) as error:
+            why = str(error) if isinstance(error, ServiceError) else error.strerror
+            log.error("worker waits", extra={"why": why})
+            self._give_back(leases)
+            return TROUBLE_S
+
+    def _work(self, leases: list[Lease], stop: Callable[[], bool]) -> None:
         with self._lock:
             self._leases.update({lease.id: lease for lease in leases})
         began = time.monotonic()
@@ -139,6 +151,15 @@ class Worker:
         self._count = max(1, min(MOST_LEASED, round(1.0 / max(took, 0.001))))
         self._held()
 
+    def _give_back(self, leases: list[Lease]) -> None:
+        """Let tasks wait that were begun in vain; what they have to do with us is over."""
+        held = {lease.id for lease in self.puller.held()}
+        for lease in leases:
+            if lease.id not in held:
+                with contextlib.suppress(ServiceError, OSError):
+                    self.queue.give_back(lease, TROUBLE_S)
+        self._held()
+
     def _do(self, lease: Lease) -> None:
         source = lease.task.source
         limits = self.settings.of(source).limits
@@ -149,7 +170,7 @@ class Worker:
         self._used[source] = time.monotonic()
         try:
             self.puller.do(lease)
-        except _Elsewhere:
+        except Elsewhere:
             self._sources.discard(source)
             self._let_go(source)
             self.queue.give_back(lease)
@@ -200,14 +221,17 @@ class Worker:
 
     def _renew(self) -> None:
         while not self._stopped.wait(min(LEASE_S / 4, 2.0)):
-            with self._lock:
-                leases = list(self._leases.values())
-            if not leases:
-                continue
             with contextlib.suppress(ServiceError):
-                ours = self.queue.renew(leases, LEASE_S)
-                with self._lock:
-                    self._lost |= {lease.id for lease in leases} - ours
+                self.renew()
+
+    def renew(self) -> None:
+        """Hold the leases of tasks that are not ended yet for longer."""
+        with self._lock:
+            leases = list(self._leases.values())
+        if leases:
+            ours = self.queue.renew(leases, LEASE_S)
+            with self._lock:
+                self._lost |= {lease.id for lease in leases} - ours
 
 
 def _wait(stop: Callable[[], bool], seconds: float) -> None:
@@ -251,46 +275,78 @@ class Crew:
         self._failures = 0
         store = Store.create(self.lake)
         self.queue = queue_of(lake, found)
+        self._care = care_of(lake)
         self._intake = Intake(store, self.queue.committed)
         self._scheduler = Scheduler(lake, found, self.queue) if schedule else None
 
     def run(self, stop: Callable[[], bool], progress: Progress | None = None) -> None:
         """Keep everything going until `stop`; then workers end, and what they left is taken in."""
         Inbox(self.lake).sweep()
+
+        def over() -> bool:
+            self._tend()
+            return stop()
+
         try:
-            while not stop():
-                self._keep()
-                if self._scheduler is not None:
-                    self._scheduler.tick()
-                self._take(progress, 0.3)
+            self._release()
+            while not over():
+                self._take(progress, 0.3, over)
                 _wait(stop, 0.1)
         finally:
             self.stop()
             self._take(progress, 0.0)
+            if self._scheduler is not None:
+                self._scheduler.close()
             self.queue.close()
+            self._care.close()
 
-    def _take(self, progress: Progress | None, idle_s: float) -> None:
+    def _tend(self) -> None:
+        """What has to be looked after also while batches keep coming."""
         try:
-            self._intake.take(progress or Silent(), idle_s)
+            self._keep()
+            if self._scheduler is not None:
+                self._scheduler.tick()
+        except ServiceError as error:  # a full disk: the next time
+            log.warning("the crew waits", extra={"why": str(error)})
+
+    def _take(
+        self,
+        progress: Progress | None,
+        idle_s: float,
+        over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        try:
+            self._intake.take(progress or Silent(), idle_s, over)
             self._failures = 0
-        except (LakeError, ServiceError) as error:
+        except (LakeError, ServiceError, OSError) as error:
             # Somebody else is writing, or the disk is full: what came stays in the inbox.
             self._failures += 1
-            log.warning("the writer waits", extra={"why": str(error)})
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            log.warning("the writer waits", extra={"why": why})
             time.sleep(min(5.0, 0.2 * self._failures))
 
     def _keep(self) -> None:
         """Start workers that are not there, or died."""
-        for one in list(self._processes):
-            if one.process.poll() is not None:
-                self._processes.remove(one)
-                if not one.listens or one.process.returncode != 0:
-                    log.warning("worker died", extra={"status": one.process.returncode})
-                time.sleep(0.2 if time.monotonic() - one.began > 5 else 1.0)
+        died = [one for one in self._processes if one.process.poll() is not None]
+        for one in died:
+            self._processes.remove(one)
+            if not one.listens or one.process.returncode != 0:
+                log.warning("worker died", extra={"status": one.process.returncode})
+            time.sleep(0.2 if time.monotonic() - one.began > 5 else 1.0)
+        if died:
+            self._release()
         there = {one.number for one in self._processes}
         for number in range(max(self.number, 1 if self._listens else 0)):
             if number not in there:
                 self._processes.append(self._start(number))
+
+    def _release(self) -> None:
+        """Let others have what workers of this machine held when they died."""
+        for state in self.queue.tasks((RUNNING,), limit=10_000):
+            if _gone(state.owner):
+                lease = Lease(state.id, state.task, state.owner, state.attempts, 0.0)
+                self.queue.retry(lease, "its worker died")
+        self._care.release_of(_gone)
 
     def _start(self, number: int) -> _Process:
         listens = self._listens and number == 0
@@ -398,3 +454,17 @@ def _moved(found: Settings) -> set[str]:
 
 def _owner(thread: str) -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{thread}"
+
+
+def _gone(owner: str) -> bool:
+    """Whether an owner of a lease was a process of this machine that has ended."""
+    host, _, rest = owner.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname() or not rest.isdecimal():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -26,6 +26,7 @@ def connect(*, memory: str = "", spill: Path | None = None) -> duckdb.DuckDBPyCo
         },
     )
     db.execute("set timezone = 'UTC'; set parquet_metadata_cache = true")
+    db.execute("set enable_progress_bar = false")  # it would stand among rows on standard output
     if memory:
         db.execute(f"set memory_limit = {literal(memory)}")
     if spill:

@@ -444,7 +444,7 @@ def _finder(path: str, prefix: tuple[str, ...]) -> Callable[[Item], Iterator[Ite
 
 def _at(item: Item, segments: list[str]) -> Iterator[Item]:
     for inner in _items(item, tuple(segments[:-1])):
-        for key in _keys(inner, segments[-1]):
+        for key in keys_at(inner, segments[-1]):
             yield inner[key]
 
 
@@ -471,13 +471,13 @@ def _items(item: Item, segments: tuple[str, ...]) -> Iterator[Item]:
     if not segments:
         yield item
         return
-    for key in _keys(item, segments[0]):
+    for key in keys_at(item, segments[0]):
         if item[key].get("vr") == "SQ":
             for inner in item[key].get("Value", ()):
                 yield from _items(inner, segments[1:])
 
 
-def _keys(item: Item, segment: str) -> Iterator[str]:
+def keys_at(item: Item, segment: str) -> Iterator[str]:
     """Keys of an item that a path segment names; private ones by their creator."""
     if match := dictionary.PRIVATE.fullmatch(segment):
         group, creator, element = match[1], match[2].replace('""', '"'), match[3]

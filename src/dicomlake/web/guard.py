@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 1000**2
 """Of the body of a request."""
+MOST_STORED = 64 * 1000**3
+"""Of the body of a request that stores objects; it is never held as a whole."""
+_STORES = "/dicom-web/studies"
 OPEN = ("/api/health",)
 """Paths for which no token is asked, beside those of the pages, which hold no data."""
 _LOOPBACK = frozenset(["localhost", "127.0.0.1", "::1"])
@@ -44,7 +47,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        passage = _Passage(receive, send)
+        passage = _Passage(receive, send, _most(scope["method"], scope["path"]))
         headers = Headers(scope=scope)
         refused = self._refused(scope["method"], scope["path"], headers)
         if refused is not None:
@@ -74,7 +77,7 @@ class Guard:
         if not free and not self._known(headers.get("authorization", "")):
             return 401, "Send the token of the service as: Authorization: Bearer TOKEN"
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length[:20]) > MOST_BYTES:
+        if not length.isdecimal() or int(length[:20]) > _most(method, path):
             return 413, _TOO_LARGE
         return None
 
@@ -101,15 +104,15 @@ _TOO_LARGE = f"The request is too large. Send at most {MOST_BYTES // 1000**2} MB
 class _Passage:
     """What goes in and out of one request."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, receive: Receive, send: Send, most: int) -> None:
+        self._receive, self._send, self._most = receive, send, most
         self._size = 0
         self.started = False
 
     @property
     def over(self) -> bool:
         """Whether the request is too large."""
-        return self._size > MOST_BYTES
+        return self._size > self._most
 
     async def receive(self) -> Message:
         """The next piece of the request; one that is too large ends."""
@@ -141,6 +144,12 @@ class _Passage:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
         await self._send({"type": "http.response.body", "body": content})
+
+
+def _most(method: str, path: str) -> int:
+    """How many bytes a request may have."""
+    stores = method == "POST" and (path == _STORES or path.startswith(f"{_STORES}/"))
+    return MOST_STORED if stores else MOST_BYTES
 
 
 def _token(service: Service) -> str:

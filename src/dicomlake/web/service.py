@@ -10,12 +10,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import explore, jobs, operations, problems
 from dicomlake.web.bodies import NewJob
 from dicomlake.web.desk import Desk
+from dicomlake.web.dicomweb import router as dicomweb
+from dicomlake.web.dicomweb.shelf import Shelf
+from dicomlake.web.dicomweb.storing import Committer
 from dicomlake.web.guard import OPEN, Guard
 from dicomlake.web.pages import pages
 
@@ -31,10 +35,12 @@ _DICOM_WEB = "/dicom-web"
 def app(lake: Path, settings: Settings) -> FastAPI:
     """The REST service of a lake. UsageError when its token is not where the settings say."""
     desk = Desk(lake, settings)
+    committer = Committer(desk)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await run_in_threadpool(committer.close)
         desk.close()
 
     made = FastAPI(
@@ -46,11 +52,13 @@ def app(lake: Path, settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=life,
     )
-    made.state.desk = desk
+    made.state.desk, made.state.committer = desk, committer
+    made.state.shelf = Shelf(lake, settings)
     made.include_router(jobs.router)
     made.include_router(operations.router)
     for router in explore.ROUTERS:
         made.include_router(router)
+    made.include_router(dicomweb)
     made.include_router(pages())
     problems.register(made)
     made.add_middleware(Guard, service=settings.service)

@@ -643,3 +643,20 @@ class TestCredentials:
 
         with pytest.raises(UsageError, match="another host, which gets no credentials"):
             archive(login, token_env="TOKEN").find("STUDY", {})
+
+
+def test_values_that_a_service_took_for_one_are_parted() -> None:
+    sent = {
+        "00080005": {"vr": "CS", "Value": ["ISO_IR 13"]},
+        "00080008": {"vr": "CS", "Value": ["ORIGINAL\u00a5PRIMARY"]},
+        "00280030": {"vr": "DS", "Value": ["0.4\u00a50.4"]},
+        "00204000": {"vr": "LT", "Value": ["100\u00a5"]},
+        "00081140": {"vr": "SQ", "Value": [{"00080008": {"vr": "CS", "Value": ["A\u00a5B"]}}]},
+    }
+    found = cleaned(sent)
+    assert found["00080008"]["Value"] == ["ORIGINAL", "PRIMARY"]
+    assert found["00280030"]["Value"] == ["0.4", "0.4"]
+    assert found["00204000"]["Value"] == ["100\u00a5"]
+    assert found["00081140"]["Value"][0]["00080008"]["Value"] == ["A", "B"]
+    sent["00080005"]["Value"] = ["ISO_IR 192"]
+    assert cleaned(sent)["00080008"]["Value"] == ["ORIGINAL\u00a5PRIMARY"]

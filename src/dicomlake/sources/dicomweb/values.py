@@ -11,7 +11,9 @@ ADDED = ("00080054", "00080056", "00081190", "00083002", "0040E010")
 
 Retrieve AE Title, Instance Availability, Retrieve URL, Available Transfer Syntax UID, Retrieve URI.
 """
-_SYNTAX, _AVAILABLE = "00020010", "00083002"
+_SYNTAX, _AVAILABLE, _CHARSET = "00020010", "00083002", "00080005"
+_UNPARTED = ("ST", "LT", "UT", "UR")
+"""VRs of which there is one value, in which a backslash is one (PS3.5 6.2)."""
 SOP_INSTANCE = "00080018"
 
 
@@ -24,7 +26,31 @@ def cleaned(header: dict[str, Any]) -> dict[str, Any]:
     found = {tag: element for tag, element in header.items() if tag.upper() not in ADDED}
     if len(available) == 1 and isinstance(available[0], str) and _SYNTAX not in found:
         found = {_SYNTAX: {"vr": "UI", "Value": available}, **found}
-    return found
+    charset = (header.get(_CHARSET) or {}).get("Value") or []
+    return _parted(found) if any("IR 13" in str(label) for label in charset) else found
+
+
+def _parted(item: dict[str, Any]) -> dict[str, Any]:
+    """An item with values parted that a service took for one.
+
+    In ISO_IR 13 the backslash between values is the code of the yen sign; some services, Orthanc
+    1.10 among them, decode first and part then.
+    """
+    return {
+        tag: _parted_element(element) if isinstance(element, dict) else element
+        for tag, element in item.items()
+    }
+
+
+def _parted_element(element: dict[str, Any]) -> dict[str, Any]:
+    values = element.get("Value")
+    if not isinstance(values, list):
+        return element
+    if element.get("vr") == "SQ":
+        return {**element, "Value": [_parted(v) if isinstance(v, dict) else v for v in values]}
+    if len(values) != 1 or not isinstance(values[0], str) or element.get("vr") in _UNPARTED:
+        return element
+    return {**element, "Value": values[0].split("\u00a5")}
 
 
 def uid_of(header: dict[str, Any], tag: str = SOP_INSTANCE) -> str:

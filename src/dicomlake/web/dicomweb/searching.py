@@ -1,0 +1,102 @@
+"""Searches: QIDO-RS (PS3.18 10.6)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from dicomlake.errors import DicomlakeError
+from dicomlake.web.dicomweb import media
+from dicomlake.web.dicomweb.answers import Asked, Found, answer
+from dicomlake.web.dicomweb.keys import search_of
+from dicomlake.web.dicomweb.native import native
+from dicomlake.web.dicomweb.shelf import Shelf, failed, shelf_of
+from dicomlake.web.problems import Failed
+
+router = APIRouter()
+TheShelf = Annotated[Shelf, Depends(shelf_of)]
+
+
+@router.get("/studies")
+def studies(request: Request, shelf: TheShelf) -> Response:
+    """Studies of the whole lake."""
+    return _search(request, shelf, "study")
+
+
+@router.get("/series")
+def all_series(request: Request, shelf: TheShelf) -> Response:
+    """Series of the whole lake."""
+    return _search(request, shelf, "series")
+
+
+@router.get("/instances")
+def all_instances(request: Request, shelf: TheShelf) -> Response:
+    """Instances of the whole lake."""
+    return _search(request, shelf, "instance")
+
+
+@router.get("/studies/{study}/series")
+def series_of_study(study: str, request: Request, shelf: TheShelf) -> Response:
+    """Series of a study."""
+    return _search(request, shelf, "series", StudyInstanceUID=study)
+
+
+@router.get("/studies/{study}/instances")
+def instances_of_study(study: str, request: Request, shelf: TheShelf) -> Response:
+    """Instances of a study."""
+    return _search(request, shelf, "instance", StudyInstanceUID=study)
+
+
+@router.get("/studies/{study}/series/{series}/instances")
+def instances_of_series(study: str, series: str, request: Request, shelf: TheShelf) -> Response:
+    """Instances of a series."""
+    return _search(request, shelf, "instance", StudyInstanceUID=study, SeriesInstanceUID=series)
+
+
+def root_of(request: Request) -> str:
+    """The address of the service of DICOMweb, as the caller knows it."""
+    host = request.headers.get("host", "localhost")
+    there, port = request.scope.get("server") or ("", None)
+    if host == there and port not in (None, 80, 443):  # some clients leave out the port
+        host = f"{host}:{port}"
+    base = f"{request.url.scheme}://{host}"
+    return base + request.url.path.partition("/dicom-web")[0] + "/dicom-web"
+
+
+def _search(request: Request, shelf: Shelf, level: str, **within: str) -> Response:
+    kind = _kind(request)
+    try:
+        search = search_of(
+            request.query_params.multi_items(), within.items(), shelf.private, shelf.names
+        )
+        asked = Asked(level, search, root_of(request), frozenset(within))
+        found = answer(shelf, asked)
+    except DicomlakeError as error:
+        raise failed(error) from error
+    headers = {"X-Total-Count": str(found.total), **_warning(found)}
+    if kind == media.XML:
+        made = media.related((media.Part(media.XML, [native(row)]) for row in found.rows), kind)
+        made.headers.update(headers)
+        return made
+    return media.document(request, [orjson.dumps(found.rows)], headers)
+
+
+def _kind(request: Request) -> str:
+    """The form of an answer; 406 when the caller accepts none (PS3.18 10.6.3.2)."""
+    for each in media.accepted(request):
+        if not each.multipart and (each.fits(media.JSON) or each.kind == "application/json"):
+            return media.JSON
+        if each.fits(media.XML):
+            return media.XML
+    raise Failed(406, f"Accept {media.JSON}, or {media.MULTIPART} with {media.XML}.")
+
+
+def _warning(found: Found) -> dict[str, str]:
+    """What says that there is more (PS3.18 8.3.4.4), only where it is so."""
+    if not found.left:
+        return {}
+    text = f"There are {found.left} additional results that can be requested"
+    return {"Warning": f'299 dicomlake "{text}"'}

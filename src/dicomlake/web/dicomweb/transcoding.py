@@ -1,0 +1,41 @@
+"""Objects without compression: Explicit VR Little Endian, where that is asked for."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from dicomlake.dicom.walk import BIG_ENDIAN, EXPLICIT, Fetch
+from dicomlake.errors import DataError
+from dicomlake.readers.bulk import read_all
+
+__all__ = ["EXPLICIT", "plain_of"]
+
+LARGEST = 1024**3
+"""Objects with more bytes are given as they are stored, or not at all."""
+
+
+def plain_of(fetch: Fetch, size: int) -> bytes:
+    """An object in Explicit VR Little Endian (PS3.5 A.2); DataError says why it cannot be had."""
+    from pydicom import dcmread
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    if size > LARGEST:
+        raise DataError("it is too large")
+    written = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            data = dcmread(io.BytesIO(read_all(fetch, 0, size)), force=True)
+            syntax = data.file_meta.TransferSyntaxUID
+            if syntax == BIG_ENDIAN:
+                raise DataError("it is stored in big endian")
+            if syntax.is_compressed and not syntax.is_deflated:
+                data.decompress(as_rgb=False)
+            data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            data.save_as(written, implicit_vr=False, little_endian=True, enforce_file_format=True)
+        except DataError:
+            raise
+        except Exception as error:  # a decoder may fail in any way
+            raise DataError(f"nobody here decodes it ({type(error).__name__})") from error
+    return written.getvalue()
