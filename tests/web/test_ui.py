@@ -183,6 +183,25 @@ def test_text_and_json_are_the_same_question(page: sync_api.Page, whole: Path) -
     see(total(page, "study")).to_have_text(told)
 
 
+def test_a_term_is_dragged_and_a_range_is_drawn(page: sync_api.Page) -> None:
+    see = sync_api.expect
+    page.goto("/ask?q=Modality = 'CT'")
+    page.get_by_label("Names, tags, codes, values").fill("KVP")
+    page.locator(".term", has_text="KVP").first.drag_to(page.locator(".shell"))
+    see(page.locator(".row-label")).to_have_text(["KVP", "Modality"])  # before what it fell on
+    bars = page.locator(".bars svg")
+    box = bars.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 20, steps=4)
+    page.mouse.up()
+    see(page.locator(".sentence")).to_contain_text("KVP is between")
+    page.locator(".grip").last.drag_to(page.locator(".part").first)
+    see(page.locator(".row-label")).to_have_text(["Modality", "KVP"])
+    see(page.locator(".kept b")).to_have_count(2)
+
+
 def test_a_name_with_a_script_is_text(page: sync_api.Page) -> None:
     page.goto("/ask?q=PatientID = 'ODD'")
     page.locator(".table-row").first.click()

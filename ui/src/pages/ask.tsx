@@ -101,6 +101,7 @@ export function AskPage() {
     setTarget: setAim,
     steps,
     whole: found.data?.whole,
+    level,
     counted: PLURAL[level],
   };
   const paths = [...trees.walk(tree)].flatMap((part) => (part.kind === "test" ? [pathOf(part.leaf)] : []));

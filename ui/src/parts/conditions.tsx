@@ -3,7 +3,7 @@
 import { ActionIcon, Button, Menu, NativeSelect, NumberInput, Tooltip } from "@mantine/core";
 import { createContext, type DragEvent, type ReactNode, useContext, useState } from "react";
 import type { StepOut, Totals } from "../api/schema.ts";
-import { leafOf, type Op, opOf, pathOf, RELATIONS, type Scope, SCOPES, valuesOf } from "../query/condition.ts";
+import { leafOf, type Level, type Op, opOf, pathOf, RELATIONS, type Scope, SCOPES, valuesOf } from "../query/condition.ts";
 import * as trees from "../query/tree.ts";
 import type { Group, Part, Related, Test } from "../query/tree.ts";
 import { type Key, useTexts } from "../texts.tsx";
@@ -21,6 +21,7 @@ export type Editor = {
   setTarget: (id: string) => void;
   steps: Map<string, StepOut>;
   whole: Totals | undefined;
+  level: Level;
   counted: keyof Totals;
 };
 
@@ -39,7 +40,7 @@ const opKey = (op: Op): Key => `op.${op}` as Key;
 
 function Row({ test }: { test: Test }) {
   const { t } = useTexts();
-  const { tree, set, open, setOpen } = useEditor();
+  const { tree, set, open, setOpen, level } = useEditor();
   const path = pathOf(test.leaf);
   const term = useTerm(path);
   const label = term?.label ?? plainPath(path);
@@ -85,7 +86,7 @@ function Row({ test }: { test: Test }) {
       </div>
       {isOpen && expandable && (
         <div className="row-more">
-          <Picker leaf={test.leaf} term={term} set={put} where={around(tree, test)} />
+          <Picker leaf={test.leaf} term={term} set={put} where={around(tree, test, level)} />
         </div>
       )}
     </Shell>
@@ -95,22 +96,26 @@ function Row({ test }: { test: Test }) {
 const LONGEST = 6000;
 
 /** The rest of the question, under which values are counted. */
-function around(tree: Group, test: Test): string {
+function around(tree: Group, test: Test, level: Level): string {
   const rest = tree.join === "and" ? trees.conditionOf(trees.replace(tree, test.id, null)) : null;
-  const said = rest ? JSON.stringify(rest) : "";
+  if (!rest || level === "patient") return "";
+  // among the series of the studies that meet it, as far as the answer is about studies
+  const among = level === "study" ? { same: { level: "study", part: rest } } : rest;
+  const said = JSON.stringify(among);
   return said.length > LONGEST ? "" : said; // it goes into an address
 }
 
 function GroupBox({ group, root, title }: { group: Group; root?: boolean; title?: string }) {
   const { t } = useTexts();
-  const { tree, set, target, setTarget } = useEditor();
+  const editor = useEditor();
+  const { tree, set, target, setTarget } = editor;
   const [over, setOver] = useState(false);
   const put = (next: Partial<Group>) => set(trees.replace(tree, group.id, { ...group, ...next }));
   const drop = (event: DragEvent) => {
     event.preventDefault();
     event.stopPropagation();
     setOver(false);
-    dropped(event, tree, set, group.id, group.parts.length);
+    dropped(event, editor, group.id, group.parts.length);
   };
   const aimed = target === group.id && !root;
   return (
@@ -178,7 +183,7 @@ function GroupBox({ group, root, title }: { group: Group; root?: boolean; title?
 
 function PartBox({ part, at, group }: { part: Part; at: number; group: Group }) {
   const { t } = useTexts();
-  const { tree, set } = useEditor();
+  const editor = useEditor();
   const [over, setOver] = useState(false);
   const body: ReactNode =
     part.kind === "test" ? (
@@ -203,7 +208,7 @@ function PartBox({ part, at, group }: { part: Part; at: number; group: Group }) 
         event.preventDefault();
         event.stopPropagation();
         setOver(false);
-        dropped(event, tree, set, group.id, at);
+        dropped(event, editor, group.id, at);
       }}
     >
       {at > 0 && <span className="joined">{t(`joined.${group.join}`)}</span>}
@@ -385,8 +390,7 @@ const carries = (event: DragEvent) =>
 
 function dropped(
   event: DragEvent,
-  tree: Group,
-  set: (tree: Group) => void,
+  { tree, set, setOpen }: Editor,
   into: string,
   at: number,
 ): void {
@@ -395,7 +399,9 @@ function dropped(
   const said = event.dataTransfer.getData(DRAGGED_TERM);
   if (!said) return;
   const term = JSON.parse(said) as TermOut;
-  set(trees.insert(tree, into, trees.test(firstLeaf(term)), at));
+  const made = trees.test(firstLeaf(term));
+  set(trees.insert(tree, into, made, at));
+  setOpen(made.id);
 }
 
 /** Buttons that add what is no attribute. */
