@@ -108,8 +108,7 @@ class Reception:
 
     def _write(self, source: str, thing: Object, when: int) -> None:
         """Append what was read to the journal."""
-        uid = thing.uri.rpartition("/")[2]
-        header = self._header(uid)
+        header = self._header(thing.uri)
         line = orjson.dumps([source, thing.uri, thing.size, when]) + b"\t" + header + b"\n"
         try:
             if self._file is None:
@@ -118,13 +117,14 @@ class Reception:
         except OSError as error:
             raise Refused(f"The journal cannot be written: {error.strerror}.") from error
 
-    def _header(self, uid: str) -> bytes:
+    def _header(self, uri: str) -> bytes:
+        """The header of an object of this batch, most likely the last one."""
         for part in reversed(self._leaving.batch.series.values()):
-            place = part.places.get(uid)
-            if place is not None:
-                found: str = part.instances[place]["header"]
-                return found.encode()
-        raise DataError("the object says another SOPInstanceUID than its sender")
+            for row in reversed(part.instances):
+                if row["uri"] == uri:
+                    found: str = row["header"]
+                    return found.encode()
+        raise DataError("the object came twice, with different places")
 
     def _leave(self) -> None:
         self._inbox.leave(self._leaving, self._reader, self._fold)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -194,16 +193,8 @@ class Committer:
         if not Inbox(lake).batches():
             return True
         try:
-            intake = Intake(Store.create(lake), self._committed)
-            intake.take()
+            Intake(Store.create(lake), self._desk.requests.queue).take()
         except (LakeError, ServiceError, OSError) as error:
             log.info("the writer waits", extra={"error": type(error).__name__})
             return False
         return True
-
-    def _committed(self, tasks: Iterable[str]) -> None:
-        """Tell the queue of tasks whose batches lay beside what was stored."""
-        listed = list(tasks)
-        if listed:
-            with contextlib.suppress(ServiceError):
-                self._desk.requests.queue.committed(listed)
