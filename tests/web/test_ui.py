@@ -47,7 +47,7 @@ def need(there: object, message: str) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake of some patients of the hospital, and of one whose name is a script."""
     folder = tmp_path_factory.mktemp("ui")
-    hospital.write(folder / "files", 8, pixels=False)
+    hospital.write(folder / "files", 8)
     odd = image(PatientID="ODD", PatientName=SCRIPT, Modality="OT", StudyDescription="Odd names")
     (folder / "files" / "odd.dcm").write_bytes(encode(odd))
     index([folder / "files"], folder / "lake", workers=1)
@@ -149,6 +149,8 @@ def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, whole: Pat
     page.locator(".table-row").first.click()
     see(page.get_by_role("heading", level=1)).to_be_visible()
     assert "/studies/" in page.url
+    see(page.locator(".thumbnail img").first).to_be_visible()
+    see(page.locator(".picture img")).to_be_visible()
     page.get_by_role("tab", name="Header").click()
     page.get_by_label("Find names, tags, values").fill("field strength")
     see(page.get_by_role("cell", name="Magnetic Field Strength")).to_be_visible()

@@ -29,8 +29,6 @@ Post accession numbers (or patients, studies, series, dates) to `/api/jobs`, fol
 fetch its documents: one per series, as JSON or as XML with typed and coded elements. What goes
 wrong is told as `application/problem+json` with a sentence that says what to do."""
 
-_DICOM_WEB = "/dicom-web"
-
 
 def app(lake: Path, settings: Settings) -> FastAPI:
     """The REST service of a lake. UsageError when its token is not where the settings say."""
@@ -90,8 +88,6 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
                 found["components"]["securitySchemes"] = schemes
                 found["security"] = [{"token": []}]
                 found["paths"]["/api/health"]["get"]["security"] = []
-            if any(getattr(route, "path", "").startswith(_DICOM_WEB) for route in made.routes):
-                found["x-dicom-web"] = _DICOM_WEB  # that there are pictures
             made.openapi_schema = found
         return made.openapi_schema
 

@@ -2,7 +2,6 @@
 
 import { Button, Loader, Switch, Tabs, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useState } from "react";
 import { ask, useAnswer } from "../api/client.ts";
 import type { HeaderNode, InsideOut, SeriesHead, StudyOut } from "../api/schema.ts";
@@ -120,26 +119,13 @@ function SeriesCard({ study, series, on }: { study: string; series: SeriesHead; 
   );
 }
 
-/** Whether the service draws pictures; asked once. */
-function useImages(): boolean {
-  const found = useQuery({
-    queryKey: ["images"],
-    queryFn: async () => (await (await ask("GET", "/api/openapi.json")).text()).includes('"x-dicom-web"'),
-    staleTime: Infinity,
-    retry: false,
-  });
-  return found.data ?? false;
-}
-
 /** A picture that the service draws, where it can. */
 function Picture({ path, label }: { path: string; label: string }) {
   const [url, setUrl] = useState("");
-  const there = useImages();
   useEffect(() => {
     const stop = new AbortController();
     let made = "";
     const load = async () => {
-      if (!there) return;
       try {
         const answer = await ask("GET", path, { signal: stop.signal });
         made = URL.createObjectURL(await answer.blob());
@@ -153,7 +139,7 @@ function Picture({ path, label }: { path: string; label: string }) {
       stop.abort();
       if (made) URL.revokeObjectURL(made);
     };
-  }, [path, there]);
+  }, [path]);
   return url ? <img src={url} alt={label} /> : <span className="no-picture">{label}</span>;
 }
 
@@ -209,7 +195,6 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
     params: { SeriesInstanceUID: uid },
     query: { limit: 1000 },
   });
-  const images = useImages();
   const [at, setAt] = useState(0);
   const [tab, setTab] = useState<string | null>(null);
   const instances = found.data?.page ?? [];
@@ -228,7 +213,7 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
     ["report", t("study.report"), !!data && data.items.length > 0],
     ["segments", t("study.segments"), !!data && data.segments.length > 0],
     ["dose", t("study.dose"), !!data && data.dose_events.length + data.dose_totals.length > 0],
-    ["picture", t("study.picture"), images && (series.Rows ?? 0) > 0],
+    ["picture", t("study.picture"), (series.Rows ?? 0) > 0],
     ["elements", t("study.elements"), true],
     ["header", t("study.header"), sop !== ""],
   ];
