@@ -45,7 +45,7 @@ def asked(lake: Path, **more: object) -> str:
 
 
 def ended(process: subprocess.Popen[bytes]) -> None:
-    said = process.communicate(timeout=90)[1].decode()
+    said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 0, said
     assert "Traceback" not in said
 
@@ -85,11 +85,11 @@ def test_an_orthanc_that_dies_and_comes_back(
     orthanc = Orthanc(tmp_path / "orthanc", options={"SyncStorageArea": True})
     with orthanc:
         assert not orthanc.seed(files)
+        values = {"kind": "dicomweb", "url": orthanc.dicomweb}
         if way == "get":
             values = {"kind": "dimse", "host": "127.0.0.1", "port": orthanc.dicom}
-            add_source(lake, "pacs", {**values, "called": "ORTHANC", "retrieve": "get"})
-        else:
-            add_source(lake, "pacs", {"kind": "dicomweb", "url": orthanc.dicomweb})
+            values |= {"called": "ORTHANC", "retrieve": "get"}
+        add_source(lake, "pacs", {**values, "limits": {"objects_per_second": 25}})
         job = asked(lake)
         worker = command("worker", "--once", "-n", "2", lake=lake)
         try:
@@ -124,14 +124,9 @@ def refusals(lake: Path) -> int:
 
 @pytest.fixture(scope="module")
 def hospital(small_hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files of a hospital by SOPInstanceUID, one per file, and compressed objects."""
+    """Files of a hospital by SOPInstanceUID."""
     found: dict[str, Path] = {}
     folder = tmp_path_factory.mktemp("found")
-    for kind in ("RLE", "JPEG lossless"):
-        values = {"StudyInstanceUID": "1.6", "SeriesInstanceUID": f"1.6.{len(found)}"}
-        ds = sample(COMPRESSED[kind], **values, SOPInstanceUID=f"1.6.1.{len(found)}")
-        ds.PatientID = "C"
-        found[str(ds.SOPInstanceUID)] = written(ds, folder)
     for path in sorted(small_hospital.rglob("*.dcm")):
         with suppress(InvalidDicomError, AttributeError):
             ds = pydicom.dcmread(path, specific_tags=["SOPInstanceUID"])
@@ -148,7 +143,15 @@ def test_all_of_a_dcmqrscp_that_does_not_say_classes(
 ) -> None:
     lake, port = tmp_path / "lake", free_port()
     archive = Dcmqrscp(tmp_path / "archive", {"LAKE": port}, arguments=["+xr"])
-    archive.seed(next(iter(hospital.values())).parent)
+    uids, files = list(hospital), tmp_path / "files"
+    files.mkdir()
+    for uid, file in hospital.items():
+        (files / f"{uid}.dcm").symlink_to(file)
+    if way == "get":  # by C-MOVE it sends nothing that is compressed, or nothing else
+        of = {"StudyInstanceUID": "1.6", "SeriesInstanceUID": "1.6.1", "PatientID": "C"}
+        written(sample(COMPRESSED["RLE"], **of, SOPInstanceUID="1.6.1.1"), files)
+        uids.append("1.6.1.1")
+    archive.seed(files)
     values = {"kind": "dimse", "host": "127.0.0.1", "port": archive.dicom, "called": "QRSCP"}
     add_source(lake, "pacs", {**values, "calling": "LAKE", "retrieve": way})
     if way == "move":
@@ -160,7 +163,7 @@ def test_all_of_a_dcmqrscp_that_does_not_say_classes(
             ended(worker)
         finally:
             kill(worker)
-    whole(lake, job, list(hospital))
+    whole(lake, job, uids)
 
 
 @pytest.fixture
@@ -190,9 +193,7 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
             with filler.open("wb", buffering=0) as file, suppress(OSError):
                 while file.write(bytes(4096)):
                     pass
-            before = service.asked.total()
             service.pause_s = 0.0
-            until(lambda: service.asked.total() > before or worker.poll() is not None)
             os.set_blocking(worker.stderr.fileno(), False)  # type: ignore[union-attr]
             said = bytearray()
 

@@ -88,6 +88,7 @@ class Worker:
         self._lost: set[str] = set()
         self._leases: dict[str, Lease] = {}
         self._lock = threading.Lock()
+        self._owed: list[Lease] = []
         self._count = 4
         self._stopped = threading.Event()
 
@@ -120,6 +121,7 @@ class Worker:
         """Do some tasks, or leave what was brought; seconds to wait before the next turn."""
         leases: list[Lease] = []
         try:
+            self._repay()
             ready = self._ready()
             if ready:
                 leases = self.queue.lease(self.owner, self._count, LEASE_S, only=ready)
@@ -154,11 +156,16 @@ class Worker:
     def _give_back(self, leases: list[Lease]) -> None:
         """Let tasks wait that were begun in vain; what they have to do with us is over."""
         held = {lease.id for lease in self.puller.held()}
-        for lease in leases:
-            if lease.id not in held:
-                with contextlib.suppress(ServiceError, OSError):
-                    self.queue.give_back(lease, TROUBLE_S)
+        self._owed += [lease for lease in leases if lease.id not in held]
+        with contextlib.suppress(ServiceError, OSError):
+            self._repay()
         self._held()
+
+    def _repay(self) -> None:
+        """Give back what could not be given back when it was time: others would wait for it."""
+        while self._owed:
+            self.queue.give_back(self._owed[-1], TROUBLE_S)
+            self._owed.pop()
 
     def _do(self, lease: Lease) -> None:
         source = lease.task.source
