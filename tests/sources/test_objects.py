@@ -32,7 +32,7 @@ from dicomlake.lake import Store
 from dicomlake.readers.header import HeaderReader
 from dicomlake.sources.folder import FolderSource
 from dicomlake.sources.objects import AHEAD, ObjectSource, object_source
-from dicomlake.sources.opening import bytes_of, opened
+from dicomlake.sources.opening import Elsewhere, bytes_of, opened
 from dicomlake.testing.archives import Missing, enter_namespace
 from dicomlake.testing.dicom import encode, image
 
@@ -190,9 +190,9 @@ class TestIndexing:
         rows = Store(tmp_path / "lake").read("instances").to_pylist()
         by_scheme = {row["uri"].partition("://")[0]: row for row in rows}
         for row in by_scheme.values():
-            with object_of(row, [source]) as found:
+            with object_of(row, Elsewhere(buckets=(source,))) as found:
                 assert found.header["00080018"]["Value"] == [row["SOPInstanceUID"]]
-            assert len(bytes_of(row, [source])) == row["size"]
+            assert len(bytes_of(row, Elsewhere(buckets=(source,)))) == row["size"]
 
 
 class TestChanges:
@@ -276,7 +276,12 @@ class TestFinding:
         assert source.key(found.uri) == key
         (thing,) = source.open(found)
         assert thing.fetch(0, len(data)) == data
-        assert bytes_of({"uri": found.uri, "offset": 0, "size": len(data)}, [source]) == data
+        assert (
+            bytes_of(
+                {"uri": found.uri, "offset": 0, "size": len(data)}, Elsewhere(buckets=(source,))
+            )
+            == data
+        )
 
     def test_more_than_a_page(self, bucket: Bucket) -> None:
         for number in range(1005):
@@ -574,14 +579,20 @@ class TestErrors:
         ]:
             with (
                 pytest.raises(UsageError, match=says),
-                opened({"uri": source.uri(uri), "offset": 0, "size": size}, [source]),
+                opened(
+                    {"uri": source.uri(uri), "offset": 0, "size": size},
+                    Elsewhere(buckets=(source,)),
+                ),
             ):
                 pass
         inside = f"zip://m::{source.uri('b.zip')}"
-        assert bytes_of({"uri": inside, "offset": 0, "size": 6}, [source]) == b"inside"
+        assert (
+            bytes_of({"uri": inside, "offset": 0, "size": 6}, Elsewhere(buckets=(source,)))
+            == b"inside"
+        )
         for uri in ("zip://n::" + source.uri("b.zip"), "zip://m::" + source.uri("c.zip")):
             with pytest.raises(UsageError, match=r"s3://.*(has changed|no longer)"):
-                bytes_of({"uri": uri, "offset": 0, "size": 6}, [source])
+                bytes_of({"uri": uri, "offset": 0, "size": 6}, Elsewhere(buckets=(source,)))
 
     def test_tar_members_are_read_in_place(self, bucket: Bucket) -> None:
         held = io.BytesIO()
@@ -595,7 +606,7 @@ class TestErrors:
         (thing,) = source.open(found)
         row = {"uri": thing.uri, "offset": thing.offset, "size": thing.size}
         assert thing.offset == 512
-        assert bytes_of(row, [source]) == b"inside"
+        assert bytes_of(row, Elsewhere(buckets=(source,))) == b"inside"
 
 
 PROGRAM = """
