@@ -189,7 +189,10 @@ def test_a_term_is_dragged_and_a_range_is_drawn(page: sync_api.Page) -> None:
     see = sync_api.expect
     page.goto("/ask?q=Modality = 'CT'")
     page.get_by_label("Names, tags, codes, values").fill("KVP")
-    page.locator(".term", has_text="KVP").first.drag_to(page.locator(".shell"))
+    found = page.locator(".term", has=page.locator("small"), has_text="KVP")  # not of the tree
+    see(found.first).to_be_visible()
+    see(page.locator(".kept b")).to_have_count(1)
+    found.first.drag_to(page.locator(".shell"))
     see(page.locator(".row-label")).to_have_text(["KVP", "Modality"])  # before what it fell on
     bars = page.locator(".bars svg")
     box = bars.bounding_box()
