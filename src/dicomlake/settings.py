@@ -197,6 +197,7 @@ class Service(_Settings):
     """The REST service; with `token_env` or `token_file` callers must send that bearer token.
 
     `hosts`: names by which it is reached, besides those of this machine alone and `host`.
+    `proxies`: addresses of proxies before it, whose X-Forwarded-Proto, -Host and -Prefix count.
     `viewer`: the folder in which OHIF is installed, instead of one for data of the user.
     """
 
@@ -205,6 +206,7 @@ class Service(_Settings):
     hosts: tuple[str, ...] = ()
     token_env: str = ""
     token_file: Path | None = None
+    proxies: tuple[str, ...] = ()
     viewer: Path | None = None
 
     def token(self) -> str:
