@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fastapi import Request as HttpRequest
 
 from dicomlake.api import Lake
 from dicomlake.contracts.archives import Check
-from dicomlake.errors import UsageError
+from dicomlake.errors import DicomlakeError, UsageError
 from dicomlake.jobs.documents import check_features, documents
 from dicomlake.jobs.pivot import encoded
 from dicomlake.jobs.requests import Job, Requests
@@ -22,9 +23,10 @@ from dicomlake.jobs.trying import try_source
 from dicomlake.jobs.working import care_of
 from dicomlake.lake import Store
 from dicomlake.lake.store import is_lake
+from dicomlake.query import Query
 from dicomlake.settings import Settings
 from dicomlake.web.problems import Failed
-from dicomlake.web.running import Board
+from dicomlake.web.running import Board, Running
 
 _PIECE = 256 * 1024
 """Bytes of documents that are sent together, about."""
@@ -40,6 +42,7 @@ class Desk:
         self.board = Board()
         self.saved = Saved(self.lake)
         self._lock = threading.Lock()
+        self._warming = Running()
 
     @property
     def requests(self) -> Requests:
@@ -49,8 +52,23 @@ class Desk:
                 self._requests = Requests(self.lake, self.settings)
             return self._requests
 
+    def warm(self) -> None:
+        """Ask what everybody sees first, beside other work, so that nobody has to wait for it."""
+
+        def ask() -> None:
+            with suppress(DicomlakeError):
+                lake = self._warming.use(self.lakes.at())
+                lake.terminology.children("", "technical")
+                for level in ("study", "patient", "series"):
+                    self._warming.check()
+                    lake.engine.answer(Query(None, level, limit=1), ticket=self._warming)
+
+        if is_lake(self.lake):
+            threading.Thread(target=ask, name="warm", daemon=True).start()
+
     def close(self) -> None:
         """Let go of files and connections."""
+        self._warming.cancel()
         with self._lock:
             if self._requests is not None:
                 self._requests.close()
