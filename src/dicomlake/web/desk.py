@@ -32,13 +32,21 @@ _PIECE = 256 * 1024
 """Bytes of documents that are sent together, about."""
 
 
+LARGE = 100_000
+"""Series of a lake that takes seconds to open: its versions are prepared before they are shown."""
+
+
+def _large(lake: Lake) -> bool:
+    return lake.totals["series"] >= LARGE
+
+
 class Desk:
     """One per service; used by many threads. Files and connections open when they are needed."""
 
     def __init__(self, lake: Path, settings: Settings) -> None:
         self.lake, self.settings = Path(lake), settings
         self._requests: Requests | None = None
-        self.lakes = Snapshots(self.lake, Lake)
+        self.lakes = Snapshots(self.lake, Lake, _large, self._warm)
         self.board = Board()
         self.saved = Saved(self.lake)
         self._lock = threading.Lock()
@@ -57,14 +65,17 @@ class Desk:
 
         def ask() -> None:
             with suppress(DicomlakeError):
-                lake = self._warming.use(self.lakes.at())
-                lake.terminology.children("", "technical")
-                for level in ("study", "patient", "series"):
-                    self._warming.check()
-                    lake.engine.answer(Query(None, level, limit=1), ticket=self._warming)
+                self._warm(self.lakes.at())
 
         if is_lake(self.lake):
             threading.Thread(target=ask, name="warm", daemon=True).start()
+
+    def _warm(self, lake: Lake) -> None:
+        running = self._warming.use(lake)
+        running.terminology.children("", "technical")
+        for level in ("study", "patient", "series"):
+            self._warming.check()
+            running.engine.answer(Query(None, level, limit=1), ticket=self._warming)
 
     def close(self) -> None:
         """Let go of files and connections."""
