@@ -105,6 +105,14 @@ export type Compared = {
   differences: Difference[];
 };
 
+export type ContourOut = {
+  segment: number | null;
+  closed: boolean;
+  /** x, y, z in mm, one point after another */
+  points: number[];
+  on: DrawnOn[];
+};
+
 export type Counts = {
   version: number;
   level: "patient" | "study" | "series" | "instance";
@@ -135,6 +143,12 @@ export type Difference = {
   change: "added" | "removed" | "changed";
   a: unknown[] | null;
   b: unknown[] | null;
+};
+
+export type DrawnOn = {
+  SOPInstanceUID: string;
+  /** Empty: all */
+  frames: number[];
 };
 
 export type ElementOut = {
@@ -241,6 +255,60 @@ export type Histogram = {
   path: string;
   unit: string;
   bins: BinOut[];
+};
+
+export type ImageOut = {
+  SOPInstanceUID: string;
+  frame: number;
+  InstanceNumber: number | null;
+  Rows: number;
+  Columns: number;
+  PhotometricInterpretation: string;
+  color: boolean;
+  BitsAllocated: number;
+  BitsStored: number;
+  HighBit: number;
+  signed: boolean;
+  floats: boolean;
+  lossy: boolean;
+  inverse: boolean;
+  /** Lowest and highest value where there is no picture */
+  padding: number[] | null;
+  /** ms from one frame to the next */
+  frame_time: number | null;
+  laterality: string | null;
+  view: string | null;
+  /** mm between rows, and between columns */
+  spacing: number[] | null;
+  spacing_at: "patient" | "detector" | null;
+  /** Image Position (Patient) */
+  position: number[] | null;
+  /** Image Orientation (Patient) */
+  orientation: number[] | null;
+  /** Patient Orientation */
+  sides: string[];
+  location: number | null;
+  thickness: number | null;
+  slope: number;
+  intercept: number;
+  unit: string;
+  tables: TableOut[];
+  windows: WindowOut[];
+  /** Dimension Index Values */
+  place: number[];
+};
+
+export type ImagesOut = {
+  version: number;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  SeriesNumber: number | null;
+  SeriesDescription: string | null;
+  images: ImageOut[];
+  /** There are more images than are listed */
+  more: boolean;
+  overlays: OverlayHead[];
 };
 
 export type InsideOut = {
@@ -364,6 +432,15 @@ export type Linked = {
   sentence: string;
 };
 
+export type MaskOut = {
+  frame: number;
+  segment: number | null;
+  position: number[] | null;
+  orientation: number[] | null;
+  spacing: number[] | null;
+  on: DrawnOn[];
+};
+
 export type Measure = {
   what: "patients" | "studies" | "series" | "instances" | "min" | "max" | "mean" | "median" | "sum";
   /** Path of the number; lag too */
@@ -438,6 +515,30 @@ export type OtherStudy = {
   instances: number;
   /** Days after this study; negative: before it */
   days: number | null;
+};
+
+export type OverlayHead = {
+  SOPInstanceUID: string;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  label: string;
+  segments: SegmentOut[];
+};
+
+export type OverlayOut = {
+  version: number;
+  SOPInstanceUID: string;
+  masks: MaskOut[];
+  contours: ContourOut[];
+  shapes: ShapeOut[];
+  Rows: number | null;
+  Columns: number | null;
+  bits: number | null;
+  /** Value of a pixel that is wholly inside */
+  most: number | null;
+  /** Values of pixels are numbers of segments */
+  labels: boolean;
 };
 
 export type Parsed = {
@@ -551,6 +652,14 @@ export type SavedOut = {
   saved: string;
 };
 
+export type SegmentOut = {
+  number: number | null;
+  label: string;
+  color: string | null;
+  /** mL */
+  volume: number | null;
+};
+
 export type SeriesHead = {
   SeriesInstanceUID: string | null;
   SeriesNumber: number | null;
@@ -581,6 +690,17 @@ export type SeriesOut = {
   elements: ElementOut[];
   /** Instances, by number */
   page: InstanceHead[];
+};
+
+export type ShapeOut = {
+  type: string;
+  /** Column, row, from 1; or parts of the view */
+  points: number[];
+  /** Points are parts of the view */
+  relative: boolean;
+  filled: boolean;
+  text: string;
+  on: DrawnOn[];
 };
 
 export type SourceOut = {
@@ -675,6 +795,18 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
+};
+
+export type TableOut = {
+  kind: "modality" | "voi";
+  /** Value that the first entry is for */
+  first: number;
+  entries: number[] | null;
+  /** Where entries are below the instance, if not here */
+  bulk: string | null;
+  bits: number;
+  explanation: string;
+  type: string;
 };
 
 export type TaskOut = {
@@ -796,6 +928,14 @@ export type Values = {
   more: boolean;
 };
 
+export type ViewerOut = {
+  installed: boolean;
+  /** Empty when it is not installed */
+  version: string;
+  /** Where it is served */
+  path: string;
+};
+
 export type Wanted = {
   /** The condition: a JSON tree, or text; everything when left out */
   where?: Record<string, unknown> | string | null;
@@ -829,6 +969,14 @@ export type WaveformOut = {
   channels: ((number | null)[])[];
 };
 
+export type WindowOut = {
+  center: number;
+  width: number;
+  function: string;
+  /** Its explanation */
+  name: string;
+};
+
 export type Written = {
   text?: string | null;
   json?: Record<string, unknown> | null;
@@ -844,6 +992,7 @@ export type Answers = {
   "GET /api/health": Health;
   "GET /api/instances/{SOPInstanceUID}/header": HeaderOut;
   "GET /api/instances/{SOPInstanceUID}/inside": InsideOut;
+  "GET /api/instances/{SOPInstanceUID}/overlay": OverlayOut;
   "GET /api/instances/{SOPInstanceUID}/waveform": WaveformOut;
   "GET /api/jobs": JobOut[];
   "POST /api/jobs": JobOut;
@@ -874,6 +1023,7 @@ export type Answers = {
   "GET /api/schemas/document.json": unknown;
   "GET /api/schemas/document.xsd": unknown;
   "GET /api/series/{SeriesInstanceUID}": SeriesOut;
+  "GET /api/series/{SeriesInstanceUID}/images": ImagesOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;
@@ -881,6 +1031,7 @@ export type Answers = {
   "POST /api/sql": SqlOut;
   "GET /api/status": Record<string, unknown>;
   "GET /api/studies/{StudyInstanceUID}": StudyOut;
+  "GET /api/viewer": ViewerOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;
