@@ -94,6 +94,8 @@ export type Common = {
   whole: Totals;
   /** Series with the value, as a share of those with any */
   share: number;
+  /** The condition on the value, as text */
+  question: string;
 };
 
 export type Compared = {
@@ -180,6 +182,12 @@ export type FillRow = {
   key: unknown;
   series: number;
   filled: number[];
+};
+
+export type FindingsOut = {
+  version: number;
+  measurements: Measurement[];
+  segments: SegmentOut[];
 };
 
 export type Form = {
@@ -370,6 +378,23 @@ export type Measure = {
   of: string;
 };
 
+export type Measurement = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  path: string;
+  /** SCHEME:VALUE of what was measured */
+  code: string;
+  concept: string;
+  number: number;
+  /** UCUM; nothing for numbers without one */
+  unit: string;
+  tracking: string;
+  site: string;
+  /** It is a measurement of an electrocardiogram */
+  ecg: boolean;
+};
+
 export type MissingOut = {
   /** Keyword of the attribute */
   what: string;
@@ -549,6 +574,23 @@ export type SavedOut = {
   query: AskedRows;
   sentence: string;
   saved: string;
+};
+
+export type SegmentOut = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  number: number | null;
+  label: string;
+  type: string;
+  laterality: string;
+  algorithm_type: string;
+  algorithm_name: string;
+  frames: number | null;
+  contours: number | null;
+  /** mL */
+  volume: number | null;
+  volume_problem: string;
 };
 
 export type SeriesHead = {
@@ -881,6 +923,7 @@ export type Answers = {
   "POST /api/sql": SqlOut;
   "GET /api/status": Record<string, unknown>;
   "GET /api/studies/{StudyInstanceUID}": StudyOut;
+  "GET /api/studies/{StudyInstanceUID}/findings": FindingsOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;

@@ -249,7 +249,7 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
           </Tabs.List>
           <Tabs.Panel value="report">{data && <ReportTree items={data.items as unknown as Item[]} />}</Tabs.Panel>
           <Tabs.Panel value="waveform">
-            <Waveform sop={sop} groups={groupsOf(data)} />
+            <Waveform study={study} sop={sop} groups={groupsOf(data)} />
           </Tabs.Panel>
           <Tabs.Panel value="segments">{data && <Facts rows={data.segments} />}</Tabs.Panel>
           <Tabs.Panel value="dose">
