@@ -5,6 +5,7 @@ import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "r
 import { call, Refused } from "../api/client.ts";
 import { go, useAddress } from "../route.tsx";
 import { LEVELS, type Condition, type Level, type Query } from "./condition.ts";
+import { remember } from "./remembered.ts";
 import { conditionOf, type Group, group, treeOf } from "./tree.ts";
 
 export type Question = { tree: Group; level: Level; show: string[]; order: string[] };
@@ -129,6 +130,7 @@ export function useQuestion(): Working {
           ? parsed.text.replace(/\s+level (patient|study|series|instance)$/, "")
           : "";
         setText(onlyWhere);
+        remember(onlyWhere, now.level);
         setSentence(parsed.sentence);
         setProblem(null);
         let link = "";
