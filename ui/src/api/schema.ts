@@ -912,6 +912,7 @@ export type Answers = {
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;
   "DELETE /api/query/{id}": Stopped;
+  "GET /api/query/{id}/events": unknown;
   "POST /api/resume": SourceOut[];
   "GET /api/schemas/document.json": unknown;
   "GET /api/schemas/document.xsd": unknown;

@@ -1,8 +1,8 @@
 /** One study: its series, what they say, their headers, reports, segments and waveforms. */
 
 import { Button, Loader, Tabs } from "@mantine/core";
-import { useEffect, useMemo, useState } from "react";
-import { ask, useAnswer } from "../api/client.ts";
+import { useMemo, useState } from "react";
+import { useAnswer } from "../api/client.ts";
 import type { InsideOut, SegmentOut, SeriesHead, StudyOut } from "../api/schema.ts";
 import { Columns, useBeside } from "../parts/beside.tsx";
 import { Compare } from "../parts/compare.tsx";
@@ -10,6 +10,7 @@ import { Segments } from "../parts/findings.tsx";
 import { Elements, Header } from "../parts/header.tsx";
 import { History } from "../parts/history.tsx";
 import { Icon } from "../parts/icon.tsx";
+import { Picture } from "../parts/picture.tsx";
 import { type Item, ReportTree, said } from "../parts/report.tsx";
 import { Loading, Message, Trouble } from "../parts/states.tsx";
 import { Waveform } from "../parts/waveform.tsx";
@@ -122,30 +123,6 @@ function SeriesCard({ study, series, on }: { study: string; series: SeriesHead; 
       </Link>
     </li>
   );
-}
-
-/** A picture that the service draws, where it can. */
-function Picture({ path, label }: { path: string; label: string }) {
-  const [url, setUrl] = useState("");
-  useEffect(() => {
-    const stop = new AbortController();
-    let made = "";
-    const load = async () => {
-      try {
-        const answer = await ask("GET", path, { signal: stop.signal });
-        made = URL.createObjectURL(await answer.blob());
-        setUrl(made);
-      } catch {
-        // no picture: the modality stands in its place
-      }
-    };
-    void load();
-    return () => {
-      stop.abort();
-      if (made) URL.revokeObjectURL(made);
-    };
-  }, [path]);
-  return url ? <img src={url} alt={label} /> : <span className="no-picture">{label}</span>;
 }
 
 function Thumbnail({ study, series }: { study: string; series: SeriesHead }) {

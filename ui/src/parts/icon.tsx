@@ -32,6 +32,8 @@ const PATHS = {
   group: "M7 4H4v12h3 M13 4h3v12h-3",
   time: "M10 3.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13z M10 6.5V10l2.5 2",
   list: "M7 5.5h10 M7 10h10 M7 14.5h10 M3.5 5.5h.01 M3.5 10h.01 M3.5 14.5h.01",
+  grid: "M4 4h5v5H4z M11 4h5v5h-5z M4 11h5v5H4z M11 11h5v5h-5z",
+  timeline: "M3 6h14 M3 14h14 M6 4.5v3 M13 4.5v3 M9 12.5v3 M15 12.5v3",
 } as const;
 
 export type IconName = keyof typeof PATHS;
