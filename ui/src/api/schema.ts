@@ -94,6 +94,8 @@ export type Common = {
   whole: Totals;
   /** Series with the value, as a share of those with any */
   share: number;
+  /** The condition on the value, as text */
+  question: string;
 };
 
 export type Compared = {
@@ -194,6 +196,12 @@ export type FillRow = {
   key: unknown;
   series: number;
   filled: number[];
+};
+
+export type FindingsOut = {
+  version: number;
+  measurements: Measurement[];
+  segments: dicomlake__web__explore__details__SegmentOut[];
 };
 
 export type Form = {
@@ -447,6 +455,23 @@ export type Measure = {
   of: string;
 };
 
+export type Measurement = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  path: string;
+  /** SCHEME:VALUE of what was measured */
+  code: string;
+  concept: string;
+  number: number;
+  /** UCUM; nothing for numbers without one */
+  unit: string;
+  tracking: string;
+  site: string;
+  /** It is a measurement of an electrocardiogram */
+  ecg: boolean;
+};
+
 export type MissingOut = {
   /** Keyword of the attribute */
   what: string;
@@ -523,7 +548,7 @@ export type OverlayHead = {
   SeriesInstanceUID: string | null;
   Modality: string | null;
   label: string;
-  segments: SegmentOut[];
+  segments: dicomlake__web__explore__images__SegmentOut[];
 };
 
 export type OverlayOut = {
@@ -650,14 +675,6 @@ export type SavedOut = {
   query: AskedRows;
   sentence: string;
   saved: string;
-};
-
-export type SegmentOut = {
-  number: number | null;
-  label: string;
-  color: string | null;
-  /** mL */
-  volume: number | null;
 };
 
 export type SeriesHead = {
@@ -982,6 +999,31 @@ export type Written = {
   json?: Record<string, unknown> | null;
 };
 
+export type dicomlake__web__explore__details__SegmentOut = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  number: number | null;
+  label: string;
+  type: string;
+  laterality: string;
+  algorithm_type: string;
+  algorithm_name: string;
+  frames: number | null;
+  contours: number | null;
+  /** mL */
+  volume: number | null;
+  volume_problem: string;
+};
+
+export type dicomlake__web__explore__images__SegmentOut = {
+  number: number | null;
+  label: string;
+  color: string | null;
+  /** mL */
+  volume: number | null;
+};
+
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
@@ -1019,6 +1061,7 @@ export type Answers = {
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;
   "DELETE /api/query/{id}": Stopped;
+  "GET /api/query/{id}/events": unknown;
   "POST /api/resume": SourceOut[];
   "GET /api/schemas/document.json": unknown;
   "GET /api/schemas/document.xsd": unknown;
@@ -1031,6 +1074,7 @@ export type Answers = {
   "POST /api/sql": SqlOut;
   "GET /api/status": Record<string, unknown>;
   "GET /api/studies/{StudyInstanceUID}": StudyOut;
+  "GET /api/studies/{StudyInstanceUID}/findings": FindingsOut;
   "GET /api/viewer": ViewerOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;
