@@ -58,13 +58,45 @@ export type BinOut = {
 
 export type ByIn = {
   path: string;
-  /** weekday: 1 is Monday; width: numbers in steps of `width` */
-  bin?: "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | null;
+  /** auto: a day to a year, so that there are some dozens; weekday: 1 is Monday; width: numbers in steps of `width`; steps: from one of `steps` to below the next */
+  bin?: "auto" | "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | "steps" | null;
   width?: number | null;
+  /** Rising; lower bounds */
+  steps: number[];
 };
 
 export type Changed = {
   tasks: number;
+};
+
+export type ChartDetails = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+  id: string;
+  /** Of the chart; every change makes a new one */
+  version: number;
+  owner: string;
+  saved: string;
+  /** All versions, newest first */
+  history: ChartOut[];
+};
+
+export type ChartOut = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+  id: string;
+  /** Of the chart; every change makes a new one */
+  version: number;
+  owner: string;
+  saved: string;
 };
 
 export type CheckOut = {
@@ -105,6 +137,14 @@ export type Compared = {
   differences: Difference[];
 };
 
+export type ConformanceOut = {
+  version: number;
+  checked: Totals;
+  problems: ProblemOut[];
+  values: Unlisted[];
+  seconds: number;
+};
+
 export type Counts = {
   version: number;
   level: "patient" | "study" | "series" | "instance";
@@ -137,6 +177,26 @@ export type Difference = {
   b: unknown[] | null;
 };
 
+export type Drawing = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+};
+
+export type Drawn = {
+  /** Of the lake */
+  version: number;
+  fields: string[];
+  rows: unknown[][];
+  /** Vega-Lite whose data are called rows */
+  spec: Record<string, unknown>;
+  seconds: number;
+};
+
 export type ElementOut = {
   path: string;
   name: string;
@@ -152,6 +212,23 @@ export type ElementOut = {
   instances: number | null;
 };
 
+export type Examined = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Rows of each kind */
+  limit: number;
+};
+
+export type FailedFrom = {
+  stage: string | null;
+  reason: string | null;
+  objects: number;
+  source: string;
+};
+
 export type Failure = {
   run_id: string | null;
   uri: string | null;
@@ -165,6 +242,8 @@ export type Failures = {
   version: number;
   total: number;
   reasons: Reason[];
+  /** The same reasons, by where objects came from */
+  sources: FailedFrom[];
   page: Failure[];
 };
 
@@ -173,6 +252,8 @@ export type FillRate = {
   by: string;
   paths: string[];
   rows: FillRow[];
+  /** All series that were found, also those in no group */
+  whole: FillRow;
   seconds: number;
 };
 
@@ -189,6 +270,7 @@ export type Form = {
 
 export type GroupColumn = {
   path: string;
+  /** Of auto the one that was chosen */
   bin: string | null;
   type: string;
 };
@@ -387,6 +469,15 @@ export type MissingSummary = {
   reasons: Record<string, number>;
 };
 
+export type NewChart = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+};
+
 export type NewJob = {
   /** Name of the source */
   source: string;
@@ -488,6 +579,17 @@ export type Problem = {
   place: string | null;
   /** Names that may be meant */
   near: string[] | null;
+};
+
+export type ProblemOut = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  /** Attribute path; empty: the object as a whole */
+  path: string;
+  vr: string;
+  problem: string;
 };
 
 export type Progress = {
@@ -779,6 +881,19 @@ export type Totals = {
   instances: number;
 };
 
+export type Unlisted = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  path: string;
+  value: string;
+  /** Nothing else than what is listed is allowed */
+  enumerated: boolean;
+  /** Where the Standard lists the values */
+  place: string;
+};
+
 export type ValueOut = {
   /** As questions write it; of codes SCHEME:VALUE */
   value: unknown;
@@ -837,8 +952,15 @@ export type Written = {
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
+  "GET /api/charts": ChartOut[];
+  "POST /api/charts": ChartOut;
+  "POST /api/charts/data": Drawn;
+  "DELETE /api/charts/{id}": Changed;
+  "GET /api/charts/{id}": ChartDetails;
+  "PUT /api/charts/{id}": ChartOut;
   "GET /api/common": Common;
   "GET /api/compare": Compared;
+  "POST /api/conformance": ConformanceOut;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
   "GET /api/health": Health;

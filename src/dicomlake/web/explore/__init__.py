@@ -1,6 +1,6 @@
 """Explore a lake and ask it questions: the part of the service that a web application needs."""
 
-from dicomlake.web.explore import charts, details, lakes, queries, saved, vocabulary
+from dicomlake.web.explore import charts, details, lakes, own, queries, saved, vocabulary
 
 ROUTERS = (
     lakes.router,
@@ -9,6 +9,7 @@ ROUTERS = (
     saved.router,
     details.router,
     charts.router,
+    own.router,
 )
 
 __all__ = ["ROUTERS"]
