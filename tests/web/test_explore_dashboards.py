@@ -175,6 +175,14 @@ def test_the_step_of_time_fits_the_span(
     assert all(row["keys"][0] is None or len(row["keys"][0]) == 10 for row in found["rows"])
 
 
+def test_arrivals_by_source(web: TestClient, files: dict[str, PlainSeries]) -> None:
+    body = {"by": [{"path": "indexed", "bin": "auto"}, "source"]}
+    found = web.post("/api/aggregate", json=body).json()
+    assert found["by"][0]["bin"] == "day"
+    assert sum(row["value"] for row in found["rows"]) == len(files)
+    assert {row["keys"][1] for row in found["rows"]} == {"folder"}
+
+
 def test_fill_rates_by_device(web: TestClient, files: dict[str, PlainSeries]) -> None:
     paths = ["KVP", "EchoTime", "BodyPartExamined", "ProtocolName"]
     found = web.get("/api/fill-rate", params={"by": "StationName", "path": paths}).json()

@@ -7,7 +7,6 @@ no value is the group of null. Of a question for instances, only those that it f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -204,9 +203,8 @@ class Groups:
         source = self._values(by, numbers=numbers or by.bin in ("width", "steps"))
         unit = by.bin
         if unit == "auto":
-            ends = f"select min(v), max(v) from ({source.sql})"
-            first, last = self.db.execute(ends, list(source.values)).fetchall()[0]
-            unit = fitting(first, last)
+            span = f"select date_diff('day', min(v), max(v)) from ({source.sql})"
+            unit = fitting(self.db.execute(span, list(source.values)).fetchall()[0][0] or 0)
         if unit:
             self._bins[name] = unit
         self.db.execute(
@@ -280,13 +278,12 @@ class Groups:
 _UNDATED = ("", "width", "steps")
 
 
-def fitting(first: date | datetime | None, last: date | datetime | None) -> str:
-    """The bin in which dates from the first to the last make some dozens of groups.
+def fitting(days: int) -> str:
+    """The bin in which dates over so many days make some dozens of groups.
 
-    >>> fitting(date(2024, 1, 1), date(2024, 1, 31)), fitting(date(2015, 1, 1), date(2024, 1, 1))
+    >>> fitting(30), fitting(3000)
     ('day', 'quarter')
     """
-    days = (last - first).days if first is not None and last is not None else 0
     return next((name for most, name in _SPANS if days <= most), "year")
 
 
