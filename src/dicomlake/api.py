@@ -183,17 +183,18 @@ class Lake:
         where: Condition = None,
         limit: int = 40,
         ticket: object = None,
+        level: str = "series",
     ) -> Filled:
         """How many series of each group have a value at each path.
 
-        The most frequent paths of the lake when none are given.
+        The most frequent paths of the lake when none are given. `level`: of the condition.
         """
         node = parse(where, _lines) if isinstance(where, str) else where
         wanted = [attribute(path).path for path in paths] or self.terminology.frequent()
-        key = ("fill rate", by, node, tuple(wanted), limit)
+        key = ("fill rate", by, node, tuple(wanted), limit, level)
 
         def look() -> Filled:
-            with self.engine.chosen(node, "series", ticket) as (search, mask):
+            with self.engine.chosen(node, level, ticket) as (search, mask):
                 return fill_rate(search, mask, By(by), wanted, limit)
 
         found: Filled = self._spreads.once(key, look)

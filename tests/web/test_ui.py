@@ -237,7 +237,7 @@ def test_german_and_dark(page: sync_api.Page) -> None:
 
 @pytest.mark.parametrize(
     ("path", "heading"),
-    [("charts", "Charts"), ("jobs", "Jobs"), ("sources", "Sources"), ("status", "Status")],
+    [("charts", "Dashboards"), ("jobs", "Jobs"), ("sources", "Sources"), ("status", "Status")],
 )
 def test_work_pages_open_by_their_address(page: sync_api.Page, path: str, heading: str) -> None:
     page.goto(f"/{path}")

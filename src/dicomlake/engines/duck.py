@@ -6,6 +6,7 @@ search       a tree of conditions to the series and instances that meet it
 order        which of them are the rows of an answer
 columns      what the answer shows of its rows
 groups       what meets a condition, counted or measured by group
+quality      what objects of it do against the Standard
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dicomlake.engines.columns import Shown
 from dicomlake.engines.contents import with_anatomy
 from dicomlake.engines.groups import Grouped, Groups
 from dicomlake.engines.order import Order, Page
+from dicomlake.engines.quality import Conformance, conformance
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.search import Instances, Search, scans
 from dicomlake.engines.snapshot import Mask, Snapshot
@@ -98,10 +100,22 @@ class DuckEngine:
         with self._run(self._db, ticket or question) as run:
 
             def find() -> pa.Table:
-                mask = self._found(run, question.where, question.level).mask
-                return Groups(self._search(run), mask).rows(question)
+                groups = self._groups(run, question.where, question.level)
+                return groups.rows(question)
 
             return self._grouped.once(question, find, run.check)
+
+    def conformance(
+        self, where: Node | None, level: str, limit: int, ticket: object = None
+    ) -> Conformance:
+        """What objects do against the Standard, of what meets a condition: `engines.quality`."""
+        with self._run(self._db, ticket) as run:
+            return conformance(self._groups(run, where, level), limit)
+
+    def _groups(self, run: _Running, where: Node | None, level: str) -> Groups:
+        found = self._found(run, where, level)
+        counts = None if found.instances is None else found.instances.counts
+        return Groups(self._search(run), found.mask, counts)
 
     @contextmanager
     def chosen(

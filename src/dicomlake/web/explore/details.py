@@ -447,7 +447,7 @@ async def findings_of(
     http: Request, StudyInstanceUID: Uid, desk: TheDesk, version: Version = None
 ) -> Response:
     """Numbers of reports and waveforms, and segments with their volumes, of all series."""
-    return await _told(
+    return await told(
         http, desk, version, lambda lake, run: findings(lake.engine, StudyInstanceUID, run)
     )
 
