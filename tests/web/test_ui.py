@@ -153,7 +153,7 @@ def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, whole: Pat
     see(page.locator(".picture img")).to_be_visible()
     page.get_by_role("tab", name="Header").click()
     page.get_by_label("Find names, tags, values").fill("field strength")
-    see(page.get_by_role("cell", name="Magnetic Field Strength")).to_be_visible()
+    see(page.get_by_role("cell", name="Magnetic Field Strength", exact=True)).to_be_visible()
 
     page.go_back()
     see(total(page, "study")).to_have_text(expected(whole, "study"))
@@ -237,7 +237,7 @@ def test_german_and_dark(page: sync_api.Page) -> None:
 
 @pytest.mark.parametrize(
     ("path", "heading"),
-    [("charts", "Charts"), ("jobs", "Jobs"), ("sources", "Sources"), ("status", "Status")],
+    [("charts", "Dashboards"), ("jobs", "Jobs"), ("sources", "Sources"), ("status", "Status")],
 )
 def test_work_pages_open_by_their_address(page: sync_api.Page, path: str, heading: str) -> None:
     page.goto(f"/{path}")

@@ -37,6 +37,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        desk.warm()
         yield
         await run_in_threadpool(committer.close)
         desk.close()

@@ -58,13 +58,45 @@ export type BinOut = {
 
 export type ByIn = {
   path: string;
-  /** weekday: 1 is Monday; width: numbers in steps of `width` */
-  bin?: "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | null;
+  /** auto: a day to a year, so that there are some dozens; weekday: 1 is Monday; width: numbers in steps of `width`; steps: from one of `steps` to below the next */
+  bin?: "auto" | "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | "steps" | null;
   width?: number | null;
+  /** Rising; lower bounds */
+  steps: number[];
 };
 
 export type Changed = {
   tasks: number;
+};
+
+export type ChartDetails = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+  id: string;
+  /** Of the chart; every change makes a new one */
+  version: number;
+  owner: string;
+  saved: string;
+  /** All versions, newest first */
+  history: ChartOut[];
+};
+
+export type ChartOut = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+  id: string;
+  /** Of the chart; every change makes a new one */
+  version: number;
+  owner: string;
+  saved: string;
 };
 
 export type CheckOut = {
@@ -94,6 +126,8 @@ export type Common = {
   whole: Totals;
   /** Series with the value, as a share of those with any */
   share: number;
+  /** The condition on the value, as text */
+  question: string;
 };
 
 export type Compared = {
@@ -103,6 +137,14 @@ export type Compared = {
   /** Elements at the top that are equal */
   same: number;
   differences: Difference[];
+};
+
+export type ConformanceOut = {
+  version: number;
+  checked: Totals;
+  problems: ProblemOut[];
+  values: Unlisted[];
+  seconds: number;
 };
 
 export type ContourOut = {
@@ -145,10 +187,38 @@ export type Difference = {
   b: unknown[] | null;
 };
 
+export type Drawing = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+};
+
+export type Drawn = {
+  /** Of the lake */
+  version: number;
+  fields: string[];
+  rows: unknown[][];
+  /** Vega-Lite whose data are called rows */
+  spec: Record<string, unknown>;
+  seconds: number;
+};
+
 export type DrawnOn = {
   SOPInstanceUID: string;
   /** Empty: all */
   frames: number[];
+};
+
+export type DrawnOut = {
+  number: number | null;
+  label: string;
+  color: string | null;
+  /** mL */
+  volume: number | null;
 };
 
 export type ElementOut = {
@@ -166,6 +236,23 @@ export type ElementOut = {
   instances: number | null;
 };
 
+export type Examined = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Rows of each kind */
+  limit: number;
+};
+
+export type FailedFrom = {
+  stage: string | null;
+  reason: string | null;
+  objects: number;
+  source: string;
+};
+
 export type Failure = {
   run_id: string | null;
   uri: string | null;
@@ -179,6 +266,8 @@ export type Failures = {
   version: number;
   total: number;
   reasons: Reason[];
+  /** The same reasons, by where objects came from */
+  sources: FailedFrom[];
   page: Failure[];
 };
 
@@ -187,6 +276,8 @@ export type FillRate = {
   by: string;
   paths: string[];
   rows: FillRow[];
+  /** All series that were found, also those in no group */
+  whole: FillRow;
   seconds: number;
 };
 
@@ -196,6 +287,12 @@ export type FillRow = {
   filled: number[];
 };
 
+export type FindingsOut = {
+  version: number;
+  measurements: Measurement[];
+  segments: SegmentOut[];
+};
+
 export type Form = {
   text: string;
   series: number;
@@ -203,6 +300,7 @@ export type Form = {
 
 export type GroupColumn = {
   path: string;
+  /** Of auto the one that was chosen */
   bin: string | null;
   type: string;
 };
@@ -447,6 +545,23 @@ export type Measure = {
   of: string;
 };
 
+export type Measurement = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  path: string;
+  /** SCHEME:VALUE of what was measured */
+  code: string;
+  concept: string;
+  number: number;
+  /** UCUM; nothing for numbers without one */
+  unit: string;
+  tracking: string;
+  site: string;
+  /** It is a measurement of an electrocardiogram */
+  ecg: boolean;
+};
+
 export type MissingOut = {
   /** Keyword of the attribute */
   what: string;
@@ -462,6 +577,15 @@ export type MissingOut = {
 export type MissingSummary = {
   total: number;
   reasons: Record<string, number>;
+};
+
+export type NewChart = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
 };
 
 export type NewJob = {
@@ -523,7 +647,7 @@ export type OverlayHead = {
   SeriesInstanceUID: string | null;
   Modality: string | null;
   label: string;
-  segments: SegmentOut[];
+  segments: DrawnOut[];
 };
 
 export type OverlayOut = {
@@ -591,6 +715,17 @@ export type Problem = {
   near: string[] | null;
 };
 
+export type ProblemOut = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  /** Attribute path; empty: the object as a whole */
+  path: string;
+  vr: string;
+  problem: string;
+};
+
 export type Progress = {
   /** Tasks that are over */
   done: number;
@@ -653,11 +788,20 @@ export type SavedOut = {
 };
 
 export type SegmentOut = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
   number: number | null;
   label: string;
-  color: string | null;
+  type: string;
+  laterality: string;
+  algorithm_type: string;
+  algorithm_name: string;
+  frames: number | null;
+  contours: number | null;
   /** mL */
   volume: number | null;
+  volume_problem: string;
 };
 
 export type SeriesHead = {
@@ -911,6 +1055,19 @@ export type Totals = {
   instances: number;
 };
 
+export type Unlisted = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  path: string;
+  value: string;
+  /** Nothing else than what is listed is allowed */
+  enumerated: boolean;
+  /** Where the Standard lists the values */
+  place: string;
+};
+
 export type ValueOut = {
   /** As questions write it; of codes SCHEME:VALUE */
   value: unknown;
@@ -985,8 +1142,15 @@ export type Written = {
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
+  "GET /api/charts": ChartOut[];
+  "POST /api/charts": ChartOut;
+  "POST /api/charts/data": Drawn;
+  "DELETE /api/charts/{id}": Changed;
+  "GET /api/charts/{id}": ChartDetails;
+  "PUT /api/charts/{id}": ChartOut;
   "GET /api/common": Common;
   "GET /api/compare": Compared;
+  "POST /api/conformance": ConformanceOut;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
   "GET /api/health": Health;
@@ -1019,6 +1183,7 @@ export type Answers = {
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;
   "DELETE /api/query/{id}": Stopped;
+  "GET /api/query/{id}/events": unknown;
   "POST /api/resume": SourceOut[];
   "GET /api/schemas/document.json": unknown;
   "GET /api/schemas/document.xsd": unknown;
@@ -1031,6 +1196,7 @@ export type Answers = {
   "POST /api/sql": SqlOut;
   "GET /api/status": Record<string, unknown>;
   "GET /api/studies/{StudyInstanceUID}": StudyOut;
+  "GET /api/studies/{StudyInstanceUID}/findings": FindingsOut;
   "GET /api/viewer": ViewerOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;

@@ -1,6 +1,6 @@
 /** What other objects draw on an image: masks of segments, contours, shapes and texts. */
 
-import type { ContourOut, DrawnOn, ImageOut, MaskOut, OverlayOut, SegmentOut, ShapeOut } from "../api/schema.ts";
+import type { ContourOut, DrawnOn, ImageOut, MaskOut, OverlayOut, DrawnOut, ShapeOut } from "../api/schema.ts";
 import { between, type Matrix, type Point, projected } from "./geometry.ts";
 
 /** Colours of segments whose object gives none, or the same to several; apart for all eyes. */
@@ -15,7 +15,7 @@ const apart = (one: string, other: string) =>
   );
 
 /** A colour for each segment: that of its object, where nobody would confuse it with another. */
-export function coloursOf(segments: readonly SegmentOut[]): string[] {
+export function coloursOf(segments: readonly DrawnOut[]): string[] {
   const found: string[] = [];
   for (const { color } of segments) {
     const free = (one: string) => found.every((other) => apart(one, other) > 60);

@@ -49,6 +49,8 @@ const PATHS = {
   bin: "M4 6h12 M8 6V4h4v2 M5.500 6l.7 10.500h7.600L14.500 6",
   open: "M9 4H4v12h12v-5 M12 4h4v4 M16 4l-7 7",
   list: "M7 5.5h10 M7 10h10 M7 14.5h10 M3.5 5.5h.01 M3.5 10h.01 M3.5 14.5h.01",
+  grid: "M4 4h5v5H4z M11 4h5v5h-5z M4 11h5v5H4z M11 11h5v5h-5z",
+  timeline: "M3 6h14 M3 14h14 M6 4.5v3 M13 4.5v3 M9 12.5v3 M15 12.5v3",
 } as const;
 
 export type IconName = keyof typeof PATHS;

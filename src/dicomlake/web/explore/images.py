@@ -78,7 +78,7 @@ class ImageOut(Shape):
     place: list[int] = Field(description="Dimension Index Values")
 
 
-class SegmentOut(Shape):
+class DrawnOut(Shape):
     """A segment, or a region of interest."""
 
     number: int | None
@@ -95,7 +95,7 @@ class OverlayHead(Shape):
     SeriesInstanceUID: str | None
     Modality: str | None
     label: str
-    segments: list[SegmentOut]
+    segments: list[DrawnOut]
 
 
 class ImagesOut(Shape):
