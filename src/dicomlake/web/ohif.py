@@ -86,7 +86,7 @@ _CONFIG = """\
     groupEnabledModesFirst: true,
     maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 10 },
     investigationalUseDialog: { option: "never" },
-    disableConfirmationPrompts: false,
+    httpErrorHandler: () => {},
     defaultDataSourceName: "dicomlake",
     dataSources: [
       {
