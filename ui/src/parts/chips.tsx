@@ -41,10 +41,11 @@ function Plain({ leaf, not, away }: { leaf: Leaf; not: boolean; away: () => void
   const path = pathOf(leaf);
   const term = useTerm(path);
   const label = term?.label ?? plainPath(path);
-  const values = valuesOf(leaf).map(shown);
+  const values = valuesOf(leaf).map((value) => shown(value).replace(/:59\.9+$/, ""));
   const more = values.length > FEW ? ` +${values.length - FEW}` : "";
   const joint = "between" in leaf ? " – " : ", ";
-  const op = not ? t("chips.not", { op: t(`op.${opOf(leaf)}` as Key) }) : t(`op.${opOf(leaf)}` as Key);
+  const said = t(`op.${not && "missing" in leaf ? "exists" : opOf(leaf)}` as Key);
+  const op = not && !("missing" in leaf) ? t("chips.not", { op: said }) : said;
   return <Shape label={label} op={op} values={values.slice(0, FEW).join(joint) + more} title={values.join(joint)} not={not} away={away} />;
 }
 
