@@ -165,11 +165,12 @@ class Lake:
 
     def _once(self, key: tuple[Any, ...], ticket: object, find: Callable[[Spread], Any]) -> Any:
         """What `find` finds among the series of a condition, the third of the key; remembered."""
-        known = self._spreads.get(key)
-        if known is None:
+
+        def look() -> Any:
             with self.engine.chosen(key[2], "series", ticket) as (search, mask):
-                known = self._spreads[key] = find(Spread(search, mask))
-        return known
+                return find(Spread(search, mask))
+
+        return self._spreads.once(key, look)
 
     @cached_property
     def _spreads(self) -> Remembered[tuple[Any, ...], Any]:
@@ -191,12 +192,13 @@ class Lake:
         node = parse(where, _lines) if isinstance(where, str) else where
         wanted = [attribute(path).path for path in paths] or self.terminology.frequent()
         key = ("fill rate", by, node, tuple(wanted), limit, level)
-        known: Filled | None = self._spreads.get(key)
-        if known is None:
+
+        def look() -> Filled:
             with self.engine.chosen(node, level, ticket) as (search, mask):
-                known = fill_rate(search, mask, By(by), wanted, limit)
-            self._spreads[key] = known
-        return known
+                return fill_rate(search, mask, By(by), wanted, limit)
+
+        found: Filled = self._spreads.once(key, look)
+        return found
 
     def chart(self, spec: Mapping[str, Any], where: Condition = None) -> pa.Table:
         """The groups that a chart of one's own shows, under the names of its fields.

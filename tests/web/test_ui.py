@@ -153,7 +153,7 @@ def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, whole: Pat
     see(page.locator(".picture img")).to_be_visible()
     page.get_by_role("tab", name="Header").click()
     page.get_by_label("Find names, tags, values").fill("field strength")
-    see(page.get_by_role("cell", name="Magnetic Field Strength")).to_be_visible()
+    see(page.get_by_role("cell", name="Magnetic Field Strength", exact=True)).to_be_visible()
 
     page.go_back()
     see(total(page, "study")).to_have_text(expected(whole, "study"))

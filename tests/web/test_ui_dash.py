@@ -52,7 +52,7 @@ def test_a_click_narrows_everything(page: sync_api.Page, whole: Path, address: s
     bar(page, "Modality", "CT").click()
     see_totals(page, whole, "Modality = 'CT'")
     see(page).to_have_url(re.compile("Modality"))
-    see(page.locator(".chip")).to_have_text(["Modality is CT"])
+    see(page.locator(".filter-chip")).to_have_text(["Modality is CT"])
     see(bar(page, "Modality", "CT")).to_have_attribute("aria-pressed", "true")
 
     # the other charts show CT alone, the chart itself still all modalities
@@ -70,7 +70,7 @@ def test_a_click_narrows_everything(page: sync_api.Page, whole: Path, address: s
     bar(page, "Body part", "not given").click(modifiers=["Alt"])
     both = "Modality in ('CT', 'MR') and not BodyPartExamined missing"
     see_totals(page, whole, both)
-    see(page.locator(".chip")).to_have_text(
+    see(page.locator(".filter-chip")).to_have_text(
         ["Modality is any of CT, MR", "Body Part Examined is there"]
     )
 
@@ -80,7 +80,7 @@ def test_a_click_narrows_everything(page: sync_api.Page, whole: Path, address: s
     see_totals(page, whole, "Modality = 'CT'")
     bar(page, "Modality", "CT").click()  # once more takes it back
     see_totals(page, whole, "")
-    see(page.locator(".chip")).to_have_count(0)
+    see(page.locator(".filter-chip")).to_have_count(0)
 
 
 def test_chips_are_removed_and_the_link_keeps_them(page: sync_api.Page, whole: Path) -> None:
@@ -96,7 +96,7 @@ def test_chips_are_removed_and_the_link_keeps_them(page: sync_api.Page, whole: P
     link = page.url
     page.goto("/")
     page.goto(link)
-    see(page.locator(".chip")).to_have_count(1)
+    see(page.locator(".filter-chip")).to_have_count(1)
     see_totals(page, whole, "PatientSex = 'F'")
     page.get_by_role("combobox", name="What the filters keep").click()
     page.get_by_role("option", name="Whole patients that fit").click()
@@ -107,9 +107,9 @@ def test_it_opens_as_the_same_question(page: sync_api.Page, whole: Path) -> None
     see = sync_api.expect
     page.goto("/charts")
     bar(page, "Modality", "MR").click()
-    see(page.locator(".chip")).to_have_count(1)
+    see(page.locator(".filter-chip")).to_have_count(1)
     bar(page, "Body part", "BRAIN").click()
-    see(page.locator(".chip")).to_have_count(2)
+    see(page.locator(".filter-chip")).to_have_count(2)
     page.get_by_role("link", name="Open as a question").click()
     see(page.locator(".row-label")).to_have_text(["Modality", "Body Part Examined"])
     totals = dicomlake.open(whole).query("Modality = 'MR' and BodyPartExamined = 'BRAIN'").totals
@@ -131,7 +131,7 @@ def test_a_time_is_drawn(page: sync_api.Page, whole: Path) -> None:
     page.mouse.down()
     page.mouse.move(last["x"] + last["width"] / 2, last["y"] + 30, steps=5)
     page.mouse.up()
-    see(page.locator(".chip")).to_contain_text("Study Date between")
+    see(page.locator(".filter-chip")).to_contain_text("Study Date between")
     asked = page.evaluate("new URLSearchParams(location.search).get('q')")
     said = re.findall(r"\d{4}-\d\d-\d\d", asked)
     assert said[0] == steps[0]
@@ -143,7 +143,9 @@ def test_a_time_is_drawn(page: sync_api.Page, whole: Path) -> None:
     chosen = columns.nth(0)
     chosen.focus()
     page.keyboard.press("Shift+Enter")  # with the keyboard: up to the first
-    see(page.locator(".chip")).to_contain_text(str(columns.nth(0).get_attribute("data-step")))
+    see(page.locator(".filter-chip")).to_contain_text(
+        str(columns.nth(0).get_attribute("data-step"))
+    )
     see(card(page, "Modality over time").locator(".column.dim")).to_have_count(count - 6)
     page.get_by_role("button", name=re.compile("Remove the filter: Study Date")).click()
     see_totals(page, whole, "")
@@ -161,7 +163,7 @@ def test_tables_files_and_meanings(page: sync_api.Page, address: str, tmp_path: 
     rows = [row.locator("td").all_inner_texts() for row in modality.locator("tbody tr").all()]
     assert rows[:14] == expected
     modality.locator("tbody button").first.click()  # a table narrows, too
-    see(page.locator(".chip")).to_have_count(2)
+    see(page.locator(".filter-chip")).to_have_count(2)
 
     more = modality.get_by_role("button", name="More about Modality")
     more.click()

@@ -97,13 +97,13 @@ class DuckEngine:
 
     def groups(self, question: Grouped, ticket: object = None) -> pa.Table:
         """One row per group of what meets a condition, see `engines.groups`."""
-        known = self._grouped.get(question)
-        if known is not None:
-            return known
         with self._run(self._db, ticket or question) as run:
-            groups = self._groups(run, question.where, question.level)
-            found = self._grouped[question] = groups.rows(question)
-        return found
+
+            def find() -> pa.Table:
+                groups = self._groups(run, question.where, question.level)
+                return groups.rows(question)
+
+            return self._grouped.once(question, find, run.check)
 
     def conformance(
         self, where: Node | None, level: str, limit: int, ticket: object = None
@@ -136,12 +136,11 @@ class DuckEngine:
 
     def _found(self, run: _Running, where: Node | None, level: str) -> _Found:
         """What meets a condition; remembered."""
-        found = self._known.get((where, level))
-        if found is None:
-            find = self._find_instances if level == "instance" else self._find_series
-            found = find(self._search(run), None if where is None else with_anatomy(where), level)
-            self._known[where, level] = found
-        return found
+        meant = None if where is None else with_anatomy(where)
+        find = self._find_instances if level == "instance" else self._find_series
+        return self._known.once(
+            (where, level), lambda: find(self._search(run), meant, level), run.check
+        )
 
     def _find_series(self, search: Search, where: Node | None, level: str) -> _Found:
         snapshot = self._snapshot

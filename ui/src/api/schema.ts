@@ -126,6 +126,8 @@ export type Common = {
   whole: Totals;
   /** Series with the value, as a share of those with any */
   share: number;
+  /** The condition on the value, as text */
+  question: string;
 };
 
 export type Compared = {
@@ -143,6 +145,14 @@ export type ConformanceOut = {
   problems: ProblemOut[];
   values: Unlisted[];
   seconds: number;
+};
+
+export type ContourOut = {
+  segment: number | null;
+  closed: boolean;
+  /** x, y, z in mm, one point after another */
+  points: number[];
+  on: DrawnOn[];
 };
 
 export type Counts = {
@@ -195,6 +205,20 @@ export type Drawn = {
   /** Vega-Lite whose data are called rows */
   spec: Record<string, unknown>;
   seconds: number;
+};
+
+export type DrawnOn = {
+  SOPInstanceUID: string;
+  /** Empty: all */
+  frames: number[];
+};
+
+export type DrawnOut = {
+  number: number | null;
+  label: string;
+  color: string | null;
+  /** mL */
+  volume: number | null;
 };
 
 export type ElementOut = {
@@ -263,6 +287,12 @@ export type FillRow = {
   filled: number[];
 };
 
+export type FindingsOut = {
+  version: number;
+  measurements: Measurement[];
+  segments: SegmentOut[];
+};
+
 export type Form = {
   text: string;
   series: number;
@@ -323,6 +353,60 @@ export type Histogram = {
   path: string;
   unit: string;
   bins: BinOut[];
+};
+
+export type ImageOut = {
+  SOPInstanceUID: string;
+  frame: number;
+  InstanceNumber: number | null;
+  Rows: number;
+  Columns: number;
+  PhotometricInterpretation: string;
+  color: boolean;
+  BitsAllocated: number;
+  BitsStored: number;
+  HighBit: number;
+  signed: boolean;
+  floats: boolean;
+  lossy: boolean;
+  inverse: boolean;
+  /** Lowest and highest value where there is no picture */
+  padding: number[] | null;
+  /** ms from one frame to the next */
+  frame_time: number | null;
+  laterality: string | null;
+  view: string | null;
+  /** mm between rows, and between columns */
+  spacing: number[] | null;
+  spacing_at: "patient" | "detector" | null;
+  /** Image Position (Patient) */
+  position: number[] | null;
+  /** Image Orientation (Patient) */
+  orientation: number[] | null;
+  /** Patient Orientation */
+  sides: string[];
+  location: number | null;
+  thickness: number | null;
+  slope: number;
+  intercept: number;
+  unit: string;
+  tables: TableOut[];
+  windows: WindowOut[];
+  /** Dimension Index Values */
+  place: number[];
+};
+
+export type ImagesOut = {
+  version: number;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  SeriesNumber: number | null;
+  SeriesDescription: string | null;
+  images: ImageOut[];
+  /** There are more images than are listed */
+  more: boolean;
+  overlays: OverlayHead[];
 };
 
 export type InsideOut = {
@@ -446,10 +530,36 @@ export type Linked = {
   sentence: string;
 };
 
+export type MaskOut = {
+  frame: number;
+  segment: number | null;
+  position: number[] | null;
+  orientation: number[] | null;
+  spacing: number[] | null;
+  on: DrawnOn[];
+};
+
 export type Measure = {
   what: "patients" | "studies" | "series" | "instances" | "min" | "max" | "mean" | "median" | "sum";
   /** Path of the number; lag too */
   of: string;
+};
+
+export type Measurement = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  path: string;
+  /** SCHEME:VALUE of what was measured */
+  code: string;
+  concept: string;
+  number: number;
+  /** UCUM; nothing for numbers without one */
+  unit: string;
+  tracking: string;
+  site: string;
+  /** It is a measurement of an electrocardiogram */
+  ecg: boolean;
 };
 
 export type MissingOut = {
@@ -529,6 +639,30 @@ export type OtherStudy = {
   instances: number;
   /** Days after this study; negative: before it */
   days: number | null;
+};
+
+export type OverlayHead = {
+  SOPInstanceUID: string;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  label: string;
+  segments: DrawnOut[];
+};
+
+export type OverlayOut = {
+  version: number;
+  SOPInstanceUID: string;
+  masks: MaskOut[];
+  contours: ContourOut[];
+  shapes: ShapeOut[];
+  Rows: number | null;
+  Columns: number | null;
+  bits: number | null;
+  /** Value of a pixel that is wholly inside */
+  most: number | null;
+  /** Values of pixels are numbers of segments */
+  labels: boolean;
 };
 
 export type Parsed = {
@@ -653,6 +787,23 @@ export type SavedOut = {
   saved: string;
 };
 
+export type SegmentOut = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  number: number | null;
+  label: string;
+  type: string;
+  laterality: string;
+  algorithm_type: string;
+  algorithm_name: string;
+  frames: number | null;
+  contours: number | null;
+  /** mL */
+  volume: number | null;
+  volume_problem: string;
+};
+
 export type SeriesHead = {
   SeriesInstanceUID: string | null;
   SeriesNumber: number | null;
@@ -683,6 +834,17 @@ export type SeriesOut = {
   elements: ElementOut[];
   /** Instances, by number */
   page: InstanceHead[];
+};
+
+export type ShapeOut = {
+  type: string;
+  /** Column, row, from 1; or parts of the view */
+  points: number[];
+  /** Points are parts of the view */
+  relative: boolean;
+  filled: boolean;
+  text: string;
+  on: DrawnOn[];
 };
 
 export type SourceOut = {
@@ -777,6 +939,18 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
+};
+
+export type TableOut = {
+  kind: "modality" | "voi";
+  /** Value that the first entry is for */
+  first: number;
+  entries: number[] | null;
+  /** Where entries are below the instance, if not here */
+  bulk: string | null;
+  bits: number;
+  explanation: string;
+  type: string;
 };
 
 export type TaskOut = {
@@ -911,6 +1085,14 @@ export type Values = {
   more: boolean;
 };
 
+export type ViewerOut = {
+  installed: boolean;
+  /** Empty when it is not installed */
+  version: string;
+  /** Where it is served */
+  path: string;
+};
+
 export type Wanted = {
   /** The condition: a JSON tree, or text; everything when left out */
   where?: Record<string, unknown> | string | null;
@@ -944,6 +1126,14 @@ export type WaveformOut = {
   channels: ((number | null)[])[];
 };
 
+export type WindowOut = {
+  center: number;
+  width: number;
+  function: string;
+  /** Its explanation */
+  name: string;
+};
+
 export type Written = {
   text?: string | null;
   json?: Record<string, unknown> | null;
@@ -966,6 +1156,7 @@ export type Answers = {
   "GET /api/health": Health;
   "GET /api/instances/{SOPInstanceUID}/header": HeaderOut;
   "GET /api/instances/{SOPInstanceUID}/inside": InsideOut;
+  "GET /api/instances/{SOPInstanceUID}/overlay": OverlayOut;
   "GET /api/instances/{SOPInstanceUID}/waveform": WaveformOut;
   "GET /api/jobs": JobOut[];
   "POST /api/jobs": JobOut;
@@ -992,10 +1183,12 @@ export type Answers = {
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;
   "DELETE /api/query/{id}": Stopped;
+  "GET /api/query/{id}/events": unknown;
   "POST /api/resume": SourceOut[];
   "GET /api/schemas/document.json": unknown;
   "GET /api/schemas/document.xsd": unknown;
   "GET /api/series/{SeriesInstanceUID}": SeriesOut;
+  "GET /api/series/{SeriesInstanceUID}/images": ImagesOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;
@@ -1003,6 +1196,8 @@ export type Answers = {
   "POST /api/sql": SqlOut;
   "GET /api/status": Record<string, unknown>;
   "GET /api/studies/{StudyInstanceUID}": StudyOut;
+  "GET /api/studies/{StudyInstanceUID}/findings": FindingsOut;
+  "GET /api/viewer": ViewerOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;

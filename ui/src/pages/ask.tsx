@@ -9,7 +9,7 @@ import type { StepOut, TermOut, Totals } from "../api/schema.ts";
 import { AddGroups, Conditions, type Editor } from "../parts/conditions.tsx";
 import { Written } from "../parts/forms.tsx";
 import { Icon } from "../parts/icon.tsx";
-import { ColumnChoice, Export, Results } from "../parts/results.tsx";
+import { ColumnChoice, Export, Results, ViewChoice } from "../parts/results.tsx";
 import { Trouble } from "../parts/states.tsx";
 import { firstLeaf } from "../parts/terms.ts";
 import { Vocabulary } from "../parts/vocabulary.tsx";
@@ -66,6 +66,7 @@ export function AskPage() {
       level: query.level ?? now.level,
       show: query.show?.length ? query.show : now.show,
       order: query.order?.length ? query.order : now.order,
+      view: now.view,
     }));
 
   useHotkeys([
@@ -174,6 +175,7 @@ export function AskPage() {
             <Link className="to-charts" href={`/charts?q=${encodeURIComponent(work.text ?? "")}&level=${level}&count=${PLURAL[level]}`}>
               {t("nav.charts")}
             </Link>
+            <ViewChoice view={question.view} setView={(view) => change((now) => ({ ...now, view }))} />
             <ColumnChoice
               level={level}
               show={question.show}
@@ -190,6 +192,7 @@ export function AskPage() {
             level={level}
             show={question.show}
             order={question.order}
+            view={question.view}
             asked={paths}
             setShow={(show) => change((now) => ({ ...now, show }))}
             setOrder={(order) => change((now) => ({ ...now, order }))}

@@ -13,13 +13,13 @@ export function Chips({ where, set }: { where: Condition | null; set: (where: Co
   const { t } = useTexts();
   const parts = partsOf(where);
   return (
-    <ul className="chips" aria-label={t("chips")}>
+    <ul className="filter-chips" aria-label={t("chips")}>
       {parts.map((part, at) => (
         <Chip key={JSON.stringify(part)} part={part} away={() => set(remove(where, at))} />
       ))}
       {parts.length > 1 && (
         <li>
-          <button type="button" className="chips-clear" onClick={() => set(null)}>
+          <button type="button" className="filter-clear" onClick={() => set(null)}>
             {t("chart.clear")}
           </button>
         </li>
@@ -60,7 +60,7 @@ function Shape({ label, op, values, title, not, away }: { label: string; op: str
   const { t } = useTexts();
   const whole = [label, op, values].filter(Boolean).join(" ");
   return (
-    <li className={not ? "chip chip-not" : "chip"} title={title}>
+    <li className={not ? "filter-chip filter-chip-not" : "filter-chip"} title={title}>
       <span>
         <b>{label}</b> {op && <i>{op}</i>} {values}
       </span>
