@@ -1,9 +1,10 @@
 /** The dashboards: what the archive holds, when devices are busy, how good the data are. */
 
 import { Select, TagsInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
 import { useState } from "react";
 import { useAnswer } from "../api/client.ts";
-import { between, chosen, type How, type Key, partsOf, pick, without } from "../query/filters.ts";
+import { anyOf, between, chosen, type How, joined, type Key, partsOf, pick, without } from "../query/filters.ts";
 import type { Linked } from "../query/linked.ts";
 import { go, useAddress } from "../route.tsx";
 import { type Key as Text, useTexts } from "../texts.tsx";
@@ -60,7 +61,15 @@ function ValueBars({ linked, path, title, few = FEW }: Part & { path: string; ti
   const meaning = useMeaning(linked)(path, groups);
   const now = chosen(linked.where, path);
   const any = now.is.length + now.not.length > 0;
-  const rows: Bar[] = (groups.found.data?.rows ?? []).map((row) => {
+  const found = groups.found.data?.rows ?? [];
+  const rare = now.is.filter((key) => !found.some((row) => !row.others && keyOf(row.keys[0]) === key));
+  const also = useAnswer(
+    "POST /api/aggregate",
+    { body: { ...groups.asked, where: joined([...partsOf(groups.where), ...(rare.length ? [anyOf(path, rare)] : [])]), others: false } },
+    { keep: true, enabled: rare.length > 0 && groups.found.data !== undefined },
+  );
+  const more = rare.length ? (also.data?.rows ?? []).filter((row) => rare.includes(keyOf(row.keys[0]))) : [];
+  const rows: Bar[] = [...found, ...more].map((row) => {
     const key = keyOf(row.keys[0]);
     const on = row.others ? false : now.is.includes(key);
     return {
@@ -356,6 +365,10 @@ function Filled({ linked }: Part) {
   const { t, n } = useTexts();
   const [by, setBy] = useKept("by", "ManufacturerModelName");
   const [said, setSaid] = useKept("attributes", "");
+  const [typed, setTyped] = useState("");
+  const [search] = useDebouncedValue(typed.trim(), 200);
+  const terms = useAnswer("GET /api/vocabulary", { query: { search, limit: 20 } }, { keep: true, enabled: search.length > 1 });
+  const offered = search.length > 1 ? (terms.data?.terms ?? []).filter((term) => term.kind !== "group").map((term) => term.path) : USUAL;
   const [sorted, setSorted] = useState({ column: 0, rising: false });
   const paths = said ? (JSON.parse(said) as string[]) : [];
   const where = linked.where;
@@ -405,6 +418,21 @@ function Filled({ linked }: Part) {
     level: linked.level,
     version: data?.version,
   };
+  const choice = (
+      <TagsInput
+        size="xs"
+        className="fill-choice"
+        aria-label={t("fill.choose")}
+        placeholder={paths.length ? "" : t("fill.choose")}
+        data={[...new Set(offered)]}
+        filter={search.length > 1 ? ({ options }) => options : undefined}
+        searchValue={typed}
+        onSearchChange={setTyped}
+        value={paths}
+        onChange={(next) => setSaid(next.length ? JSON.stringify(next) : "")}
+        clearable
+      />
+  );
   const controls = (
     <Select
       size="xs"
@@ -417,17 +445,7 @@ function Filled({ linked }: Part) {
     />
   );
   return (
-    <Card title={title} hint={t("fill.hint")} found={found} sheet={sheet} meaning={meaning} wide controls={controls}>
-      <TagsInput
-        size="xs"
-        className="fill-choice"
-        aria-label={t("fill.choose")}
-        placeholder={paths.length ? "" : t("fill.choose")}
-        data={USUAL}
-        value={paths}
-        onChange={(next) => setSaid(next.length ? JSON.stringify(next) : "")}
-        clearable
-      />
+    <Card title={title} hint={t("fill.hint")} found={found} sheet={sheet} meaning={meaning} wide controls={controls} above={choice}>
       <div className="chart-scroll tall">
         <Matrix rows={rows} columns={columns.map((column) => String(column.key))} label={title} press={press}
           sorted={sorted.column}
