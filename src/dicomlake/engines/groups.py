@@ -356,7 +356,6 @@ def fill_rate(search: Search, mask: Mask, by: By, paths: list[str], limit: int) 
     at, _ = search.snapshot.places(rows["series_id"].astype(np.int64))
     place = rows["place"].astype(np.int64)
     filled, whole = [], []
-    search.look_for(paths)
     for path in paths:
         has = search.series(Exists(path), "series")
         filled.append(np.bincount(place[has[at]], minlength=len(sized)).tolist())

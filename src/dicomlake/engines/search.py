@@ -8,7 +8,7 @@ doubt, the headers of the doubtful series decide, and only of those that nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial, singledispatchmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -53,17 +53,6 @@ class Instances:
 
 Bounds: TypeAlias = tuple[Mask, Mask]
 """Series in which some instance may meet a condition, and those in which all do for certain."""
-
-
-_ROWS_AT_ONCE = 4_000_000
-"""Rows of elements that are held at the same time."""
-
-
-def _in_elements(node: Exists) -> bool:
-    """Whether one path of `elements` says all."""
-    if is_content(node.path) or node.path.startswith("*."):
-        return False
-    return node.path not in _COUNTED
 
 
 def scans(most: int) -> Remembered[Node, tuple[Mask, Mask]]:
@@ -197,26 +186,6 @@ class Search:
         found = self._fetch(_select(what, where & (test.sure | test.doubt)), lists)
         ids, sure = found["series_id"], found["sure"].astype(bool)
         return self.snapshot.mask(ids[sure]), self.snapshot.mask(ids[~sure])
-
-    def look_for(self, paths: Iterable[str]) -> None:
-        """Find the series that have a value at each of some paths together, and remember them.
-
-        One pass over the elements of many paths is several times faster than a pass for each.
-        """
-        nodes = [Exists(path) for path in paths]
-        nodes = [node for node in nodes if self.scanned.get(node) is None and _in_elements(node)]
-        at_once = max(_ROWS_AT_ONCE // max(len(self.snapshot), 1), 1)
-        for first in range(0, len(nodes), at_once):
-            self.check()
-            some = nodes[first : first + at_once]
-            names = [node.path for node in some]
-            what = Part("list_position(?, path)::usmallint as n, series_id", (names,))
-            found = self._fetch(_select(what, _among(names) & HAS_VALUE), {})
-            at, known = self.snapshot.places(found["series_id"])
-            for n, node in enumerate(some, 1):
-                mask = self.snapshot.none()
-                mask[at[known & (found["n"] == n)]] = True
-                self.scanned[node] = mask, self.snapshot.none()
 
     def _judged(self, node: Node, asked: Mask, judge: Callable[[Any, Mask], Mask]) -> Mask:
         """Those of the series asked about that `judge` finds; no series is judged twice."""
