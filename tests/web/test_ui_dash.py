@@ -222,6 +222,26 @@ def test_quality(page: sync_api.Page, whole: Path, address: str) -> None:
     see(card(page, "Not readable")).to_contain_text("Not narrowed by the filters")
 
 
+def test_what_is_chosen_is_shown_however_rare(page: sync_api.Page, address: str) -> None:
+    see = sync_api.expect
+    every = groups(address, by=["StudyDescription"])
+    rare, count = every[-1]
+    assert len(every) > 14
+    page.goto(f"/charts?q=StudyDescription = '{rare}'&count=series")
+    chosen = bar(page, "Study description", rare)
+    see(chosen).to_have_attribute("aria-label", f"{rare}: {count} series")
+    see(chosen).to_have_attribute("aria-pressed", "true")
+
+
+def test_attributes_are_found_by_what_they_are_called(page: sync_api.Page) -> None:
+    see = sync_api.expect
+    page.goto("/charts/quality")
+    matrix = card(page, "What is filled in")
+    matrix.get_by_role("combobox", name="Choose attributes").fill("slice thick")
+    page.get_by_role("option", name="SliceThickness", exact=True).click()
+    see(matrix.locator("svg text.name title")).to_have_text(["SliceThickness"])
+
+
 SPEC = {
     "data": {"dicomlake": {"by": ["Modality"], "measure": {"what": "studies"}}},
     "mark": "bar",

@@ -77,7 +77,7 @@ function ValueBars({ linked, path, title, few = FEW }: Part & { path: string; ti
       label: row.others ? t("chart.rest") : key === null ? t("chart.missing") : String(key),
       value: row.value ?? 0,
       on,
-      dim: any && !row.others && (now.is.length ? !on : now.not.includes(key)),
+      dim: any && (now.is.length ? !on : !row.others && now.not.includes(key)),
       ...(row.others ? {} : { act: (how: How) => linked.change((where) => pick(where, path, key, how)) }),
     };
   });

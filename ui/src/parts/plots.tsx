@@ -186,7 +186,7 @@ export function Time({
     <Frame height={height} label={label}>
       {(width) => {
         const room = width - left - 6;
-        const each = room / Math.max(columns.length, 1);
+        const each = Math.min(room / Math.max(columns.length, 1), WIDEST);
         const tall = height - top - low;
         const placeOf = (event: PointerEvent<SVGGElement>) => {
           const box = event.currentTarget.ownerSVGElement!.getBoundingClientRect();
@@ -198,7 +198,7 @@ export function Time({
           if (how === "also" && range) draw?.({ low: min(next.low, range.low), high: max(next.high, range.high) });
           else draw?.(range && range.low === next.low && range.high === next.high ? null : next);
         };
-        const every = Math.ceil(columns.length / Math.max(Math.floor(room / 62), 1));
+        const every = Math.ceil(columns.length / Math.max(Math.floor((each * columns.length) / 62), 1));
         let x = left;
         return (
           <>
@@ -294,6 +294,8 @@ export function Time({
   );
 }
 
+/** Of a column, in pixels. */
+const WIDEST = 64;
 const REST = "\u0000rest";
 const min = (a: string, b: string) => (a < b ? a : b);
 const max = (a: string, b: string) => (a > b ? a : b);

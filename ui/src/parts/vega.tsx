@@ -9,8 +9,9 @@ import { useTexts } from "../texts.tsx";
 const refuse = () => Promise.reject(new Error("Nothing is loaded from elsewhere."));
 const NOWHERE: Loader = { load: refuse, sanitize: refuse, http: refuse, file: refuse };
 
-/** A colour between two, both as #rrggbb. */
-function mixed(one: string, other: string): string {
+/** A colour between two, both as #rrggbb or #rgb. */
+function mixed(first: string, second: string): string {
+  const [one, other] = [first, second].map((said) => (said.length < 7 ? said.replace(/[\da-f]/gi, "$&$&") : said)) as [string, string];
   const parts = [1, 3, 5].map((at) => Math.round((parseInt(one.slice(at, at + 2), 16) + parseInt(other.slice(at, at + 2), 16)) / 2));
   return `#${parts.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
 }
@@ -22,6 +23,7 @@ function look(box: HTMLElement): Config {
   const words = { labelColor: of("--ink-soft"), titleColor: of("--ink-soft"), titleFontWeight: 500 as const };
   return {
     background: "transparent",
+    padding: { left: 4, top: 6, right: 14, bottom: 4 },
     font: style.fontFamily,
     view: { stroke: "transparent" },
     axis: { ...words, domainColor: of("--line-strong"), gridColor: of("--line"), tickColor: of("--line"), labelLimit: 150 },
