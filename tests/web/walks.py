@@ -25,6 +25,7 @@ from .conftest import SOURCES
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
 
+PATIENCE_MS = 30_000
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -61,6 +62,7 @@ def chromium() -> Iterator[Browser]:
     sync_api = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium")
     need(program, "chromium is missing: install it")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield found
@@ -73,7 +75,7 @@ def quiet_page(browser: Browser, address: str) -> Iterator[Page]:
     context = browser.new_context(
         base_url=address, locale="en-GB", viewport={"width": 1440, "height": 900}
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     wrong: list[str] = []
     here = urlsplit(address).netloc
