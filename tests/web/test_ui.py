@@ -15,7 +15,7 @@ from dicomlake.jobs.index import index
 from dicomlake.testing import hospital
 from dicomlake.testing.dicom import encode, image
 
-from .walks import add, chromium, quiet_page, served, total
+from .walks import STATIC, add, chromium, need, quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
