@@ -137,6 +137,26 @@ def test_a_term_is_dragged_and_a_range_is_drawn(page: sync_api.Page) -> None:
     see(page.locator(".kept b")).to_have_count(2)
 
 
+@pytest.fixture
+def refused(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
+    """A page whose questions may be refused, which the browser notes as an error."""
+    with quiet_page(browser, address, "status of 422") as found:
+        yield found
+
+
+def test_a_link_that_cannot_be_read_is_mended(refused: sync_api.Page, whole: Path) -> None:
+    see, page = sync_api.expect, refused
+    page.goto("/ask?q=Modalty = 'CT'")
+    see(page.get_by_role("alert")).to_contain_text("Did you mean Modality?")
+    see(page.locator(".table-row")).to_have_count(0)  # not: everything
+    text = page.get_by_label("Text", exact=True).last
+    see(text).to_have_value("Modalty = 'CT'")
+    text.fill("Modality = 'CT'")
+    page.get_by_role("button", name="Take over").click()
+    see(total(page, "study")).to_have_text(expected(whole, "study", "Modality = 'CT'"))
+    see(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_name_with_a_script_is_text(page: sync_api.Page) -> None:
     page.goto("/ask?q=PatientID = 'ODD'")
     page.locator(".table-row").first.click()
