@@ -281,6 +281,11 @@ def test_a_chart_of_ones_own(
     rows = [row.locator("td").all_inner_texts() for row in shown.locator("tbody tr").all()]
     assert rows == expected
 
+    shown.get_by_role("button", name="Table").click()  # back, and its marks narrow, too
+    shown.locator(".vega .mark-rect path").first.click()
+    see(page.locator(".filter-chip")).to_have_count(2)
+    see(page.locator(".filter-chip").last).to_contain_text("Modality is")
+
     page.goto(link)
     see(page.get_by_label("Comment")).to_have_value("as they lie")
     page.get_by_role("button", name="More about Studies, lying").first.click()

@@ -377,9 +377,9 @@ function Filled({ linked }: Part) {
     path: paths.length ? paths : USUAL,
     level: linked.level,
     limit: MOST_COLUMNS,
-    ...(where ? { where: JSON.stringify(where) } : {}),
+    where,
   };
-  const found = useAnswer("GET /api/fill-rate", { query: asked }, { keep: true, enabled: !linked.reading });
+  const found = useAnswer("POST /api/fill-rate", { body: asked }, { keep: true, enabled: !linked.reading });
   const title = t("chart.fill");
   const data = found.data;
   const columns = data ? [{ ...data.whole, key: t("fill.all") }, ...data.rows] : [];
@@ -396,10 +396,6 @@ function Filled({ linked }: Part) {
       t("fill.cell", { path, device: String(column.key), filled: n(column.filled[at]), series: n(column.series), share: n(share(column, at) * 100, 1) }),
     ),
   }));
-  const sheet: Sheet = {
-    head: [t("fill.attribute"), ...columns.map((column) => String(column.key))],
-    rows: columns.length > 1 || (data && data.whole.series > 0) ? rows.map((row) => [row.label, ...row.shares.map((one) => Math.round(one * 10_000) / 100)]) : [],
-  };
   const press = (row: number, column: number) => {
     const path = rows[row]!.key;
     const device = column > 0 ? columns[column]!.key : undefined;
@@ -410,9 +406,14 @@ function Filled({ linked }: Part) {
       return pick(lacking, by, key, "only");
     });
   };
+  const sheet: Sheet = {
+    head: [t("fill.attribute"), ...columns.map((column) => String(column.key))],
+    rows: columns.length > 1 || (data && data.whole.series > 0) ? rows.map((row) => [row.label, ...row.shares.map((one) => Math.round(one * 10_000) / 100)]) : [],
+    acts: rows.map((_, at) => () => press(at, 0)),
+  };
   const meaning = {
     text: t("explain.fill"),
-    operation: "GET /api/fill-rate",
+    operation: "POST /api/fill-rate",
     asked,
     where,
     level: linked.level,

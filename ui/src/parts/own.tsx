@@ -6,6 +6,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { call, Refused, useAnswer } from "../api/client.ts";
 import type { ChartDetails, ChartOut } from "../api/schema.ts";
+import { type How, pick } from "../query/filters.ts";
 import type { Linked } from "../query/linked.ts";
 import { go, Link, useAddress } from "../route.tsx";
 import { type Key, useTexts } from "../texts.tsx";
@@ -106,6 +107,20 @@ function All({ linked }: { linked: Linked }) {
 const plain = (cell: unknown): Cellular =>
   cell === null || typeof cell === "number" ? cell : typeof cell === "string" ? cell : JSON.stringify(cell);
 
+const keyOf = (value: unknown) => (value === null || value === undefined ? null : typeof value === "number" ? value : String(value));
+
+/** Attributes that a chart groups by as they are, and what it calls them: a mark chooses their values. */
+function plainBy(spec: Spec): [string, string][] {
+  const said = (spec["data"] as { dicomlake?: { by?: unknown } } | undefined)?.dicomlake?.by;
+  return (Array.isArray(said) ? said : []).flatMap((one: string | { path: string; bin?: string; as?: string }): [string, string][] => {
+    if (typeof one === "string") return OWN.includes(one) ? [] : [[one, one]];
+    return one.bin || OWN.includes(one.path) ? [] : [[one.path, one.as ?? one.path]];
+  });
+}
+
+/** Columns of the lake's own, which no question asks. */
+const OWN = ["source", "complete", "indexed", "run_id", "lag", "lag_created"];
+
 /** A chart with what the question finds. */
 function Shown({ linked, name, spec, controls, tall }: { linked: Linked; name: string; spec: Spec; controls?: React.ReactNode; tall?: boolean }) {
   const { t } = useTexts();
@@ -122,10 +137,15 @@ function Shown({ linked, name, spec, controls, tall }: { linked: Linked; name: s
     level,
     version: data?.version,
   };
+  const choose = (datum: Spec, how: How) => {
+    const picked = plainBy(spec).filter(([, field]) => field in datum);
+    if (!picked.length) return;
+    linked.change((now) => picked.reduce((where, [path, field]) => pick(where, path, keyOf(datum[field]), how), now));
+  };
   const shown = found.error ? { ...found, data: undefined } : found;
   return (
     <Card title={name} found={shown} sheet={sheet} meaning={meaning} controls={controls}>
-      <Suspense fallback={<Loading />}>{data && <Vega spec={data.spec} data={data} label={name} height={tall ? 420 : 260} />}</Suspense>
+      <Suspense fallback={<Loading />}>{data && <Vega spec={data.spec} data={data} label={name} height={tall ? 420 : 260} pick={choose} />}</Suspense>
     </Card>
   );
 }

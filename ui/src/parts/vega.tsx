@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "react";
 import { type Loader, parse, View } from "vega";
 import { expressionInterpreter } from "vega-interpreter";
 import { compile, type Config, type TopLevelSpec } from "vega-lite";
+import type { How } from "../query/filters.ts";
 import { useTexts } from "../texts.tsx";
 
 const refuse = () => Promise.reject(new Error("Nothing is loaded from elsewhere."));
@@ -43,7 +44,22 @@ function look(box: HTMLElement): Config {
 
 export type Rows = { fields: string[]; rows: unknown[][] };
 
-export default function Vega({ spec, data, label, height = 260 }: { spec: Record<string, unknown>; data: Rows; label: string; height?: number }) {
+export default function Vega({
+  spec,
+  data,
+  label,
+  height = 260,
+  pick,
+}: {
+  spec: Record<string, unknown>;
+  data: Rows;
+  label: string;
+  height?: number;
+  /** A mark of these values was pressed. */
+  pick?: (datum: Record<string, unknown>, how: How) => void;
+}) {
+  const act = useRef(pick);
+  act.current = pick;
   const { t } = useTexts();
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
@@ -91,6 +107,12 @@ export default function Vega({ spec, data, label, height = 260 }: { spec: Record
         hover: true,
       });
       setSaid(null);
+      view.addEventListener("click", (event, item) => {
+        const datum: unknown = item?.datum;
+        const mouse = event as unknown as MouseEvent;
+        const how = mouse.altKey ? "not" : mouse.shiftKey ? "also" : "only";
+        if (datum && typeof datum === "object") act.current?.(datum as Record<string, unknown>, how);
+      });
       void view.runAsync().then(() => {
         if (notes.length) setSaid({ bad: false, text: notes[0]! });
       }, fail);
