@@ -33,7 +33,7 @@ _EVERYTHING = """async ([study, series, sop]) => {
   const bulk = await client.retrieveBulkData({ BulkDataURI: metadata["7FE00010"].BulkDataURI });
   const large = await client.retrieveInstanceRendered(at);
   const small = await client.retrieveInstanceThumbnail(at);
-  const frame = { ...at, frameNumbers: [1] };
+  const frame = { ...many([{ mediaType: "image/jpeg" }]), frameNumbers: [1] };
   return {
     study: (await client.retrieveStudyMetadata({ studyInstanceUID: study })).length,
     series: (await client.retrieveSeriesMetadata(at)).map(row => uid(row, "00080018")),
