@@ -47,8 +47,9 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import commands, inside, pacs, service
+    from dicomlake.cli import access, commands, inside, pacs, service
 
+    assert access
     assert commands
     assert inside
     assert pacs

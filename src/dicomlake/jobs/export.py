@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -28,15 +28,29 @@ _RUNS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula at the beginning of a text."""
 
 
-def exported(engine: Any, query: Query, form: str, ticket: object = None) -> Iterator[bytes]:
+def exported(
+    engine: Any,
+    query: Query,
+    form: str,
+    ticket: object = None,
+    wrote: Callable[[int], None] | None = None,
+) -> Iterator[bytes]:
     """The file in pieces; UsageError for a form that there is not.
 
-    `ticket`: what the engine knows the question by, to cancel it.
+    `ticket`: what the engine knows the question by, to cancel it; `wrote` is told how many more
+    rows are in the file.
     """
     if form not in FORMS:
         raise UsageError(f"{form!r} is no form of a file. Use one of {', '.join(FORMS)}.")
-    pages = engine.pages(query, AT_ONCE, ticket)
+    pages = _counted(engine.pages(query, AT_ONCE, ticket), wrote)
     return {"csv": _csv, "ndjson": _lines, "parquet": _parquet}[form](pages)
+
+
+def _counted(pages: Iterator[pa.Table], wrote: Callable[[int], None] | None) -> Iterator[pa.Table]:
+    for page in pages:
+        if wrote is not None:
+            wrote(page.num_rows)
+        yield page
 
 
 def _csv(pages: Iterator[pa.Table]) -> Iterator[bytes]:

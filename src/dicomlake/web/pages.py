@@ -14,6 +14,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
+from dicomlake.jobs.access.roles import May
+from dicomlake.web.access.needs import needs
 from dicomlake.web.problems import Failed
 
 STATIC = Path(__file__).with_name("static")
@@ -65,7 +67,7 @@ def open_page(path: str) -> bool:
 
 def pages(static: Path = STATIC) -> APIRouter:
     """Routes of the application that lies in a folder; of a word about it when there is none."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[needs(May.OPEN)])
     files = _Files(static)
 
     def page() -> Response:

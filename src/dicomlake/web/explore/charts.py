@@ -9,6 +9,8 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from dicomlake.engines.groups import MOST_BY, By, Grouped
+from dicomlake.jobs.access.roles import May
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import Asked
@@ -152,6 +154,7 @@ _FAILURES: dict[str, Any] = {
 
 @router.post(
     "/api/aggregate",
+    dependencies=[needs(May.COUNT)],
     summary="Count or measure what a question finds, by group",
     response_model=Groups,
     responses={**shown(_GROUPS), **documented(409, 422, 503)},
@@ -177,6 +180,7 @@ async def aggregate(
         )
         lake = run.use(desk.lakes.at(wanted.version))
         table = lake.engine.groups(question, run)
+        note(http, rows=table.num_rows)
         columns = [
             {"path": b.path, "bin": b.bin or None, "type": type_of(field.type)}
             for b, field in zip(by, table.schema, strict=False)
@@ -198,6 +202,7 @@ def _by(one: str | ByIn) -> By:
 
 @router.get(
     "/api/fill-rate",
+    dependencies=[needs(May.READ)],
     summary="Show which attributes have values, by group",
     response_model=FillRate,
     responses={**shown(_FILL), **documented(409, 422, 503)},
@@ -243,6 +248,7 @@ async def fill_rate(
 
 @router.get(
     "/api/failures",
+    dependencies=[needs(May.WATCH)],
     summary="List what could not be read, and why",
     response_model=Failures,
     responses={**shown(_FAILURES), **documented(422, 503)},

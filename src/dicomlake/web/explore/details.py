@@ -12,8 +12,10 @@ from pydantic import Field
 from dicomlake.api import Lake
 from dicomlake.errors import LakeError, UsageError
 from dicomlake.jobs import browsing
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.rarity import condition_of
 from dicomlake.jobs.tracing import drawn
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import PathOf, Shape, Totals, Version, as_json, plain
@@ -331,6 +333,7 @@ async def _told(
 
 @router.get(
     "/api/patients/{patient_key}",
+    dependencies=[needs(May.READ)],
     summary="Show a patient",
     response_model=PatientOut,
     responses={
@@ -352,6 +355,7 @@ async def patient(
 
 @router.get(
     "/api/studies/{StudyInstanceUID}",
+    dependencies=[needs(May.READ)],
     summary="Show a study",
     response_model=StudyOut,
     responses={
@@ -379,6 +383,7 @@ async def study(
 
 @router.get(
     "/api/series/{SeriesInstanceUID}",
+    dependencies=[needs(May.READ)],
     summary="Show a series",
     response_model=SeriesOut,
     responses={
@@ -407,6 +412,7 @@ async def series(
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/header",
+    dependencies=[needs(May.READ)],
     summary="Show the header of an instance",
     response_model=HeaderOut,
     responses={
@@ -428,6 +434,7 @@ async def header(
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/inside",
+    dependencies=[needs(May.READ)],
     summary="Show what is inside of an instance",
     response_model=InsideOut,
     responses={**shown(_INSIDE), **documented(404, 422, 503)},
@@ -443,6 +450,7 @@ async def inside(
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/waveform",
+    dependencies=[needs(May.READ)],
     summary="Give the samples of a waveform",
     response_model=WaveformOut,
     responses={
@@ -499,6 +507,7 @@ async def waveform(
 
 @router.get(
     "/api/compare",
+    dependencies=[needs(May.READ)],
     summary="Compare the headers of two instances",
     response_model=Compared,
     responses={
@@ -526,6 +535,7 @@ async def compare(
 
 @router.get(
     "/api/common",
+    dependencies=[needs(May.COUNT)],
     summary="Say how common a value is",
     response_model=Common,
     responses={

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.attrition import attrition
 from dicomlake.jobs.export import FORMS, exported
 from dicomlake.lake.vocabulary import Vocabulary
@@ -18,6 +19,7 @@ from dicomlake.query import parse_query, render, to_json
 from dicomlake.query.attributes import attribute
 from dicomlake.query.nodes import paths_of
 from dicomlake.query.sentence import sentence
+from dicomlake.web.access.needs import needs, note, told
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import (
@@ -33,7 +35,7 @@ from dicomlake.web.explore.shapes import (
     type_of,
 )
 from dicomlake.web.problems import Failed, documented
-from dicomlake.web.running import Board, QueryId, Running, answered
+from dicomlake.web.running import Board, QueryId, Running, answered, named
 
 router = APIRouter(tags=["questions"])
 TheDesk = Annotated[Desk, Depends(desk_of)]
@@ -185,6 +187,7 @@ _BODY = Body(openapi_examples={"MR": {"value": {"where": _WHERE, "level": "study
 
 @router.post(
     "/api/query",
+    dependencies=[needs(May.READ)],
     summary="Ask a question, a page of rows at a time",
     response_model=AnswerOut,
     responses={**shown(_ANSWER), **documented(409, 422, 503)},
@@ -201,6 +204,7 @@ async def query(
         question = _question(asked, asked.limit)
         lake = run.use(desk.lakes.at(asked.version))
         found = lake.engine.answer(question, asked.offset, run)
+        note(http, counts=found.totals, rows=found.rows.num_rows)
         return as_json(
             {
                 "version": lake.version,
@@ -237,6 +241,7 @@ def _columns(table: pa.Table, vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 @router.post(
     "/api/query/count",
+    dependencies=[needs(May.COUNT)],
     summary="Count what a question finds",
     response_model=Counts,
     responses={**shown(_COUNTS), **documented(409, 422, 503)},
@@ -250,6 +255,7 @@ async def count(
         where = condition(asked.where)
         lake = run.use(desk.lakes.at(asked.version))
         totals = lake.engine.count(where, asked.level, run)
+        note(http, counts=totals)
         return as_json(
             {
                 "version": lake.version,
@@ -268,6 +274,7 @@ _PLURAL = {"patient": "patients", "study": "studies", "series": "series", "insta
 
 @router.post(
     "/api/query/steps",
+    dependencies=[needs(May.COUNT)],
     summary="Say what each condition of a question keeps",
     response_model=Steps,
     responses={**shown(_STEPS), **documented(409, 422, 503)},
@@ -281,6 +288,7 @@ async def steps(
         where = condition(asked.where)
         lake = run.use(desk.lakes.at(asked.version))
         found = attrition(lake.engine, where, asked.level, run)
+        note(http, steps=len(found), counts=found[0]["kept"] if found else None)
         return as_json(
             {
                 "version": lake.version,
@@ -296,6 +304,7 @@ async def steps(
 
 @router.post(
     "/api/query/parse",
+    dependencies=[needs(May.COUNT)],
     summary="Turn a question into text, JSON and plain words",
     responses={**shown(_PARSED), **documented(422)},
 )
@@ -318,6 +327,7 @@ def read_json(plain: Any) -> Question:
 
 @router.post(
     "/api/query/export",
+    dependencies=[needs(May.READ)],
     summary="Export all rows of an answer",
     response_class=StreamingResponse,
     responses={
@@ -346,10 +356,12 @@ async def export(
     def work(run: Running) -> tuple[int, Iterator[bytes]]:
         question = _question(asked)
         lake = run.use(desk.lakes.at(asked.version))
-        lake.engine.count(question.where, question.level, run)
-        streaming = desk.board.add(query_id or "")
+        totals = lake.engine.count(question.where, question.level, run)
+        note(http, counts=totals, after={})
+        streaming = desk.board.add(named(http, query_id))
         streaming.use(lake)
-        pieces = exported(lake.engine, question, format, streaming)
+        sent = Sent(http)
+        pieces = exported(lake.engine, question, format, streaming, sent.rows)
         return lake.version, _until_over(desk.board, streaming, pieces)
 
     version, pieces = await answered(http, desk.board, work, query_id)
@@ -358,6 +370,18 @@ async def export(
         "X-Lake-Version": str(version),
     }
     return StreamingResponse(pieces, headers=headers, media_type=FORMS[format])
+
+
+class Sent:
+    """Counts the rows of an export for the audit log, while they are sent."""
+
+    def __init__(self, http: Request) -> None:
+        self._said = told(http.scope)["after"]
+        self._said["rows"] = 0
+
+    def rows(self, more: int) -> None:
+        """Note that so many rows go out."""
+        self._said["rows"] += more
 
 
 def _until_over(board: Board, run: Running, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -370,12 +394,13 @@ def _until_over(board: Board, run: Running, pieces: Iterator[bytes]) -> Iterator
 
 @router.delete(
     "/api/query/{id}",
+    dependencies=[needs(May.COUNT)],
     summary="Stop a question",
     responses={**shown({"stopped": 1}), **documented(404)},
 )
-def stop(id: str, desk: TheDesk) -> Stopped:
+def stop(id: str, desk: TheDesk, http: Request) -> Stopped:
     """Stop what is being answered under an X-Query-Id; its client gets a 409."""
-    stopped = desk.board.cancel(id) if id else 0
+    stopped = desk.board.cancel(named(http, id)) if id else 0
     if not stopped:
         raise Failed(404, "No question of that X-Query-Id is being answered.")
     return Stopped(stopped=stopped)
@@ -383,6 +408,7 @@ def stop(id: str, desk: TheDesk) -> Stopped:
 
 @router.post(
     "/api/sql",
+    dependencies=[needs(May.SQL)],
     summary="Ask in SQL, which only reads",
     response_model=SqlOut,
     responses={**shown(_SQL), **documented(409, 422, 503)},
@@ -396,6 +422,7 @@ async def sql(
         lake = run.use(desk.lakes.at(statement.version))
         table = lake.engine.sql(statement.sql, statement.limit + 1, run)
         rows = table.slice(0, statement.limit)
+        note(http, rows=rows.num_rows)
         columns = [
             {"name": field.name, "path": field.name, "type": type_of(field.type), "unit": ""}
             for field in table.schema
