@@ -26,8 +26,8 @@ class PartStore(Store):
     """
 
     def __init__(self, path: str | Path, version: int, file: Path) -> None:
-        super().__init__(path, version)
         self._file = file
+        super().__init__(path, version)
 
     @property
     def more_folders(self) -> tuple[Path, ...]:

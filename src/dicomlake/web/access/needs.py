@@ -5,9 +5,11 @@ router = APIRouter(dependencies=[needs(May.READ)])
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import iter_route_contexts
 from starlette.types import Scope
 
 from dicomlake.jobs.access.roles import LOCAL, May, Role, Who, may
@@ -47,6 +49,19 @@ _FOR = {
 def needs(what: May) -> Any:
     """A dependency of a route or router that says what it needs."""
     return Depends(Need(what))
+
+
+def declared(app: FastAPI) -> Iterator[tuple[str, str, frozenset[May]]]:
+    """Method, path and needs of every route of an application that is ours."""
+    for context in iter_route_contexts(app.routes):
+        dependant = getattr(context.route, "dependant", None)
+        path = context.path
+        if dependant is None or path is None:
+            continue
+        found = (one.call for one in dependant.dependencies)
+        needed = frozenset(call.what for call in found if isinstance(call, Need))
+        for method in sorted(context.methods or ()):
+            yield method, path, needed
 
 
 def _refused(who: Who, what: May, *, filtered: bool) -> str:
