@@ -108,9 +108,9 @@ class House:
         headers = {**more.pop("headers", {}), "authorization": f"Bearer {self.secrets[who]}"}
         return self.client.request(method, path, headers=headers, **more)
 
-    def get(self, who: str, path: str, **query: Any) -> Any:
+    def get(self, who: str, there: str, **query: Any) -> Any:
         """What somebody gets."""
-        return self.ask(who, "GET", path, params=query or None)
+        return self.ask(who, "GET", there, params=query or None)
 
     def post(self, who: str, path: str, body: Any) -> Any:
         """What somebody gets who sends something."""

@@ -74,7 +74,7 @@ class Audit:
                 torn = b"" if _ended(rest, before) else rest
                 if rest and not torn:  # all of a line but its end
                     number, before = number + 1, str(orjson.loads(rest)["hash"])
-                line: dict[str, Any] = {"n": number + 1, "time": round(time.time(), 3)}
+                line: dict[str, Any] = {"n": number + 1, "time": round(time.time(), 6)}
                 line |= {key: value for key, value in said.items() if key not in _OURS}
                 line["before"] = before
                 if torn:

@@ -70,9 +70,9 @@ _OF_ROWS = frozenset(
         ("event", "dose_events"), ("total", "dose_totals"),
     )
     for name in tables.ALL[table].names
-    if name.endswith(("UID", "_uid", "event_key", "patient_key"))
+    if f"{root}.{name}".endswith(("UID", "_uid", "_key", "tracking", "observer", "creator", ".text"))
 )  # fmt: skip
-"""Columns of what is inside of objects that hold UIDs."""
+"""Columns of what is inside of objects that hold UIDs, names or what was written freely."""
 
 
 def check(paths: Iterable[str]) -> None:
