@@ -70,7 +70,9 @@ _OF_ROWS = frozenset(
         ("event", "dose_events"), ("total", "dose_totals"),
     )
     for name in tables.ALL[table].names
-    if f"{root}.{name}".endswith(("UID", "_uid", "_key", "tracking", "observer", "creator", ".text"))
+    if f"{root}.{name}".endswith(
+        ("UID", "_uid", "_key", "tracking", "observer", "creator", ".text")
+    )
 )  # fmt: skip
 """Columns of what is inside of objects that hold UIDs, names or what was written freely."""
 
