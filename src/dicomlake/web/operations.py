@@ -144,7 +144,9 @@ def resume(desk: TheDesk) -> list[SourceOut]:
     tags=["schemas"],
     summary="JSON Schema of documents",
     response_class=Response,
-    responses=shown({"$schema": "https://json-schema.org/draft/2020-12/schema"}),
+    responses=shown(
+        {"$schema": "https://json-schema.org/draft/2020-12/schema"}, "application/schema+json"
+    ),
 )
 def json_schema() -> Response:
     """The JSON Schema (draft 2020-12) of one document."""

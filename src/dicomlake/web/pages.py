@@ -112,7 +112,7 @@ class _Files:
         """A file with a hash in its name, which so never changes."""
         path = self._folder / ASSETS / name
         media = _TYPES.get(path.suffix)
-        if media is None or path.parent != self._folder / ASSETS or not path.is_file():
+        if media is None or not _is_ours(path, self._folder / ASSETS):
             raise Failed(404, "The application has no such file. Load its page again.")
         headers = {"Cache-Control": "public, max-age=31536000, immutable", **_GUARDS}
         content = path.read_bytes()
@@ -124,3 +124,11 @@ class _Files:
                     self._packed[name] = gzip.compress(content, 6, mtime=0)
                 content = self._packed[name]
         return Response(content, 200, headers, media_type=media)
+
+
+def _is_ours(path: Path, folder: Path) -> bool:
+    """Whether a path is a file of a folder itself, and no link out of it."""
+    try:
+        return path.parent == folder and path.is_file() and not path.is_symlink()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
