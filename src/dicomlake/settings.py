@@ -261,7 +261,8 @@ class Service(_Settings):
     """The REST service; with `token_env` or `token_file` callers must send that bearer token.
 
     `hosts`: names by which it is reached, besides those of this machine alone and `host`. `url`:
-    its address as browsers know it, where a proxy with TLS stands in front of it.
+    its address as browsers know it, where a proxy with TLS stands in front of it. `viewer`: the
+    folder in which OHIF is installed, instead of one for data of the user.
     """
 
     host: str = "127.0.0.1"
@@ -271,6 +272,7 @@ class Service(_Settings):
     token_env: str = ""
     token_file: Path | None = None
     access: AccessSettings = AccessSettings()
+    viewer: Path | None = None
 
     def token(self) -> str:
         """The token that callers must send, "" when none is asked for."""

@@ -121,7 +121,17 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "/api/patients/{patient_key}", "GET", "/api/patients/1", {}
     yield "/api/studies/{StudyInstanceUID}", "GET", f"/api/studies/{STUDY}", {}
     yield "/api/series/{SeriesInstanceUID}", "GET", f"/api/series/{SEEN}", {}
-    for part in ("header", "inside", "waveform"):
+    yield "/api/studies/{StudyInstanceUID}/findings", "GET", f"/api/studies/{STUDY}/findings", {}
+    yield "/api/series/{SeriesInstanceUID}/images", "GET", f"/api/series/{SEEN}/images", {}
+    for where in (None, "Modality = 'MR'"):
+        wanted = {"where": where, "limit": 1000}
+        yield "/api/conformance", "POST", "/api/conformance", {"json": wanted}
+    for path in PATHS:
+        data = {"by": [path], "measure": {"what": "patients"}}
+        spec = {"mark": "bar", "data": {"dicomlake": data}, "encoding": {}}
+        yield "/api/charts/data", "POST", "/api/charts/data", {"json": {"spec": spec}}
+    yield "/api/charts", "GET", "/api/charts", {}
+    for part in ("header", "inside", "waveform", "overlay"):
         route = f"/api/instances/{{SOPInstanceUID}}/{part}"
         yield route, "GET", f"/api/instances/{SEEN_INSTANCE}/{part}", {}
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
@@ -207,6 +217,8 @@ def test_all_routes_are_asked(made: Path) -> None:
         ("POST", "/api/query/parse"), ("DELETE", "/api/query/{id}"), ("POST", "/api/queries"),
         ("GET", "/api/queries/{id}"), ("PUT", "/api/queries/{id}"),
         ("DELETE", "/api/queries/{id}"), ("POST", "/api/permalink"),
+        ("GET", "/api/query/{id}/events"), ("POST", "/api/charts"), ("GET", "/api/charts/{id}"),
+        ("PUT", "/api/charts/{id}"), ("DELETE", "/api/charts/{id}"),
     }  # fmt: skip
     reading = {
         (method, path)
@@ -236,6 +248,9 @@ HIDING = [
     f"/api/studies/{OTHER_STUDY}",
     f"/api/series/{HIDDEN}",
     f"/api/series/{OTHER}",
+    f"/api/series/{HIDDEN}/images",
+    f"/api/studies/{OTHER_STUDY}/findings",
+    f"/api/instances/{HIDDEN_INSTANCE}/overlay",
     *(f"/api/instances/{uid}/{part}" for uid in (HIDDEN_INSTANCE, OTHER_INSTANCE)
       for part in ("header", "inside", "waveform")),
     f"/api/compare?a={HIDDEN_INSTANCE}&b={SEEN_INSTANCE}",
@@ -340,6 +355,18 @@ def test_saved_questions_stay_in_their_project(inside: House) -> None:
     ).json()  # fmt: skip
     assert mine["owner"] == "researcher"
     assert inside.get("viewer of a project", f"/api/queries/{mine['id']}").status_code == 404
+
+
+def test_charts_stay_in_their_project(inside: House) -> None:
+    data = {"by": ["Modality"], "where": f"SeriesDescription = '{MARK}'"}
+    spec = {"mark": "bar", "data": {"dicomlake": data}, "encoding": {}}
+    new = {"name": MARK, "shared": True, "spec": spec}
+    made = inside.post("researcher of all", "/api/charts", new).json()
+    assert MARK in inside.get("researcher of all", "/api/charts").text
+    assert MARK not in inside.get(WHO, "/api/charts").text
+    answer = inside.get(WHO, f"/api/charts/{made['id']}")
+    assert (answer.status_code, MARK in answer.text) == (404, False)
+    assert inside.ask(WHO, "DELETE", f"/api/charts/{made['id']}").status_code == 404
 
 
 def test_saved_questions_of_before_projects_are_kept(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from dicomlake.jobs.access.tokens import Tokens
 from dicomlake.settings import Project, Settings
 from dicomlake.web import app
 from dicomlake.web.access.needs import declared, needs
+from dicomlake.web.explore import queries
 from dicomlake.web.guard import UNDECLARED
 
 from .guarded import PROJECTS, WHOS, House, copied, house, make_lake, settings
@@ -29,6 +30,11 @@ from .serving import served
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_lake(tmp_path_factory.mktemp("roles"))
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "WAIT_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,9 @@ BODIES: dict[str, Any] = {
     "/api/jobs": {"source": "none"},
     "/api/me/project": {"project": "none"},
     "/api/login": {"token": "wrong"},
+    "/api/charts": {"name": "n", "spec": {}},
+    "/api/charts/{id}": {"name": "n", "spec": {}},
+    "/api/charts/data": {"spec": {}},
     "/api/queries": {"name": "n", "query": {}},
     "/api/queries/{id}": {"name": "n", "query": {}},
 }

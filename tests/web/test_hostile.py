@@ -16,6 +16,7 @@ from dicomlake.settings import Settings
 from dicomlake.testing.dicom import encode, image
 from dicomlake.web import app, guard
 from dicomlake.web.access.needs import declared
+from dicomlake.web.explore import queries
 from dicomlake.web.pages import pages
 
 from .guarded import House, house
@@ -49,6 +50,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "lake" / "loot.txt").write_text(LOOT)
     (folder / "lake" / "dicomlake.toml").write_text(f"# {LOOT}\n")
     return folder / "lake"
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "WAIT_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +178,8 @@ READ_JSON = [
     ("POST", "/api/query/parse"), ("POST", "/api/query/export"), ("POST", "/api/aggregate"),
     ("POST", "/api/sql"), ("POST", "/api/queries"), ("PUT", "/api/queries/none"),
     ("POST", "/api/permalink"), ("POST", "/api/jobs"), ("POST", "/api/login"),
-    ("POST", "/api/me/project"),
+    ("POST", "/api/me/project"), ("POST", "/api/conformance"), ("POST", "/api/charts"),
+    ("PUT", "/api/charts/none"), ("POST", "/api/charts/data"),
 ]  # fmt: skip
 
 

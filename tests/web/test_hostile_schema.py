@@ -17,6 +17,7 @@ from dicomlake.jobs.access.roles import Role
 from dicomlake.jobs.access.tokens import Tokens
 from dicomlake.settings import Settings
 from dicomlake.web import app
+from dicomlake.web.explore import queries
 
 from .guarded import HIDDEN_INSTANCE, SEEN, SEEN_INSTANCE, STUDY, copied, make_lake
 from .guarded import settings as service
@@ -64,6 +65,11 @@ def make_real(case: Any) -> None:
             some |= {name: value for name, value in REAL.items() if name in some}
             if some.pop("version", None) is not None:
                 some["version"] = 0
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "WAIT_S", 0.0)
 
 
 OPERATIONS = [

@@ -45,7 +45,8 @@ QueryId = Annotated[
 class Running:
     """A question that is being answered.
 
-    `engine`: what answers it; `over`: it took too long.
+    `engine`: what answers it; `over`: it took too long; `rows` of `whole`: how far an export is,
+    where whole is not -1.
     """
 
     name: str = ""
@@ -53,6 +54,8 @@ class Running:
     cancelled: bool = False
     over: bool = False
     began: float = field(default_factory=time.monotonic)
+    rows: int = 0
+    whole: int = -1
 
     def use(self, lake: Lake) -> Lake:
         """The lake, whose engine is from now on told to stop; Cancelled when it is too late."""
@@ -95,6 +98,11 @@ class Board:
         """A question that is over."""
         with self._lock:
             self._running.remove(run)
+
+    def exporting(self, name: str) -> Running | None:
+        """The export of a name, if there is one now."""
+        with self._lock:
+            return next((r for r in self._running if r.name == name and r.whole >= 0), None)
 
     def cancel(self, name: str) -> int:
         """Stop the questions of a name, and say how many there are."""

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from dicomlake.jobs.access.audit import Audit
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
-from dicomlake.web import explore, jobs, operations, problems
+from dicomlake.web import explore, jobs, ohif, operations, problems
 from dicomlake.web.access import routes as access
 from dicomlake.web.access.gate import Gate
 from dicomlake.web.access.lakes import check_projects
@@ -48,6 +48,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        desk.warm()
         yield
         await run_in_threadpool(committer.close)
         views.close()
@@ -72,6 +73,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     for router in explore.ROUTERS:
         made.include_router(router)
     made.include_router(dicomweb)
+    made.include_router(ohif.router(settings))
     made.include_router(pages())
     problems.register(made)
     made.add_middleware(Guard, gate=gate, trail=Trail(audit))

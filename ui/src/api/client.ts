@@ -25,7 +25,7 @@ export function setToken(token: string): void {
 
 type Scalar = string | number | boolean | null | undefined;
 export type Params = Record<string, Scalar | string[]>;
-export type Asked = { params?: Params; query?: Params; body?: unknown; signal?: AbortSignal };
+export type Asked = { params?: Params; query?: Params; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal };
 
 function address(path: string, { params = {}, query = {} }: Asked): string {
   const filled = path.replace(/\{(\w+)\}/g, (_, name: string) =>
@@ -42,7 +42,7 @@ function address(path: string, { params = {}, query = {} }: Asked): string {
 
 /** The answer of the service, or Refused with a sentence that says what to do. */
 export async function ask(method: string, path: string, asked: Asked = {}): Promise<Response> {
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...asked.headers };
   const token = sessionStorage.getItem(TOKEN);
   if (token) headers["Authorization"] = `Bearer ${token}`;
   if (asked.body !== undefined) headers["Content-Type"] = "application/json";
@@ -127,7 +127,11 @@ export async function download(
   asked: Asked,
   name: string,
 ): Promise<void> {
-  const answer = await ask(method, path, asked);
+  await saved(await ask(method, path, asked), name);
+}
+
+/** Hand an answer to the person as a file. */
+export async function saved(answer: Response, name: string): Promise<void> {
   const url = URL.createObjectURL(await answer.blob());
   const link = document.createElement("a");
   link.href = url;

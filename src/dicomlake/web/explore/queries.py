@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
+import orjson
 import pyarrow as pa
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -19,7 +21,7 @@ from dicomlake.query import parse_query, render, to_json
 from dicomlake.query.attributes import attribute
 from dicomlake.query.nodes import paths_of
 from dicomlake.query.sentence import sentence
-from dicomlake.web.access.needs import needs, note, told
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import (
@@ -353,35 +355,30 @@ async def export(
 ) -> Response:
     """Every row that a question finds. CSV has what a spreadsheet would run made harmless."""
 
-    def work(run: Running) -> tuple[int, Iterator[bytes]]:
+    def work(run: Running) -> tuple[int, int, Iterator[bytes]]:
         question = _question(asked)
         lake = run.use(desk.lakes.at(asked.version))
         totals = lake.engine.count(question.where, question.level, run)
-        note(http, counts=totals, after={})
+        after = {"rows": 0}
+        note(http, counts=totals, after=after)
         streaming = desk.board.add(named(http, query_id))
+        streaming.whole = totals[_PLURAL[asked.level]]
         streaming.use(lake)
-        sent = Sent(http)
-        pieces = exported(lake.engine, question, format, streaming, sent.rows)
-        return lake.version, _until_over(desk.board, streaming, pieces)
 
-    version, pieces = await answered(http, desk.board, work, query_id)
+        def told(rows: int) -> None:
+            streaming.check()
+            streaming.rows = after["rows"] = rows
+
+        pieces = exported(lake.engine, question, format, streaming, told)
+        return lake.version, streaming.whole, _until_over(desk.board, streaming, pieces)
+
+    version, whole, pieces = await answered(http, desk.board, work, query_id)
     headers = {
         "Content-Disposition": f'attachment; filename="answer.{format}"',
         "X-Lake-Version": str(version),
+        "X-Total-Rows": str(whole),
     }
     return StreamingResponse(pieces, headers=headers, media_type=FORMS[format])
-
-
-class Sent:
-    """Counts the rows of an export for the audit log, while they are sent."""
-
-    def __init__(self, http: Request) -> None:
-        self._said = told(http.scope)["after"]
-        self._said["rows"] = 0
-
-    def rows(self, more: int) -> None:
-        """Note that so many rows go out."""
-        self._said["rows"] += more
 
 
 def _until_over(board: Board, run: Running, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -390,6 +387,55 @@ def _until_over(board: Board, run: Running, pieces: Iterator[bytes]) -> Iterator
         yield from pieces
     finally:
         board.remove(run)
+
+
+@router.get(
+    "/api/query/{id}/events",
+    dependencies=[needs(May.READ)],
+    summary="Follow an export",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Server-sent events: progress with rows so far, until it is over",
+            "content": {
+                "text/event-stream": {
+                    "schema": {"type": "string"},
+                    "example": 'event: progress\ndata: {"rows": 10000, "total": 120000}\n\n',
+                }
+            },
+        },
+        **documented(503),
+    },
+)
+def events(id: str, http: Request, desk: TheDesk) -> StreamingResponse:
+    """How many rows of an export have been read, by its X-Query-Id, until it is over.
+
+    Asked before the export has begun, it waits a few seconds for it.
+    """
+    return StreamingResponse(
+        _events(http, desk.board, named(http, id)), media_type="text/event-stream"
+    )
+
+
+LOOK_EVERY_S = 0.2
+WAIT_S = 20.0
+
+
+async def _events(http: Request, board: Board, name: str) -> AsyncIterator[bytes]:
+    waited, said, begun = 0.0, b"", False
+    while not await http.is_disconnected():
+        run = board.exporting(name)
+        if run is None and (begun or waited >= WAIT_S):
+            yield b"event: end\ndata: {}\n\n"
+            return
+        if run is not None:
+            begun = True
+            now = orjson.dumps({"rows": run.rows, "total": run.whole})
+            if now != said:
+                yield b"event: progress\ndata: " + now + b"\n\n"
+                said = now
+        await asyncio.sleep(LOOK_EVERY_S)
+        waited += LOOK_EVERY_S
 
 
 @router.delete(

@@ -47,6 +47,14 @@ def _owner(
 
 
 Owner = Annotated[str, Depends(_owner)]
+
+
+def _within(request: Request) -> str | None:
+    """The project whose questions are seen; None: those of all, for who sees the whole lake."""
+    return None if sees_all(request) else who_of(request).project
+
+
+Within = Annotated[str | None, Depends(_within)]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -123,11 +131,6 @@ def _told(found: SavedQuery) -> dict[str, Any]:
     }
 
 
-def _project(request: Request) -> str | None:
-    """The project whose questions are seen; None: those of all, for who sees the whole lake."""
-    return None if sees_all(request) else who_of(request).project
-
-
 def _sentence(query: AskedRows) -> str:
     return sentence(_checked(query))
 
@@ -152,11 +155,11 @@ def _kept(query: AskedRows) -> dict[str, Any]:
 def saved(
     desk: TheDesk,
     owner: Owner,
-    request: Request,
+    within: Within,
     tag: Annotated[str, Query(max_length=64, description="Only with this tag")] = "",
 ) -> list[SavedOut]:
     """Those that are shared, and one's own, at their newest version."""
-    found = desk.saved.all(owner, _project(request))
+    found = desk.saved.all(owner, within)
     return [SavedOut(**_told(one)) for one in found if not tag or tag in one.tags]
 
 
@@ -165,9 +168,9 @@ def saved(
     summary="Save a question",
     responses={**shown(_SAVED), **documented(422, 503)},
 )
-def save(new: NewQuery, desk: TheDesk, owner: Owner, request: Request) -> SavedOut:
+def save(new: NewQuery, desk: TheDesk, owner: Owner, within: Within) -> SavedOut:
     """Keep a question under a name."""
-    return SavedOut(**_told(_put(desk, new, owner, _project(request), None)))
+    return SavedOut(**_told(_put(desk, new, owner, within, None)))
 
 
 def _put(desk: Desk, new: NewQuery, owner: str, project: str | None, id_: str | None) -> SavedQuery:
@@ -192,11 +195,11 @@ def show(
     id: str,
     desk: TheDesk,
     owner: Owner,
-    request: Request,
+    within: Within,
     version: Annotated[int | None, Query(ge=1, le=1 << 40, description="Of the question")] = None,
 ) -> SavedDetails:
     """A question under a name, and all its versions."""
-    history = _history(desk, id, owner, _project(request))
+    history = _history(desk, id, owner, within)
     found = [one for one in history if version in (None, one.version)]
     if not found:
         raise Failed(404, f"The saved question has no version {version}.")
@@ -219,9 +222,9 @@ def _history(desk: Desk, id_: str, owner: str, project: str | None) -> list[Save
     summary="Change a saved question",
     responses={**shown(_SAVED), **documented(404, 422, 503)},
 )
-def change(id: str, new: NewQuery, desk: TheDesk, owner: Owner, request: Request) -> SavedOut:
+def change(id: str, new: NewQuery, desk: TheDesk, owner: Owner, within: Within) -> SavedOut:
     """Make a new version; the ones before it are kept."""
-    before = _history(desk, id, owner, _project(request))[0]
+    before = _history(desk, id, owner, within)[0]
     return SavedOut(**_told(_put(desk, new, before.owner or owner, before.project, id)))
 
 
@@ -230,9 +233,9 @@ def change(id: str, new: NewQuery, desk: TheDesk, owner: Owner, request: Request
     summary="Delete a saved question",
     responses={**shown({"tasks": 2}), **documented(404, 503)},
 )
-def delete(id: str, desk: TheDesk, owner: Owner, request: Request) -> Changed:
+def delete(id: str, desk: TheDesk, owner: Owner, within: Within) -> Changed:
     """Delete a question with all its versions."""
-    _history(desk, id, owner, _project(request))
+    _history(desk, id, owner, within)
     return Changed(tasks=desk.saved.delete(id))
 
 
