@@ -19,6 +19,7 @@ from dicomlake.engines.groups import By, Grouped
 from dicomlake.errors import UsageError
 from dicomlake.jobs.index import index
 from dicomlake.jobs.saved import Saved
+from dicomlake.query import parse
 from dicomlake.settings import Project, Settings
 from dicomlake.web import app
 from dicomlake.web.access.lakes import part_of
@@ -448,6 +449,10 @@ def test_an_empty_part_is_empty(made: Path, tmp_path: Path) -> None:
     assert set(part.totals.values()) == {0}
     assert len(part.vocabulary) == 0
     assert part.engine.count(None, "instance")["instances"] == 0
+    for level in ("patient", "study", "series", "instance"):
+        for where in ("KVP > 3", "Modality = 'CT' and not KVP exists", "same(instance, KVP = 1)"):
+            assert part.query(where, level, ["KVP", "Modality"], ["KVP"]).rows.num_rows == 0
+    assert part.engine.conformance(parse("KVP > 3"), "instance", 9).values.num_rows == 0
 
 
 def test_files_of_parts_go_when_they_are_not_used(made: Path, tmp_path: Path) -> None:
