@@ -315,6 +315,7 @@ async def fill_rate(
 
 @router.post(
     "/api/fill-rate",
+    dependencies=[needs(May.READ)],
     summary="Show which attributes have values, of what a long question finds",
     response_model=FillRate,
     responses={**shown(_FILL), **documented(409, 422, 503)},
