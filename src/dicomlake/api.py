@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from datetime import datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import pyarrow as pa
@@ -87,6 +88,26 @@ class Lake:
     def writing(self) -> bool:
         """Whether somebody writes to the lake now."""
         return self._store.locked
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """What a store holds, which may be a part of a lake."""
+        made = cls.__new__(cls)
+        store.table("series")
+        made._store, made._engine_name = store, "duckdb"
+        return made
+
+    @property
+    def store(self) -> Store:
+        """The tables."""
+        return self._store
+
+    @cached_property
+    def indexed(self) -> datetime | None:
+        """When the newest series came."""
+        found = self.engine.read("select max(indexed) as newest from series")
+        newest: datetime | None = found.column("newest")[0].as_py()
+        return newest
 
     @cached_property
     def engine(self) -> Any:
@@ -364,7 +385,7 @@ class Lake:
     def refresh(self) -> Lake:
         """The lake at its newest version."""
         self._store.refresh()
-        for name in ("engine", "totals", "vocabulary", "terminology", "_spreads"):
+        for name in ("engine", "indexed", "totals", "vocabulary", "terminology", "_spreads"):
             self.__dict__.pop(name, None)
         return self
 

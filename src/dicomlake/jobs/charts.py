@@ -43,7 +43,10 @@ _LEVELS = ("patient", "study", "series", "instance")
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One version of a chart under a name."""
+    """One version of a chart under a name.
+
+    `project`: the one in which it was kept, "" for none; it is shared with those alone who see it.
+    """
 
     id: str
     version: int
@@ -54,6 +57,7 @@ class Chart:
     spec: dict[str, Any]
     saved: float
     """Seconds since 1970."""
+    project: str = ""
 
 
 class Charts:
@@ -62,8 +66,11 @@ class Charts:
     def __init__(self, lake: str | Path) -> None:
         self._folder = Path(lake) / SAVED / "charts"
 
-    def all(self, owner: str = "") -> list[Chart]:
-        """The newest version of everything that is shared or the owner's, newest first."""
+    def all(self, owner: str = "", project: str | None = None) -> list[Chart]:
+        """The newest version of everything that is shared or the owner's, newest first.
+
+        `project`: only of this one, "" for none; of any when left out.
+        """
         with _files():
             ids = [path.name for path in self._folder.glob("*") if _ID.fullmatch(path.name)]
         found = []
@@ -73,7 +80,8 @@ class Charts:
             except UsageError:
                 log.warning("a kept chart cannot be read", extra={"chart": id_})
                 continue
-            found += [chart] if chart.shared or chart.owner == owner else []
+            mine = chart.shared or chart.owner == owner
+            found += [chart] if mine and project in (None, chart.project) else []
         return sorted(found, key=lambda chart: (-chart.saved, chart.id))
 
     def versions(self, id_: str) -> list[Chart]:
@@ -100,6 +108,7 @@ class Charts:
         comment: str = "",
         shared: bool = False,
         owner: str = "",
+        project: str = "",
         id_: str | None = None,
     ) -> Chart:
         """Keep a chart, as a new version of `id_` where that is given; UsageError for faults."""
@@ -110,7 +119,9 @@ class Charts:
         with _files():
             folder.mkdir(parents=True, exist_ok=True)
             while True:
-                chart = Chart(id_, version, name, comment, shared, owner, dict(spec), time.time())
+                chart = Chart(
+                    id_, version, name, comment, shared, owner, dict(spec), time.time(), project
+                )
                 if _new(folder / f"{version}.json", chart):
                     return chart
                 version += 1  # somebody else was quicker

@@ -3,8 +3,6 @@
 import { keepPreviousData, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import type { Answers, Problem } from "./schema.ts";
 
-const TOKEN = "dicomlake.token";
-
 export class Refused extends Error {
   constructor(
     readonly status: number,
@@ -14,13 +12,10 @@ export class Refused extends Error {
   }
 }
 
-let onToken: () => void = () => {};
-/** Call a function whenever the service asks for a token. */
-export function whenTokenIsAsked(act: () => void): void {
-  onToken = act;
-}
-export function setToken(token: string): void {
-  sessionStorage.setItem(TOKEN, token);
+let onUnknown: () => void = () => {};
+/** Call a function whenever the service does not know who asks. */
+export function whenUnknown(act: () => void): void {
+  onUnknown = act;
 }
 
 type Scalar = string | number | boolean | null | undefined;
@@ -43,8 +38,6 @@ function address(path: string, { params = {}, query = {} }: Asked): string {
 /** The answer of the service, or Refused with a sentence that says what to do. */
 export async function ask(method: string, path: string, asked: Asked = {}): Promise<Response> {
   const headers: Record<string, string> = { ...asked.headers };
-  const token = sessionStorage.getItem(TOKEN);
-  if (token) headers["Authorization"] = `Bearer ${token}`;
   if (asked.body !== undefined) headers["Content-Type"] = "application/json";
   let answer: Response;
   try {
@@ -59,7 +52,7 @@ export async function ask(method: string, path: string, asked: Asked = {}): Prom
     throw new Refused(0, "");
   }
   if (answer.ok) return answer;
-  if (answer.status === 401) onToken();
+  if (answer.status === 401 && path !== "/api/login") onUnknown();
   let detail = answer.statusText;
   try {
     detail = ((await answer.json()) as Problem).detail;

@@ -49,6 +49,31 @@ export type AskedRows = {
   order: string[];
 };
 
+export type AuditLine = {
+  n: number;
+  /** Seconds since 1970 */
+  time: number;
+  name: string;
+  role: string;
+  project: string;
+  address: string;
+  what: string;
+  status: number | null;
+  more: Record<string, unknown>;
+};
+
+export type AuditPage = {
+  /** Lines that fit */
+  total: number;
+  /** Whether the whole chain fits; null when not checked */
+  good: boolean | null;
+  /** Why it does not */
+  why: string;
+  /** Hash of the newest line; note it elsewhere */
+  head: string;
+  lines: AuditLine[];
+};
+
 export type BinOut = {
   low: number;
   high: number;
@@ -104,6 +129,10 @@ export type CheckOut = {
   works: boolean;
   seconds: number;
   says: string;
+};
+
+export type ChosenProject = {
+  project: string;
 };
 
 export type Column = {
@@ -497,6 +526,7 @@ export type JobOut = {
 export type LakeOut = {
   /** Name of its folder */
   name: string;
+  /** Empty for those who see a part of it */
   path: string;
   version: number;
   totals: LakeTotals;
@@ -550,6 +580,25 @@ export type MaskOut = {
   orientation: number[] | null;
   spacing: number[] | null;
   on: DrawnOn[];
+};
+
+export type Me = {
+  signed_in: boolean;
+  name: string;
+  role: Role | null;
+  /** The project whose series are seen; empty: the whole lake */
+  project: string;
+  /** What people call the project */
+  title: string;
+  /** Projects that can be chosen */
+  projects: string[];
+  /** What the role allows here */
+  may: string[];
+  /** Counts of fewer patients are shown as 0; 0: exact counts */
+  mask_below: number;
+  /** Whether one can sign out */
+  session: boolean;
+  ways: Ways;
 };
 
 export type Measure = {
@@ -634,6 +683,10 @@ export type NewQuery = {
   /** Whether everybody sees it */
   shared: boolean;
   query: AskedRows;
+};
+
+export type NewSession = {
+  token: string;
 };
 
 export type OtherStudy = {
@@ -769,6 +822,8 @@ export type ReportLine = {
   concept: string;
   value: string;
 };
+
+export type Role = "viewer" | "researcher" | "steward" | "admin";
 
 export type SavedDetails = {
   id: string;
@@ -1139,6 +1194,13 @@ export type WaveformOut = {
   channels: ((number | null)[])[];
 };
 
+export type Ways = {
+  /** With an API token */
+  token: boolean;
+  /** With an account: what to call it; empty where there is none */
+  oidc: string;
+};
+
 export type WindowOut = {
   center: number;
   width: number;
@@ -1155,6 +1217,7 @@ export type Written = {
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
+  "GET /api/audit": AuditPage;
   "GET /api/charts": ChartOut[];
   "POST /api/charts": ChartOut;
   "POST /api/charts/data": Drawn;
@@ -1182,6 +1245,12 @@ export type Answers = {
   "POST /api/jobs/{id}/retry": Changed;
   "GET /api/jobs/{id}/tasks": TaskOut[];
   "GET /api/lake": LakeOut;
+  "POST /api/login": Me;
+  "GET /api/login/done": unknown;
+  "GET /api/login/start": unknown;
+  "POST /api/logout": Me;
+  "GET /api/me": Me;
+  "POST /api/me/project": Me;
   "GET /api/patients/{patient_key}": PatientOut;
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;

@@ -41,7 +41,7 @@ function Plain({ leaf, not, away }: { leaf: Leaf; not: boolean; away: () => void
   const path = pathOf(leaf);
   const term = useTerm(path);
   const label = term?.label ?? plainPath(path);
-  const values = valuesOf(leaf).map((value) => shown(value).replace(/:59\.9+$/, ""));
+  const values = valuesOf(leaf).map((value) => shown(value).replace(/^(\d\d:\d\d):(00|59\.9+)$/, "$1"));
   const more = values.length > FEW ? ` +${values.length - FEW}` : "";
   const joint = "between" in leaf ? " – " : ", ";
   const said = t(`op.${not && "missing" in leaf ? "exists" : opOf(leaf)}` as Key);

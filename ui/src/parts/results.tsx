@@ -9,6 +9,7 @@ import type { AnswerOut, Column } from "../api/schema.ts";
 import type { Condition, Level } from "../query/condition.ts";
 import { go } from "../route.tsx";
 import { useTexts } from "../texts.tsx";
+import { useMay } from "./access.tsx";
 import { Icon } from "./icon.tsx";
 import { Gallery } from "./gallery.tsx";
 import { Loading, Message, Trouble } from "./states.tsx";
@@ -53,6 +54,13 @@ const NOT_OF: Record<Level, string[]> = {
 };
 
 export function Results(props: Results) {
+  const { t } = useTexts();
+  const may = useMay();
+  if (!may("read")) return <Message title={t("access.counts")} text={t("access.counts.do")} />;
+  return <Found {...props} />;
+}
+
+function Found(props: Results) {
   const { where, level, show, order, setOrder, view } = props;
   const { t, n } = useTexts();
   const columns = show.length ? show : COLUMNS[level];

@@ -10,6 +10,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from dicomlake.errors import DicomlakeError
+from dicomlake.jobs.access.roles import May
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.dicomweb import media
 from dicomlake.web.dicomweb.answers import Asked, Found, answer
 from dicomlake.web.dicomweb.keys import search_of
@@ -17,7 +19,7 @@ from dicomlake.web.dicomweb.native import native
 from dicomlake.web.dicomweb.shelf import Shelf, failed, shelf_of
 from dicomlake.web.problems import Failed
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(May.READ)])
 TheShelf = Annotated[Shelf, Depends(shelf_of)]
 
 
@@ -95,6 +97,7 @@ def _search(request: Request, shelf: Shelf, level: str, **within: str) -> Respon
         found = answer(shelf, asked)
     except DicomlakeError as error:
         raise failed(error) from error
+    note(request, counts={level: found.total}, rows=len(found.rows))
     headers = {"X-Total-Count": str(found.total), **_warning(found)}
     if kind == media.XML:
         made = media.related((media.Part(media.XML, [native(row)]) for row in found.rows), kind)

@@ -10,6 +10,8 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from dicomlake.engines.groups import MOST_BY, MOST_STEPS, By, Grouped
+from dicomlake.jobs.access.roles import May
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import Asked
@@ -228,6 +230,7 @@ _FAILURES: dict[str, Any] = {
 
 @router.post(
     "/api/aggregate",
+    dependencies=[needs(May.COUNT)],
     summary="Count or measure what a question finds, by group",
     response_model=Groups,
     responses={**shown(_GROUPS), **documented(409, 422, 503)},
@@ -253,6 +256,7 @@ async def aggregate(
         )
         lake = run.use(desk.lakes.at(wanted.version))
         table = lake.engine.groups(question, run)
+        note(http, rows=table.num_rows)
         columns = [
             {"path": b.path, "bin": _bin(field), "type": type_of(field.type)}
             for b, field in zip(by, table.schema, strict=False)
@@ -281,6 +285,7 @@ def _bin(field: pa.Field) -> str | None:
 
 @router.get(
     "/api/fill-rate",
+    dependencies=[needs(May.READ)],
     summary="Show which attributes have values, by group",
     response_model=FillRate,
     responses={**shown(_FILL), **documented(409, 422, 503)},
@@ -310,6 +315,7 @@ async def fill_rate(
 
 @router.post(
     "/api/fill-rate",
+    dependencies=[needs(May.READ)],
     summary="Show which attributes have values, of what a long question finds",
     response_model=FillRate,
     responses={**shown(_FILL), **documented(409, 422, 503)},
@@ -349,6 +355,7 @@ async def _filled(http: Request, desk: Desk, wanted: Filling, query_id: str | No
 
 @router.post(
     "/api/conformance",
+    dependencies=[needs(May.READ)],
     summary="Say what objects do against the Standard",
     response_model=ConformanceOut,
     responses={**shown(_CONFORMANCE), **documented(409, 422, 503)},
@@ -390,6 +397,7 @@ group by all order by objects desc, source, stage, reason limit 1000
 
 @router.get(
     "/api/failures",
+    dependencies=[needs(May.WATCH)],
     summary="List what could not be read, and why",
     response_model=Failures,
     responses={**shown(_FAILURES), **documented(422, 503)},
