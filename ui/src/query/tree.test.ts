@@ -18,6 +18,7 @@ const conditions: Condition[] = [
   { same: { level: "series", part: { and: [mr, tesla] } } },
   { same: { level: "item", part: { or: [mr, tesla] } } },
   { same: { level: "study", part: mr } },
+  { same: { level: "patient", part: { and: [mr, ct] } } },
   { not: { same: { level: "study", part: { not: mr } } } },
   { same: { level: "study", part: { same: { level: "series", part: mr } } } },
   { related: { first: mr, second: ct, relation: "before", days_low: null, days_high: 30 } },
