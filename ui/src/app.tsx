@@ -20,6 +20,7 @@ import { type Key, useTexts } from "./texts.tsx";
 const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   ask: AskPage,
   studies: lazy(() => import("./pages/study.tsx")),
+  saved: lazy(() => import("./pages/saved.tsx")),
   jobs: lazy(() => import("./pages/jobs.tsx")),
   sources: lazy(() => import("./pages/sources.tsx")),
   status: lazy(() => import("./pages/status.tsx")),
@@ -29,6 +30,7 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
 const PLACES: [string, Key][] = [
   ["ask", "nav.ask"],
   ["charts", "nav.charts"],
+  ["saved", "nav.saved"],
   ["jobs", "nav.jobs"],
   ["sources", "nav.sources"],
   ["status", "nav.status"],

@@ -74,6 +74,11 @@ export type CheckOut = {
   says: string;
 };
 
+export type Checkup = {
+  seconds: number;
+  findings: FindingOut[];
+};
+
 export type Column = {
   /** What people call it */
   name: string;
@@ -182,6 +187,13 @@ export type FillRow = {
   key: unknown;
   series: number;
   filled: number[];
+};
+
+export type FindingOut = {
+  level: "ok" | "notice" | "error";
+  what: string;
+  /** What to do; nothing where nothing is to be done */
+  advice: string;
 };
 
 export type FindingsOut = {
@@ -546,6 +558,13 @@ export type ReportLine = {
   value: string;
 };
 
+export type Retried = {
+  /** Their ids; when left out, all that fit the rest */
+  ids: string[];
+  source: string;
+  kind: string;
+};
+
 export type SavedDetails = {
   id: string;
   /** Of the question; every change makes a new one */
@@ -638,6 +657,22 @@ export type SourceOut = {
   in_use: number;
 };
 
+export type SourceTask = {
+  id: string;
+  kind: string;
+  /** Keyword of the attribute that it is about */
+  what: string;
+  value: string;
+  state: string;
+  priority: number;
+  attempts: number;
+  error: string;
+  created?: string | null;
+  started?: string | null;
+  ended?: string | null;
+  source: string;
+};
+
 export type SqlOut = {
   version: number;
   columns: Column[];
@@ -717,6 +752,14 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
+};
+
+export type TableOut = {
+  name: string;
+  files: number;
+  rows: number;
+  bytes: number;
+  version: number;
 };
 
 export type TaskOut = {
@@ -897,6 +940,8 @@ export type Answers = {
   "POST /api/jobs/{id}/retry": Changed;
   "GET /api/jobs/{id}/tasks": TaskOut[];
   "GET /api/lake": LakeOut;
+  "GET /api/lake/checkup": Checkup;
+  "GET /api/lake/tables": TableOut[];
   "GET /api/patients/{patient_key}": PatientOut;
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
@@ -925,6 +970,8 @@ export type Answers = {
   "GET /api/status": Record<string, unknown>;
   "GET /api/studies/{StudyInstanceUID}": StudyOut;
   "GET /api/studies/{StudyInstanceUID}/findings": FindingsOut;
+  "GET /api/tasks": SourceTask[];
+  "POST /api/tasks/retry": Changed;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;
