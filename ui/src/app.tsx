@@ -12,6 +12,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { Component, type ComponentType, lazy, type ReactNode, Suspense, useEffect, useState } from "react";
 import { setToken, whenTokenIsAsked } from "./api/client.ts";
 import { Icon } from "./parts/icon.tsx";
+import { Shortcuts } from "./parts/shortcuts.tsx";
 import { Loading, Message } from "./parts/states.tsx";
 import { AskPage } from "./pages/ask.tsx";
 import { Link, useAddress } from "./route.tsx";
@@ -81,6 +82,7 @@ export function App() {
         </Failing>
       </main>
       <TokenDialog />
+      <Shortcuts />
     </div>
   );
 }

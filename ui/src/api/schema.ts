@@ -917,6 +917,8 @@ export type WaveformOut = {
 export type Written = {
   text?: string | null;
   json?: Record<string, unknown> | null;
+  /** Of the sentence */
+  language: "en" | "de";
 };
 
 /** What comes back, by method and path. */

@@ -9,7 +9,7 @@ import type { StepOut, TermOut, Totals } from "../api/schema.ts";
 import { AddGroups, Conditions, type Editor } from "../parts/conditions.tsx";
 import { Written } from "../parts/forms.tsx";
 import { Icon } from "../parts/icon.tsx";
-import { ColumnChoice, Export, Results, ViewChoice } from "../parts/results.tsx";
+import { ColumnChoice, Export, Results, ViewChoice, VIEWS } from "../parts/results.tsx";
 import { Trouble } from "../parts/states.tsx";
 import { firstLeaf } from "../parts/terms.ts";
 import { Vocabulary } from "../parts/vocabulary.tsx";
@@ -73,6 +73,11 @@ export function AskPage() {
     ["mod+Z", () => work.undo?.()],
     ["mod+shift+Z", () => work.redo?.()],
     ["mod+Y", () => work.redo?.()],
+    ...LEVELS.map((one, at): [string, () => void] => [
+      String(at + 1),
+      () => change((now) => (now.level === one ? now : { ...now, level: one, order: [], show: [] })),
+    ]),
+    ["v", () => change((now) => ({ ...now, view: VIEWS[(VIEWS.indexOf(now.view) + 1) % VIEWS.length]! }))],
   ]);
 
   const body = { where: asked, level };
