@@ -112,6 +112,10 @@ export function AskPage() {
   };
   const paths = [...trees.walk(tree)].flatMap((part) => (part.kind === "test" ? [pathOf(part.leaf)] : []));
   const empty = trees.isEmpty(tree);
+  // the first condition after which nothing is left
+  const culprit = [...trees.walk(tree)].find(
+    (part): part is trees.Test => part.kind === "test" && steps.get(part.id)?.kept[PLURAL[level]] === 0,
+  );
 
   return (
     <div className="ask">
@@ -198,12 +202,39 @@ export function AskPage() {
             show={question.show}
             order={question.order}
             view={question.view}
+            nothing={
+              culprit && (
+                <Culprit
+                  step={steps.get(culprit.id)!}
+                  counted={PLURAL[level]}
+                  mute={() => set(trees.replace(tree, culprit.id, { ...culprit, muted: true }))}
+                />
+              )
+            }
             asked={paths}
             setShow={(show) => change((now) => ({ ...now, show }))}
             setOrder={(order) => change((now) => ({ ...now, order }))}
           />
         )}
       </div>
+    </div>
+  );
+}
+
+/** Which condition leaves nothing, and a way out. */
+function Culprit({ step, counted, mute }: { step: StepOut; counted: keyof Totals; mute: () => void }) {
+  const { t, n } = useTexts();
+  return (
+    <div className="culprit">
+      <p>
+        <code>{step.text}</code>{" "}
+        {step.alone[counted] === 0
+          ? t("results.culprit.alone")
+          : t("results.culprit", { n: n(step.alone[counted]), what: t(`level.${counted}`) })}
+      </p>
+      <Button variant="light" onClick={mute} leftSection={<Icon name="mute" size={14} />}>
+        {t("row.mute")}
+      </Button>
     </div>
   );
 }

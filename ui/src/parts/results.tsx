@@ -3,7 +3,7 @@
 import { ActionIcon, Button, Menu, NumberInput, Popover, Progress, TextInput, Tooltip } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useQueries } from "@tanstack/react-query";
-import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { ask, call, events, Refused, saved, useAnswer } from "../api/client.ts";
 import type { AnswerOut, Column } from "../api/schema.ts";
 import type { Condition, Level } from "../query/condition.ts";
@@ -39,6 +39,8 @@ type Results = {
   setShow: (show: string[]) => void;
   setOrder: (order: string[]) => void;
   view: View;
+  /** What to say where nothing is found. */
+  nothing?: ReactNode;
 };
 
 export const VIEWS = ["table", "gallery", "timeline"] as const;
@@ -63,7 +65,11 @@ export function Results(props: Results) {
   if (first.error) return <Trouble error={first.error} again={() => void first.refetch()} />;
   if (!first.data) return <Loading />;
   if (first.data.total === 0)
-    return <Message title={t("results.none")} text={t(where ? "results.none.do" : "results.empty.do")} />;
+    return (
+      <Message title={t("results.none")} text={t(where ? "results.none.do" : "results.empty.do")}>
+        {where && props.nothing}
+      </Message>
+    );
   return (
     <section className="results" aria-label={t("results")}>
       {first.data.notes.map((note) => (
