@@ -117,7 +117,7 @@ def test_brains_of_women_with_a_finding(page: sync_api.Page, lake: Lake) -> None
     page.get_by_label("What Patient's Age is asked").select_option(">")
     page.get_by_label("Value", exact=True).last.fill("60Y")
     add(page, "finding", "Finding")
-    pick(page, "White matter lesion")
+    pick(page, "White matter lesion (99HOSPITAL:WML)")
     for level in ("patient", "series", "instance", "study"):
         total(page, level).click()
         told = lake.query(QUESTION, level=level).total
@@ -207,7 +207,9 @@ def test_pages_have_no_fault_of_accessibility(
     browser: sync_api.Browser, address: str, lake: Lake, scheme: str
 ) -> None:
     need(AXE.is_file(), "axe-core is missing: npm ci in ui")
-    context = browser.new_context(base_url=address, locale="en-GB", color_scheme=scheme)
+    context = browser.new_context(
+        base_url=address, locale="en-GB", color_scheme=scheme, reduced_motion="reduce"
+    )
     page = context.new_page()
     page.set_default_timeout(30_000)
     faults: list[str] = []
@@ -215,6 +217,7 @@ def test_pages_have_no_fault_of_accessibility(
     def look(where: str) -> None:
         page.wait_for_load_state("networkidle")
         sync_api.expect(page.locator("main .mantine-Loader-root")).to_have_count(0)
+        sync_api.expect(page.locator("[data-busy=true]")).to_have_count(0)
         page.evaluate(AXE.read_text())
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         faults.extend(

@@ -92,7 +92,7 @@ function LanguageChoice() {
   return (
     <Menu position="bottom-end" width={150}>
       <Menu.Target>
-        <Button variant="subtle" color="gray" size="compact-sm" aria-label={t("nav.language")}>
+        <Button variant="subtle" color="gray" size="compact-sm" aria-label={`${t("nav.language")}: ${language.toUpperCase()}`}>
           {language.toUpperCase()}
         </Button>
       </Menu.Target>
