@@ -8,7 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import contents, folder, pacs, queue, reader, scale
+from bench import contents, explore, folder, pacs, queue, reader, scale
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -25,7 +25,7 @@ def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
-    parts = ["reader", "folder", "memory", "questions", "contents", "pacs", "queue"]
+    parts = ["reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue"]
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
     options.add_argument("--documents", type=int, help="reports of the lake that is asked")
@@ -60,6 +60,12 @@ def main() -> None:
             rows = contents.measure(lake, documents)
         title = f"Questions to {documents:,} documents with {documents * contents.ITEMS:,} items"
         show(title, ("", "first ms", "ms", "found"), rows)
+    if asked.only in (None, "web"):
+        series = asked.series or (20_000 if asked.quick else 1_000_000)
+        with tempfile.TemporaryDirectory() as place:
+            lake = asked.lake or Path(place) / "lake"
+            for title, (head, rows) in explore.measure(lake, series).items():
+                show(title, head, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)

@@ -165,11 +165,12 @@ class Lake:
 
     def _once(self, key: tuple[Any, ...], ticket: object, find: Callable[[Spread], Any]) -> Any:
         """What `find` finds among the series of a condition, the third of the key; remembered."""
-        known = self._spreads.get(key)
-        if known is None:
+
+        def look() -> Any:
             with self.engine.chosen(key[2], "series", ticket) as (search, mask):
-                known = self._spreads[key] = find(Spread(search, mask))
-        return known
+                return find(Spread(search, mask))
+
+        return self._spreads.once(key, look)
 
     @cached_property
     def _spreads(self) -> Remembered[tuple[Any, ...], Any]:
@@ -182,20 +183,22 @@ class Lake:
         where: Condition = None,
         limit: int = 40,
         ticket: object = None,
+        level: str = "series",
     ) -> Filled:
         """How many series of each group have a value at each path.
 
-        The most frequent paths of the lake when none are given.
+        The most frequent paths of the lake when none are given. `level`: of the condition.
         """
         node = parse(where, _lines) if isinstance(where, str) else where
         wanted = [attribute(path).path for path in paths] or self.terminology.frequent()
-        key = ("fill rate", by, node, tuple(wanted), limit)
-        known: Filled | None = self._spreads.get(key)
-        if known is None:
-            with self.engine.chosen(node, "series", ticket) as (search, mask):
-                known = fill_rate(search, mask, By(by), wanted, limit)
-            self._spreads[key] = known
-        return known
+        key = ("fill rate", by, node, tuple(wanted), limit, level)
+
+        def look() -> Filled:
+            with self.engine.chosen(node, level, ticket) as (search, mask):
+                return fill_rate(search, mask, By(by), wanted, limit)
+
+        found: Filled = self._spreads.once(key, look)
+        return found
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the tables, as Arrow.

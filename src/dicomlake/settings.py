@@ -197,6 +197,7 @@ class Service(_Settings):
     """The REST service; with `token_env` or `token_file` callers must send that bearer token.
 
     `hosts`: names by which it is reached, besides those of this machine alone and `host`.
+    `viewer`: the folder in which OHIF is installed, instead of one for data of the user.
     """
 
     host: str = "127.0.0.1"
@@ -204,6 +205,7 @@ class Service(_Settings):
     hosts: tuple[str, ...] = ()
     token_env: str = ""
     token_file: Path | None = None
+    viewer: Path | None = None
 
     def token(self) -> str:
         """The token that callers must send, "" when none is asked for."""

@@ -23,12 +23,19 @@ def got(web: TestClient, path: str = "", /, **params: Any) -> dict[str, Any]:
 def test_groups_stand_at_the_top(web: TestClient) -> None:
     groups = got(web)["terms"]
     assert [term["path"] for term in groups] == [
-        "@attributes", "@private", "@reports", "@items", "@segments", "@waveforms", "@dose",
-        "@anatomy",
+        "@attributes", "@anatomy", "@private", "@reports", "@items", "@segments", "@waveforms",
+        "@dose",
     ]  # fmt: skip
     assert all(term["has_children"] and term["series"] for term in groups)
     clinical = [term["path"] for term in got(web, view="clinical")["terms"]]
     assert "@private" not in clinical
+
+
+def test_what_is_asked_most_comes_first_for_clinicians(web: TestClient) -> None:
+    paths = [t["path"] for t in got(web, parent="@attributes", view="clinical")["terms"]]
+    assert paths[:3] == ["Modality", "BodyPartExamined", "StudyDescription"]
+    counts = [t["patients"] for t in got(web, parent="@attributes", view="technical")["terms"]]
+    assert counts == sorted(counts, reverse=True)
 
 
 def test_every_term_is_below_some_group(web: TestClient, whole: Lake) -> None:

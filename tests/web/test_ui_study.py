@@ -110,7 +110,7 @@ def test_the_report_stands_beside_the_images(page: sync_api.Page, lake: Lake) ->
         f"'Long Axis' and \"StudyInstanceUID\" = '{study}' order by series_id, item"
     ).to_pylist()[0]["number"]
     page.goto(f"/studies/{study}")
-    see(page.locator(".picture img")).to_be_visible()
+    see(page.locator(".viewer canvas")).to_be_visible()
     beside = page.get_by_label("Reports and findings")
     line = beside.locator(".report-line", has_text="Long Axis").first
     see(line).to_contain_text(f"{number:g} mm")

@@ -25,6 +25,7 @@ from .conftest import SOURCES
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
 
+PATIENCE_MS = 30_000
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -61,6 +62,7 @@ def chromium() -> Iterator[Browser]:
     sync_api = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium")
     need(program, "chromium is missing: install it")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield found
@@ -68,12 +70,12 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def quiet_page(browser: Browser, address: str) -> Iterator[Page]:
-    """A page that may say no error, and ask no other machine."""
+def quiet_page(browser: Browser, address: str, but: str = "") -> Iterator[Page]:
+    """A page that may say no error, but of those that hold a text, and ask no other machine."""
     context = browser.new_context(
         base_url=address, locale="en-GB", viewport={"width": 1440, "height": 900}
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     wrong: list[str] = []
     here = urlsplit(address).netloc
@@ -88,7 +90,7 @@ def quiet_page(browser: Browser, address: str) -> Iterator[Page]:
             wrong.append(f"failed: {request.url} {request.failure}")
 
     def said(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not (but and but in message.text):
             wrong.append(f"{message.type}: {message.text}")
 
     page.on("console", said)

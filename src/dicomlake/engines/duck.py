@@ -6,6 +6,7 @@ search       a tree of conditions to the series and instances that meet it
 order        which of them are the rows of an answer
 columns      what the answer shows of its rows
 groups       what meets a condition, counted or measured by group
+quality      what objects of it do against the Standard
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dicomlake.engines.columns import Shown
 from dicomlake.engines.contents import with_anatomy
 from dicomlake.engines.groups import Grouped, Groups
 from dicomlake.engines.order import Order, Page
+from dicomlake.engines.quality import Conformance, conformance
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.search import Instances, Search, scans
 from dicomlake.engines.snapshot import Mask, Snapshot
@@ -95,13 +97,25 @@ class DuckEngine:
 
     def groups(self, question: Grouped, ticket: object = None) -> pa.Table:
         """One row per group of what meets a condition, see `engines.groups`."""
-        known = self._grouped.get(question)
-        if known is not None:
-            return known
         with self._run(self._db, ticket or question) as run:
-            mask = self._found(run, question.where, question.level).mask
-            found = self._grouped[question] = Groups(self._search(run), mask).rows(question)
-        return found
+
+            def find() -> pa.Table:
+                groups = self._groups(run, question.where, question.level)
+                return groups.rows(question)
+
+            return self._grouped.once(question, find, run.check)
+
+    def conformance(
+        self, where: Node | None, level: str, limit: int, ticket: object = None
+    ) -> Conformance:
+        """What objects do against the Standard, of what meets a condition: `engines.quality`."""
+        with self._run(self._db, ticket) as run:
+            return conformance(self._groups(run, where, level), limit)
+
+    def _groups(self, run: _Running, where: Node | None, level: str) -> Groups:
+        found = self._found(run, where, level)
+        counts = None if found.instances is None else found.instances.counts
+        return Groups(self._search(run), found.mask, counts)
 
     @contextmanager
     def chosen(
@@ -122,12 +136,11 @@ class DuckEngine:
 
     def _found(self, run: _Running, where: Node | None, level: str) -> _Found:
         """What meets a condition; remembered."""
-        found = self._known.get((where, level))
-        if found is None:
-            find = self._find_instances if level == "instance" else self._find_series
-            found = find(self._search(run), None if where is None else with_anatomy(where), level)
-            self._known[where, level] = found
-        return found
+        meant = None if where is None else with_anatomy(where)
+        find = self._find_instances if level == "instance" else self._find_series
+        return self._known.once(
+            (where, level), lambda: find(self._search(run), meant, level), run.check
+        )
 
     def _find_series(self, search: Search, where: Node | None, level: str) -> _Found:
         snapshot = self._snapshot

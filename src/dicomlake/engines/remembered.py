@@ -10,6 +10,9 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+_LOOK_EVERY_S = 0.05
+"""Whether what another one finds is still wanted."""
+
 
 class Remembered(Generic[K, V]):
     """Findings by what was asked, for many threads; the one unused for longest is forgotten first.
@@ -26,6 +29,7 @@ class Remembered(Generic[K, V]):
     def __init__(self, most: int, size: Callable[[V], int]) -> None:
         self._most, self._size = most, size
         self._held: OrderedDict[K, V] = OrderedDict()
+        self._sought: dict[K, threading.Event] = {}
         self._sum = 0
         self._lock = threading.Lock()
 
@@ -35,6 +39,31 @@ class Remembered(Generic[K, V]):
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
+
+    def once(self, key: K, find: Callable[[], V], check: Callable[[], object] = bool) -> V:
+        """What is known, or what `find` finds.
+
+        Who asks the same meanwhile waits for it instead of finding it, too; `check` raises when
+        nobody wants it any more. `find` must not ask for its own key.
+        """
+        while True:
+            with self._lock:
+                if key in self._held:
+                    self._held.move_to_end(key)
+                    return self._held[key]
+                sought = self._sought.get(key)
+                if sought is None:
+                    mine = self._sought[key] = threading.Event()
+                    break
+            while not sought.wait(_LOOK_EVERY_S):
+                check()
+        try:
+            found = self[key] = find()
+        finally:
+            with self._lock:
+                del self._sought[key]
+            mine.set()
+        return found
 
     def __setitem__(self, key: K, value: V) -> None:
         with self._lock:

@@ -156,26 +156,24 @@ class Search:
 
     def _met(self, node: Leaf) -> tuple[Mask, Mask]:
         """Series that meet a condition for certain, and those that may."""
-        found = self.scanned.get(node)
-        if found is None:
-            found = self.scanned[node] = self._scan(node)
-        mask, doubt = found
+        if is_content(node.path):
+            return self._with_rows(node), self.snapshot.none()
+        mask, doubt = self.scanned.once(node, partial(self._scan, node), self.check)
         return mask.copy(), doubt.copy()
 
     def _with_rows(self, node: Node) -> Mask:
         """Series with an object whose contents meet a condition."""
-        found = self.scanned.get(node)
-        if found is None:
-            lists: Lists = {}
-            select = contents.objects(node, lists)
-            what = Part(f"select distinct series_id from ({select.sql})", select.values)
-            mask = self.snapshot.mask(self._fetch(what, lists)["series_id"])
-            found = self.scanned[node] = mask, self.snapshot.none()
-        return found[0].copy()
+        mask, _ = self.scanned.once(node, partial(self._scan_rows, node), self.check)
+        return mask.copy()
+
+    def _scan_rows(self, node: Node) -> tuple[Mask, Mask]:
+        lists: Lists = {}
+        select = contents.objects(node, lists)
+        what = Part(f"select distinct series_id from ({select.sql})", select.values)
+        mask = self.snapshot.mask(self._fetch(what, lists)["series_id"])
+        return mask, self.snapshot.none()
 
     def _scan(self, node: Leaf) -> tuple[Mask, Mask]:
-        if is_content(node.path):
-            return self._with_rows(node), self.snapshot.none()
         paths = self.any_depth(node.path)
         forms = self.forms(paths)
         if not forms.vrs:

@@ -29,19 +29,26 @@ View = Literal["technical", "clinical"]
 
 GROUPS = {
     "@attributes": "Attributes",
+    "@anatomy": "Anatomy",
     "@private": "Private attributes",
     "@reports": "Reports",
     "@items": "Content items",
     "@segments": "Segments and regions",
     "@waveforms": "Waveforms",
     "@dose": "Dose",
-    "@anatomy": "Anatomy",
 }
 """Groups at the top, and what people call them."""
 _OF_ROWS = {"segment": "@segments", "channel": "@waveforms", "event": "@dose", "total": "@dose",
             "item": "@items", ANATOMY: "@anatomy"}  # fmt: skip
 _OPENED = {"@segments": "segment", "@items": "item"}
 """Groups that stand for one table: the columns of it are directly below."""
+FIRST = tuple(
+    """Modality BodyPartExamined StudyDescription SeriesDescription ProtocolName StudyDate
+    PatientSex PatientAge ManufacturerModelName Manufacturer StationName InstitutionName
+    PatientID AccessionNumber MagneticFieldStrength SliceThickness ContrastBolusAgent""".split()
+)
+"""What is asked most: it comes first for clinicians."""
+_RANKS = {keyword: n for n, keyword in enumerate(FIRST)}
 _TECHNICAL_GROUPS = frozenset(["0002", "0028", "50xx", "60xx", "7FE0", "5400", "0004", "0000"])
 _TECHNICAL = frozenset(
     """SpecificCharacterSet CodingSchemeDesignator CodingSchemeVersion CodeValue
@@ -82,7 +89,10 @@ class Terminology:
                 self._creators[_creator(term)].append(path)
 
     def children(self, path: str, view: View, *, zero: bool = False) -> list[Place]:
-        """What is directly below a node, most patients first; UsageError when there is no node."""
+        """What is directly below a node; UsageError when there is no node.
+
+        Most patients first; in the clinical view, after what is asked most.
+        """
         if not path:
             groups = [self.place(group) for group in GROUPS if group in self._groups]
             return [g for g in groups if view == "technical" or g.path != "@private"]
@@ -90,7 +100,10 @@ class Terminology:
             found = [self.place(f"@private/{creator}") for creator in self._creators]
             return sorted(found, key=lambda p: (-p.patients, -p.series, p.label))
         terms = [term for term in self._below(path) if zero or term.series or term.children]
-        return [self._place(t, path) for t in terms if view == "technical" or clinical(t)]
+        if view == "technical":
+            return [self._place(t, path) for t in terms]
+        asked = sorted(filter(clinical, terms), key=lambda t: _RANKS.get(t.path, len(_RANKS)))
+        return [self._place(t, path) for t in asked]
 
     def _below(self, path: str) -> list[Term]:
         if path.startswith("@"):

@@ -1,6 +1,6 @@
 """Frames of segmentations as arrays of numbers, one after another, packed in whatever way.
 
-What pydicom decodes is left to pydicom (JPEG 2000, JPEG-LS, HTJ2K with `dicomlake[pixels]`). Read
+What pydicom decodes is left to pydicom (JPEG, JPEG 2000, JPEG-LS, HTJ2K: `dicomlake[pixels]`). Read
 here are native frames of any byte order, also those that do not start at a byte; deflated frames;
 and RLE, which for single bits pydicom does not know. Transfer syntaxes are compared by value.
 """
@@ -28,8 +28,11 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 RLE = "1.2.840.10008.1.2.5"
 NATIVE = frozenset([IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED, ""])
-BY_PIXELS = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81, 90, 91, 92, 93, 201, 202, 203))
-"""What the decoders of the extra `pixels` decode: JPEG-LS, JPEG 2000 and HTJ2K."""
+BY_PIXELS = frozenset(
+    f"1.2.840.10008.1.2.4.{n}" for n in (51, 57, 70, 80, 81, 90, 91, 92, 93, 201, 202, 203)
+)
+"""What the decoders of the extra `pixels` decode: JPEG of 12 bits and without loss, JPEG-LS,
+JPEG 2000 and HTJ2K."""
 MOST_PIXELS = 1 << 28
 """A frame with more pixels is not decoded."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fastapi import Request as HttpRequest
 
 from dicomlake.api import Lake
 from dicomlake.contracts.archives import Check
-from dicomlake.errors import UsageError
+from dicomlake.errors import DicomlakeError, UsageError
 from dicomlake.jobs.documents import check_features, documents
 from dicomlake.jobs.pivot import encoded
 from dicomlake.jobs.requests import Job, Requests
@@ -22,12 +23,21 @@ from dicomlake.jobs.trying import try_source
 from dicomlake.jobs.working import care_of
 from dicomlake.lake import Store
 from dicomlake.lake.store import is_lake
+from dicomlake.query import Query
 from dicomlake.settings import Settings
 from dicomlake.web.problems import Failed
-from dicomlake.web.running import Board
+from dicomlake.web.running import Board, Running
 
 _PIECE = 256 * 1024
 """Bytes of documents that are sent together, about."""
+
+
+LARGE = 100_000
+"""Series of a lake that takes seconds to open: its versions are prepared before they are shown."""
+
+
+def _large(lake: Lake) -> bool:
+    return lake.totals["series"] >= LARGE
 
 
 class Desk:
@@ -36,10 +46,11 @@ class Desk:
     def __init__(self, lake: Path, settings: Settings) -> None:
         self.lake, self.settings = Path(lake), settings
         self._requests: Requests | None = None
-        self.lakes = Snapshots(self.lake, Lake)
+        self.lakes = Snapshots(self.lake, Lake, _large, self._warm)
         self.board = Board()
         self.saved = Saved(self.lake)
         self._lock = threading.Lock()
+        self._warming = Running()
 
     @property
     def requests(self) -> Requests:
@@ -49,8 +60,26 @@ class Desk:
                 self._requests = Requests(self.lake, self.settings)
             return self._requests
 
+    def warm(self) -> None:
+        """Ask what everybody sees first, beside other work, so that nobody has to wait for it."""
+
+        def ask() -> None:
+            with suppress(DicomlakeError):
+                self._warm(self.lakes.at())
+
+        if is_lake(self.lake):
+            threading.Thread(target=ask, name="warm", daemon=True).start()
+
+    def _warm(self, lake: Lake) -> None:
+        running = self._warming.use(lake)
+        running.terminology.children("", "technical")
+        for level in ("study", "patient", "series"):
+            self._warming.check()
+            running.engine.answer(Query(None, level, limit=1), ticket=self._warming)
+
     def close(self) -> None:
         """Let go of files and connections."""
+        self._warming.cancel()
         with self._lock:
             if self._requests is not None:
                 self._requests.close()

@@ -21,6 +21,8 @@ STATIC = Path(__file__).with_name("static")
 PAGES = ("ask", "charts", "jobs", "saved", "sources", "status", "studies")
 """First parts of the addresses that the application shows; the rest of them is its own."""
 ASSETS = "assets"
+VIEWER = "viewer"
+"""Where OHIF is served, when it is installed."""
 _NONCE = b"NONCE-OF-THIS-ANSWER"
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -60,7 +62,7 @@ def open_page(path: str) -> bool:
     (True, True, False)
     """
     first = path.lstrip("/").partition("/")[0]
-    return path == "/" or (path.startswith("/") and first in (*PAGES, ASSETS))
+    return path == "/" or (path.startswith("/") and first in (*PAGES, ASSETS, VIEWER))
 
 
 def pages(static: Path = STATIC) -> APIRouter:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
-from dicomlake.web import explore, jobs, operations, problems
+from dicomlake.web import explore, jobs, ohif, operations, problems
 from dicomlake.web.bodies import NewJob
 from dicomlake.web.desk import Desk
 from dicomlake.web.dicomweb import router as dicomweb
@@ -37,6 +37,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        desk.warm()
         yield
         await run_in_threadpool(committer.close)
         desk.close()
@@ -57,6 +58,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     for router in explore.ROUTERS:
         made.include_router(router)
     made.include_router(dicomweb)
+    made.include_router(ohif.router(settings))
     made.include_router(pages())
     problems.register(made)
     made.add_middleware(Guard, service=settings.service)

@@ -58,13 +58,45 @@ export type BinOut = {
 
 export type ByIn = {
   path: string;
-  /** weekday: 1 is Monday; width: numbers in steps of `width` */
-  bin?: "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | null;
+  /** auto: a day to a year, so that there are some dozens; weekday: 1 is Monday; width: numbers in steps of `width`; steps: from one of `steps` to below the next */
+  bin?: "auto" | "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | "steps" | null;
   width?: number | null;
+  /** Rising; lower bounds */
+  steps: number[];
 };
 
 export type Changed = {
   tasks: number;
+};
+
+export type ChartDetails = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+  id: string;
+  /** Of the chart; every change makes a new one */
+  version: number;
+  owner: string;
+  saved: string;
+  /** All versions, newest first */
+  history: ChartOut[];
+};
+
+export type ChartOut = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+  id: string;
+  /** Of the chart; every change makes a new one */
+  version: number;
+  owner: string;
+  saved: string;
 };
 
 export type CheckOut = {
@@ -112,6 +144,22 @@ export type Compared = {
   differences: Difference[];
 };
 
+export type ConformanceOut = {
+  version: number;
+  checked: Totals;
+  problems: ProblemOut[];
+  values: Unlisted[];
+  seconds: number;
+};
+
+export type ContourOut = {
+  segment: number | null;
+  closed: boolean;
+  /** x, y, z in mm, one point after another */
+  points: number[];
+  on: DrawnOn[];
+};
+
 export type Counts = {
   version: number;
   level: "patient" | "study" | "series" | "instance";
@@ -144,6 +192,40 @@ export type Difference = {
   b: unknown[] | null;
 };
 
+export type Drawing = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+};
+
+export type Drawn = {
+  /** Of the lake */
+  version: number;
+  fields: string[];
+  rows: unknown[][];
+  /** Vega-Lite whose data are called rows */
+  spec: Record<string, unknown>;
+  seconds: number;
+};
+
+export type DrawnOn = {
+  SOPInstanceUID: string;
+  /** Empty: all */
+  frames: number[];
+};
+
+export type DrawnOut = {
+  number: number | null;
+  label: string;
+  color: string | null;
+  /** mL */
+  volume: number | null;
+};
+
 export type ElementOut = {
   path: string;
   name: string;
@@ -159,6 +241,23 @@ export type ElementOut = {
   instances: number | null;
 };
 
+export type Examined = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Rows of each kind */
+  limit: number;
+};
+
+export type FailedFrom = {
+  stage: string | null;
+  reason: string | null;
+  objects: number;
+  source: string;
+};
+
 export type Failure = {
   run_id: string | null;
   uri: string | null;
@@ -172,6 +271,8 @@ export type Failures = {
   version: number;
   total: number;
   reasons: Reason[];
+  /** The same reasons, by where objects came from */
+  sources: FailedFrom[];
   page: Failure[];
 };
 
@@ -180,6 +281,8 @@ export type FillRate = {
   by: string;
   paths: string[];
   rows: FillRow[];
+  /** All series that were found, also those in no group */
+  whole: FillRow;
   seconds: number;
 };
 
@@ -209,6 +312,7 @@ export type Form = {
 
 export type GroupColumn = {
   path: string;
+  /** Of auto the one that was chosen */
   bin: string | null;
   type: string;
 };
@@ -261,6 +365,60 @@ export type Histogram = {
   path: string;
   unit: string;
   bins: BinOut[];
+};
+
+export type ImageOut = {
+  SOPInstanceUID: string;
+  frame: number;
+  InstanceNumber: number | null;
+  Rows: number;
+  Columns: number;
+  PhotometricInterpretation: string;
+  color: boolean;
+  BitsAllocated: number;
+  BitsStored: number;
+  HighBit: number;
+  signed: boolean;
+  floats: boolean;
+  lossy: boolean;
+  inverse: boolean;
+  /** Lowest and highest value where there is no picture */
+  padding: number[] | null;
+  /** ms from one frame to the next */
+  frame_time: number | null;
+  laterality: string | null;
+  view: string | null;
+  /** mm between rows, and between columns */
+  spacing: number[] | null;
+  spacing_at: "patient" | "detector" | null;
+  /** Image Position (Patient) */
+  position: number[] | null;
+  /** Image Orientation (Patient) */
+  orientation: number[] | null;
+  /** Patient Orientation */
+  sides: string[];
+  location: number | null;
+  thickness: number | null;
+  slope: number;
+  intercept: number;
+  unit: string;
+  tables: dicomlake__web__explore__images__TableOut[];
+  windows: WindowOut[];
+  /** Dimension Index Values */
+  place: number[];
+};
+
+export type ImagesOut = {
+  version: number;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  SeriesNumber: number | null;
+  SeriesDescription: string | null;
+  images: ImageOut[];
+  /** There are more images than are listed */
+  more: boolean;
+  overlays: OverlayHead[];
 };
 
 export type InsideOut = {
@@ -384,6 +542,15 @@ export type Linked = {
   sentence: string;
 };
 
+export type MaskOut = {
+  frame: number;
+  segment: number | null;
+  position: number[] | null;
+  orientation: number[] | null;
+  spacing: number[] | null;
+  on: DrawnOn[];
+};
+
 export type Measure = {
   what: "patients" | "studies" | "series" | "instances" | "min" | "max" | "mean" | "median" | "sum";
   /** Path of the number; lag too */
@@ -422,6 +589,15 @@ export type MissingOut = {
 export type MissingSummary = {
   total: number;
   reasons: Record<string, number>;
+};
+
+export type NewChart = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
 };
 
 export type NewJob = {
@@ -477,6 +653,30 @@ export type OtherStudy = {
   days: number | null;
 };
 
+export type OverlayHead = {
+  SOPInstanceUID: string;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  label: string;
+  segments: DrawnOut[];
+};
+
+export type OverlayOut = {
+  version: number;
+  SOPInstanceUID: string;
+  masks: MaskOut[];
+  contours: ContourOut[];
+  shapes: ShapeOut[];
+  Rows: number | null;
+  Columns: number | null;
+  bits: number | null;
+  /** Value of a pixel that is wholly inside */
+  most: number | null;
+  /** Values of pixels are numbers of segments */
+  labels: boolean;
+};
+
 export type Parsed = {
   text: string;
   /** With where, level, show, order, limit */
@@ -525,6 +725,17 @@ export type Problem = {
   place: string | null;
   /** Names that may be meant */
   near: string[] | null;
+};
+
+export type ProblemOut = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  /** Attribute path; empty: the object as a whole */
+  path: string;
+  vr: string;
+  problem: string;
 };
 
 export type Progress = {
@@ -644,6 +855,17 @@ export type SeriesOut = {
   page: InstanceHead[];
 };
 
+export type ShapeOut = {
+  type: string;
+  /** Column, row, from 1; or parts of the view */
+  points: number[];
+  /** Points are parts of the view */
+  relative: boolean;
+  filled: boolean;
+  text: string;
+  on: DrawnOn[];
+};
+
 export type SourceOut = {
   name: string;
   kind: string;
@@ -754,14 +976,6 @@ export type StudyOut = {
   others: OtherStudy[];
 };
 
-export type TableOut = {
-  name: string;
-  files: number;
-  rows: number;
-  bytes: number;
-  version: number;
-};
-
 export type TaskOut = {
   id: string;
   kind: string;
@@ -864,6 +1078,19 @@ export type Totals = {
   instances: number;
 };
 
+export type Unlisted = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  path: string;
+  value: string;
+  /** Nothing else than what is listed is allowed */
+  enumerated: boolean;
+  /** Where the Standard lists the values */
+  place: string;
+};
+
 export type ValueOut = {
   /** As questions write it; of codes SCHEME:VALUE */
   value: unknown;
@@ -879,6 +1106,14 @@ export type Values = {
   values: ValueOut[];
   /** Whether there are more than these */
   more: boolean;
+};
+
+export type ViewerOut = {
+  installed: boolean;
+  /** Empty when it is not installed */
+  version: string;
+  /** Where it is served */
+  path: string;
 };
 
 export type Wanted = {
@@ -914,6 +1149,14 @@ export type WaveformOut = {
   channels: ((number | null)[])[];
 };
 
+export type WindowOut = {
+  center: number;
+  width: number;
+  function: string;
+  /** Its explanation */
+  name: string;
+};
+
 export type Written = {
   text?: string | null;
   json?: Record<string, unknown> | null;
@@ -921,16 +1164,44 @@ export type Written = {
   language: "en" | "de";
 };
 
+export type dicomlake__web__explore__images__TableOut = {
+  kind: "modality" | "voi";
+  /** Value that the first entry is for */
+  first: number;
+  entries: number[] | null;
+  /** Where entries are below the instance, if not here */
+  bulk: string | null;
+  bits: number;
+  explanation: string;
+  type: string;
+};
+
+export type dicomlake__web__explore__lakes__TableOut = {
+  name: string;
+  files: number;
+  rows: number;
+  bytes: number;
+  version: number;
+};
+
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
+  "GET /api/charts": ChartOut[];
+  "POST /api/charts": ChartOut;
+  "POST /api/charts/data": Drawn;
+  "DELETE /api/charts/{id}": Changed;
+  "GET /api/charts/{id}": ChartDetails;
+  "PUT /api/charts/{id}": ChartOut;
   "GET /api/common": Common;
   "GET /api/compare": Compared;
+  "POST /api/conformance": ConformanceOut;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
   "GET /api/health": Health;
   "GET /api/instances/{SOPInstanceUID}/header": HeaderOut;
   "GET /api/instances/{SOPInstanceUID}/inside": InsideOut;
+  "GET /api/instances/{SOPInstanceUID}/overlay": OverlayOut;
   "GET /api/instances/{SOPInstanceUID}/waveform": WaveformOut;
   "GET /api/jobs": JobOut[];
   "POST /api/jobs": JobOut;
@@ -943,7 +1214,7 @@ export type Answers = {
   "GET /api/jobs/{id}/tasks": TaskOut[];
   "GET /api/lake": LakeOut;
   "GET /api/lake/checkup": Checkup;
-  "GET /api/lake/tables": TableOut[];
+  "GET /api/lake/tables": dicomlake__web__explore__lakes__TableOut[];
   "GET /api/patients/{patient_key}": PatientOut;
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
@@ -964,6 +1235,7 @@ export type Answers = {
   "GET /api/schemas/document.json": unknown;
   "GET /api/schemas/document.xsd": unknown;
   "GET /api/series/{SeriesInstanceUID}": SeriesOut;
+  "GET /api/series/{SeriesInstanceUID}/images": ImagesOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;
@@ -974,6 +1246,7 @@ export type Answers = {
   "GET /api/studies/{StudyInstanceUID}/findings": FindingsOut;
   "GET /api/tasks": SourceTask[];
   "POST /api/tasks/retry": Changed;
+  "GET /api/viewer": ViewerOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;

@@ -13,6 +13,8 @@ import { Icon } from "../parts/icon.tsx";
 import { Picture } from "../parts/picture.tsx";
 import { type Item, ReportTree, said } from "../parts/report.tsx";
 import { Loading, Message, Trouble } from "../parts/states.tsx";
+import { SeriesPage, ViewerWays } from "./series.tsx";
+import { Viewer } from "../parts/viewer.tsx";
 import { Waveform } from "../parts/waveform.tsx";
 import { go, Link, useAddress } from "../route.tsx";
 import { useTexts } from "../texts.tsx";
@@ -20,7 +22,11 @@ import { useTexts } from "../texts.tsx";
 const name = (text: string | null | undefined) => (text ?? "").replace(/\^+/g, " ").replace(/=.*/, "").trim();
 
 export default function StudyPage({ rest }: { rest: string[] }) {
-  const [uid = ""] = rest;
+  const [uid = "", kind, series] = rest;
+  return kind === "series" && series ? <SeriesPage study={uid} series={series} /> : <OneStudy uid={uid} />;
+}
+
+function OneStudy({ uid }: { uid: string }) {
   const { t } = useTexts();
   const { query } = useAddress();
   const study = useAnswer("GET /api/studies/{StudyInstanceUID}", { params: { StudyInstanceUID: uid } });
@@ -176,7 +182,7 @@ function SeriesView({ study, series, all }: { study: string; series: SeriesHead;
     <>
       <div className="series-head">
         <h2>{series.SeriesDescription || series.Modality}</h2>
-        {instances.length > 1 && (
+        {instances.length > 1 && now !== "picture" && (
           <label className="instance-choice">
             <span>{t("study.instance", { n: n(at + 1), all: n(instances.length) })}</span>
             <input
@@ -211,12 +217,13 @@ function SeriesView({ study, series, all }: { study: string; series: SeriesHead;
             {data && <Facts rows={[...data.dose_events, ...data.dose_totals]} />}
           </Tabs.Panel>
           <Tabs.Panel value="picture">
-            <div className="picture">
-              <Picture
-                path={`/dicom-web/studies/${study}/series/${uid}/instances/${sop}/rendered`}
-                label={t("study.nopicture")}
-              />
-            </div>
+            <Viewer
+              series={uid}
+              {...(at > 0 ? { sop } : {})}
+              onImage={(_, shown) => setAt(Math.max(0, instances.findIndex((one) => one.SOPInstanceUID === shown)))}
+            >
+              <ViewerWays study={study} series={uid} />
+            </Viewer>
           </Tabs.Panel>
           <Tabs.Panel value="elements">
             <Elements elements={found.data.elements} />

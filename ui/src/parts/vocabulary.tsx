@@ -20,6 +20,9 @@ type Ways = {
   toggle: (term: Favourite) => void;
 };
 const PAGE = 100;
+/** Of what is open from the start: the other branches stay in sight. */
+const FEW = 14;
+const ATTRIBUTES = "@attributes";
 
 export function Vocabulary({ onAdd }: { onAdd: (term: Favourite) => void }) {
   const { t } = useTexts();
@@ -130,7 +133,7 @@ function Found({ text, ways }: { text: string; ways: Ways }) {
 
 function Children({ parent, depth, ways }: { parent: string; depth: number; ways: Ways }) {
   const { t, n } = useTexts();
-  const [limit, setLimit] = useState(PAGE);
+  const [limit, setLimit] = useState(depth === 1 && ways.view === "clinical" && parent === ATTRIBUTES ? FEW : PAGE);
   const found = useAnswer(
     "GET /api/vocabulary",
     { query: { parent, view: ways.view, zero: ways.zero, limit } },
@@ -152,7 +155,12 @@ function Children({ parent, depth, ways }: { parent: string; depth: number; ways
       ))}
       {found.data.total > found.data.terms.length && (
         <li>
-          <button type="button" className="more" onClick={() => setLimit(limit + 5 * PAGE)}>
+          <button
+            type="button"
+            className="more"
+            style={{ marginInlineStart: depth * 14 }}
+            onClick={() => setLimit(limit + (limit < PAGE ? PAGE : 5 * PAGE))}
+          >
             {t("vocabulary.more", { n: n(found.data.total - found.data.terms.length) })}
           </button>
         </li>

@@ -47,6 +47,8 @@ export type Working = {
   sentence: string;
   problem: Refused | null;
   reading: boolean;
+  /** Text of an address that cannot be read: nothing is asked until the question is changed. */
+  unread: string | null;
 };
 
 const levelOf = (text: string | null): Level => LEVELS.find((level) => level === text) ?? EMPTY.level;
@@ -85,9 +87,13 @@ export function useQuestion(): Working {
   const [sentence, setSentence] = useState("");
   const [problem, setProblem] = useState<Refused | null>(null);
   const [reading, setReading] = useState(true);
+  const [unread, setUnread] = useState<string | null>(null);
   const written = useRef<string | null>(null);
 
-  const change = useCallback((how: (now: Question) => Question) => act({ do: "change", change: how }), []);
+  const change = useCallback((how: (now: Question) => Question) => {
+    setUnread(null);
+    act({ do: "change", change: how });
+  }, []);
 
   // from the address: at the beginning, and by the browser's back and forward
   useEffect(() => {
@@ -112,9 +118,11 @@ export function useQuestion(): Working {
         });
         written.current = whole;
         setProblem(null);
+        setUnread(null);
         setReading(false);
       } catch (error) {
         if (stop.signal.aborted) return;
+        setUnread(query.get("q") ?? "");
         setProblem(error instanceof Refused ? error : new Refused(422, String(error)));
         setReading(false);
       }
@@ -130,7 +138,7 @@ export function useQuestion(): Working {
 
   // to the address, and into words
   useEffect(() => {
-    if (reading || JSON.stringify(where) !== asked) return;
+    if (reading || unread !== null || JSON.stringify(where) !== asked) return;
     const stop = new AbortController();
     const write = async () => {
       try {
@@ -170,7 +178,7 @@ export function useQuestion(): Working {
     };
     void write();
     return () => stop.abort();
-  }, [asked, where, now, reading, language]);
+  }, [asked, where, now, reading, unread, language]);
 
   return {
     question: now,
@@ -182,6 +190,7 @@ export function useQuestion(): Working {
     sentence,
     problem,
     reading,
+    unread,
   };
 }
 

@@ -368,7 +368,7 @@ _DIFFERENCE: dict[str, Any] = {
 _TOTALS = {"patients": 2, "studies": 4, "series": 9, "instances": 120}
 
 
-async def _told(
+async def told(
     http: Request, desk: Desk, version: int | None, find: Callable[[Lake, Running], dict[str, Any]]
 ) -> Response:
     """What is found in a version, or 404."""
@@ -402,7 +402,7 @@ async def patient(
     version: Version = None,
 ) -> Response:
     """A patient with all studies, newest first."""
-    return await _told(
+    return await told(
         http, desk, version, lambda lake, run: browsing.patient(lake.engine, patient_key, run)
     )
 
@@ -429,7 +429,7 @@ async def study(
     http: Request, StudyInstanceUID: Uid, desk: TheDesk, version: Version = None
 ) -> Response:
     """A study with its series and reports, and the patient's other studies."""
-    return await _told(
+    return await told(
         http, desk, version, lambda lake, run: browsing.study(lake.engine, StudyInstanceUID, run)
     )
 
@@ -447,7 +447,7 @@ async def findings_of(
     http: Request, StudyInstanceUID: Uid, desk: TheDesk, version: Version = None
 ) -> Response:
     """Numbers of reports and waveforms, and segments with their volumes, of all series."""
-    return await _told(
+    return await told(
         http, desk, version, lambda lake, run: findings(lake.engine, StudyInstanceUID, run)
     )
 
@@ -472,7 +472,7 @@ async def series(
     version: Version = None,
 ) -> Response:
     """The row of a series, what its elements say, and a page of its instances."""
-    return await _told(
+    return await told(
         http,
         desk,
         version,
@@ -498,7 +498,7 @@ async def header(
         found = browsing.header(lake.engine, SOPInstanceUID, run)
         return {"SOPInstanceUID": SOPInstanceUID, "json": found, "tree": browsing.tree(found)}
 
-    return await _told(http, desk, version, find)
+    return await told(http, desk, version, find)
 
 
 @router.get(
@@ -511,7 +511,7 @@ async def inside(
     http: Request, SOPInstanceUID: Uid, desk: TheDesk, version: Version = None
 ) -> Response:
     """Content items as a tree, segments, channels and doses."""
-    return await _told(
+    return await told(
         http, desk, version, lambda lake, run: browsing.inside(lake.engine, SOPInstanceUID, run)
     )
 
@@ -596,7 +596,7 @@ async def compare(
         same = sum(1 for tag, element in first.items() if second.get(tag) == element)
         return {"a": a, "b": b, "same": same, "differences": browsing.compared(first, second)}
 
-    return await _told(http, desk, version, find)
+    return await told(http, desk, version, find)
 
 
 @router.get(
