@@ -133,7 +133,7 @@ def test_brains_of_women_with_a_finding(page: sync_api.Page, lake: Lake) -> None
     link = page.url
 
     page.locator(".table-row").first.click()
-    see(page.locator(".picture img")).to_be_visible()
+    see(page.locator(".viewer canvas")).to_be_visible()
     beside = page.get_by_label("Reports and findings")
     see(beside.locator(".report")).to_contain_text("White matter lesion")
     page.goto("about:blank")
