@@ -34,7 +34,8 @@ from dicomlake.engines.search import Instances, Search, scans
 from dicomlake.engines.snapshot import Mask, Snapshot
 from dicomlake.errors import Cancelled, LakeError, UsageError
 from dicomlake.lake import Store, results
-from dicomlake.lake.store import connect, view
+from dicomlake.lake.database import literal
+from dicomlake.lake.store import EXTRACTIONS, SPILL, connect
 from dicomlake.query import Node, Query
 
 _MOST_REMEMBERED = 256 * 1024**2
@@ -52,7 +53,7 @@ class DuckEngine:
     def __init__(self, store: Store, *, memory_limit: str | None = None) -> None:
         self._db = _connection(store, memory_limit)
         for name in tables.ALL:
-            view(self._db, name, store.paths(name))
+            store.show(self._db, name)
         _confine(self._db, store)
         self._snapshot = Snapshot(self._db)
         self._store, self._memory_limit = store, memory_limit
@@ -278,7 +279,7 @@ class _Running:
 
 def _connection(store: Store, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
     db = connect()
-    db.execute("set temp_directory = ?", [str(store.path.resolve() / "_spill")])
+    db.execute("set temp_directory = ?", [str(store.path.resolve() / SPILL)])
     if memory_limit:
         db.execute("set memory_limit = ?", [memory_limit])
     # The rows of a page are looked up by their numbers, which skips the row groups without them.
@@ -287,8 +288,13 @@ def _connection(store: Store, memory_limit: str | None) -> duckdb.DuckDBPyConnec
 
 
 def _confine(db: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """Let a connection read the files of the lake and nothing else."""
-    folder = str(store.path.resolve()).replace("'", "''")
-    db.execute(f"set allowed_directories = ['{folder}']")
+    """Let a connection read the files of the lake's tables and nothing else.
+
+    Settings, tokens, tasks, saved questions and kept objects lie in folders beside them.
+    """
+    folder = store.path.resolve()
+    names = [*tables.ALL, EXTRACTIONS, SPILL]
+    allowed = [*(folder / name for name in names), *store.more_folders]
+    db.execute(f"set allowed_directories = [{', '.join(literal(path) for path in allowed)}]")
     db.execute("set enable_external_access = false")
     db.execute("set lock_configuration = true")

@@ -43,7 +43,10 @@ _LEVELS = ("patient", "study", "series", "instance")
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One version of a chart under a name."""
+    """One version of a chart under a name.
+
+    `project`: the one in which it was kept, "" for none; it is shared with those alone who see it.
+    """
 
     id: str
     version: int
@@ -54,6 +57,7 @@ class Chart:
     spec: dict[str, Any]
     saved: float
     """Seconds since 1970."""
+    project: str = ""
 
 
 class Charts:
@@ -62,8 +66,11 @@ class Charts:
     def __init__(self, lake: str | Path) -> None:
         self._folder = Path(lake) / SAVED / "charts"
 
-    def all(self, owner: str = "") -> list[Chart]:
-        """The newest version of everything that is shared or the owner's, newest first."""
+    def all(self, owner: str = "", project: str | None = None) -> list[Chart]:
+        """The newest version of everything that is shared or the owner's, newest first.
+
+        `project`: only of this one, "" for none; of any when left out.
+        """
         with _files():
             ids = [path.name for path in self._folder.glob("*") if _ID.fullmatch(path.name)]
         found = []
@@ -73,7 +80,8 @@ class Charts:
             except UsageError:
                 log.warning("a kept chart cannot be read", extra={"chart": id_})
                 continue
-            found += [chart] if chart.shared or chart.owner == owner else []
+            mine = chart.shared or chart.owner == owner
+            found += [chart] if mine and project in (None, chart.project) else []
         return sorted(found, key=lambda chart: (-chart.saved, chart.id))
 
     def versions(self, id_: str) -> list[Chart]:
@@ -100,6 +108,7 @@ class Charts:
         comment: str = "",
         shared: bool = False,
         owner: str = "",
+        project: str = "",
         id_: str | None = None,
     ) -> Chart:
         """Keep a chart, as a new version of `id_` where that is given; UsageError for faults."""
@@ -110,7 +119,9 @@ class Charts:
         with _files():
             folder.mkdir(parents=True, exist_ok=True)
             while True:
-                chart = Chart(id_, version, name, comment, shared, owner, dict(spec), time.time())
+                chart = Chart(
+                    id_, version, name, comment, shared, owner, dict(spec), time.time(), project
+                )
                 if _new(folder / f"{version}.json", chart):
                     return chart
                 version += 1  # somebody else was quicker
@@ -283,11 +294,14 @@ def _stay_inside(part: Any, depth: int = 0) -> None:
             raise UsageError(f"A chart may not have {key!r}: {_REFUSED[key]}.")
         if key == "data" and isinstance(inner, Mapping) and "dicomlake" in inner:
             raise UsageError("data.dicomlake stands once, at the top of the chart.")
+        if key == "data" and isinstance(inner, Mapping) and not set(inner) <= _INLINE:
+            raise UsageError("Further data of a chart stand in it: as data.values.")
         if inner == "image" and key in ("mark", "type"):
             raise UsageError("A chart may not have image marks: they load files from elsewhere.")
         _stay_inside(inner, depth + 1)
 
 
+_INLINE = frozenset(["values", "name", "format", "url"])
 _REFUSED = {
     "url": "nothing is loaded from elsewhere, its data come from the lake",
     "href": "it may not lead to other pages",

@@ -10,8 +10,10 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from pydantic import Field
 
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.ohif import PREFIX, default_folder, status
 from dicomlake.settings import Settings
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import shown
 from dicomlake.web.explore.shapes import Shape
 from dicomlake.web.pages import VIEWER
@@ -86,7 +88,7 @@ _CONFIG = """\
     groupEnabledModesFirst: true,
     maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 10 },
     investigationalUseDialog: { option: "never" },
-    disableConfirmationPrompts: false,
+    httpErrorHandler: () => {},
     defaultDataSourceName: "dicomlake",
     dataSources: [
       {
@@ -129,6 +131,7 @@ def router(settings: Settings) -> APIRouter:
 
     @made.get(
         "/api/viewer",
+        dependencies=[needs(May.ENTER)],
         tags=["operations"],
         summary="Say whether OHIF is installed",
         responses={
@@ -150,7 +153,7 @@ def router(settings: Settings) -> APIRouter:
 
     for path, answer in ((f"/{VIEWER}", start), (f"/{VIEWER}/{{rest:path}}", file)):
         made.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False,
-                           response_model=None)  # fmt: skip
+                           response_model=None, dependencies=[needs(May.OPEN)])  # fmt: skip
     return made
 
 

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse, Response
 
 from dicomlake.contracts.queues import DEAD, State
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.layout import shipped
 from dicomlake.jobs.status import SourceStatus
 from dicomlake.version import __version__
 from dicomlake.web import bodies
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import (
     Changed,
     CheckOut,
@@ -42,6 +44,7 @@ _STATUS = {
 
 @router.get(
     "/api/status",
+    dependencies=[needs(May.WATCH)],
     tags=["operations"],
     summary="Show what goes on",
     responses={**shown(_STATUS), **documented(503)},
@@ -56,6 +59,7 @@ TaskState = Literal["waiting", "running", "written", "done", "dead", "cancelled"
 
 @router.get(
     "/api/tasks",
+    dependencies=[needs(May.WATCH)],
     tags=["operations"],
     summary="List tasks of all jobs, newest first",
     responses={**shown([{**bodies.TASK, "source": "pacs"}]), **documented(503)},
@@ -83,6 +87,7 @@ MOST_TASKS = 20_000
 
 @router.post(
     "/api/tasks/retry",
+    dependencies=[needs(May.OPERATE)],
     tags=["operations"],
     summary="Try again what failed for good",
     responses={**shown({"tasks": 3}), **documented(422, 503)},
@@ -95,6 +100,7 @@ def retry(chosen: Retried, desk: TheDesk) -> Changed:
 
 @router.get(
     "/api/sources",
+    dependencies=[needs(May.WATCH)],
     tags=["sources"],
     summary="List the sources",
     responses={**shown([bodies.SOURCE]), **documented(503)},
@@ -123,6 +129,7 @@ def _named(desk: Desk, name: str) -> SourceOut:
 
 @router.get(
     "/api/sources/{name}/check",
+    dependencies=[needs(May.OPERATE)],
     tags=["sources"],
     summary="Try a source",
     responses={**shown([bodies.CHECK]), **documented(404, 422, 503)},
@@ -134,6 +141,7 @@ def check(name: str, desk: TheDesk) -> list[CheckOut]:
 
 @router.post(
     "/api/sources/{name}/pause",
+    dependencies=[needs(May.OPERATE)],
     tags=["sources"],
     summary="Pause a source",
     responses={**shown({**bodies.SOURCE, "paused": True}), **documented(404, 503)},
@@ -146,6 +154,7 @@ def pause_source(name: str, desk: TheDesk) -> SourceOut:
 
 @router.post(
     "/api/sources/{name}/resume",
+    dependencies=[needs(May.OPERATE)],
     tags=["sources"],
     summary="Resume a source",
     responses={**shown(bodies.SOURCE), **documented(404, 503)},
@@ -158,6 +167,7 @@ def resume_source(name: str, desk: TheDesk) -> SourceOut:
 
 @router.post(
     "/api/pause",
+    dependencies=[needs(May.OPERATE)],
     tags=["operations"],
     summary="Pause everything",
     responses={**shown([{**bodies.SOURCE, "paused": True}]), **documented(503)},
@@ -170,6 +180,7 @@ def pause(desk: TheDesk) -> list[SourceOut]:
 
 @router.post(
     "/api/resume",
+    dependencies=[needs(May.OPERATE)],
     tags=["operations"],
     summary="Resume everything",
     responses={**shown([bodies.SOURCE]), **documented(503)},
@@ -182,10 +193,13 @@ def resume(desk: TheDesk) -> list[SourceOut]:
 
 @router.get(
     "/api/schemas/document.json",
+    dependencies=[needs(May.ENTER)],
     tags=["schemas"],
     summary="JSON Schema of documents",
     response_class=Response,
-    responses=shown({"$schema": "https://json-schema.org/draft/2020-12/schema"}),
+    responses=shown(
+        {"$schema": "https://json-schema.org/draft/2020-12/schema"}, "application/schema+json"
+    ),
 )
 def json_schema() -> Response:
     """The JSON Schema (draft 2020-12) of one document."""
@@ -194,6 +208,7 @@ def json_schema() -> Response:
 
 @router.get(
     "/api/schemas/document.xsd",
+    dependencies=[needs(May.ENTER)],
     tags=["schemas"],
     summary="XML Schema of documents",
     response_class=Response,
@@ -206,6 +221,7 @@ def xml_schema() -> Response:
 
 @router.get(
     "/api/health",
+    dependencies=[needs(May.OPEN)],
     tags=["operations"],
     summary="Say that the service answers",
     responses=shown({"status": "ok", "version": __version__}),
@@ -217,6 +233,7 @@ def health() -> Health:
 
 @router.get(
     "/metrics",
+    dependencies=[needs(May.WATCH)],
     tags=["operations"],
     summary="Metrics for Prometheus",
     response_class=PlainTextResponse,

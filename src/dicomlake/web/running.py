@@ -20,6 +20,7 @@ from fastapi import Header, Request
 
 from dicomlake.api import Lake
 from dicomlake.errors import Cancelled
+from dicomlake.web.access.needs import who_of
 from dicomlake.web.problems import Failed
 
 T = TypeVar("T")
@@ -112,6 +113,15 @@ class Board:
         return len(found)
 
 
+def named(http: Request, name: str | None) -> str:
+    """A name for a question that is its caller's own: nobody stops those of others.
+
+    Empty when there is none.
+    """
+    who = who_of(http)
+    return f"{who.name}\n{who.how}\n{name}" if name else ""
+
+
 async def answered(
     http: Request,
     board: Board,
@@ -120,7 +130,7 @@ async def answered(
     limit_s: float = LONGEST_S,
 ) -> T:
     """What `work` finds in a thread; 409 or 503 when it was stopped before."""
-    run = board.add(name or "")
+    run = board.add(named(http, name))
     watch = asyncio.create_task(_watch(http, run, limit_s))
     try:
         return await anyio.to_thread.run_sync(work, run, limiter=_limiter())

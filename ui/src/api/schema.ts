@@ -49,6 +49,31 @@ export type AskedRows = {
   order: string[];
 };
 
+export type AuditLine = {
+  n: number;
+  /** Seconds since 1970 */
+  time: number;
+  name: string;
+  role: string;
+  project: string;
+  address: string;
+  what: string;
+  status: number | null;
+  more: Record<string, unknown>;
+};
+
+export type AuditPage = {
+  /** Lines that fit */
+  total: number;
+  /** Whether the whole chain fits; null when not checked */
+  good: boolean | null;
+  /** Why it does not */
+  why: string;
+  /** Hash of the newest line; note it elsewhere */
+  head: string;
+  lines: AuditLine[];
+};
+
 export type BinOut = {
   low: number;
   high: number;
@@ -109,6 +134,10 @@ export type CheckOut = {
 export type Checkup = {
   seconds: number;
   findings: FindingOut[];
+};
+
+export type ChosenProject = {
+  project: string;
 };
 
 export type Column = {
@@ -290,6 +319,19 @@ export type FillRow = {
   key: unknown;
   series: number;
   filled: number[];
+};
+
+export type Filling = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  by: string;
+  /** The most frequent when left out */
+  path: string[];
+  /** The largest groups */
+  limit: number;
 };
 
 export type FindingOut = {
@@ -496,6 +538,7 @@ export type JobOut = {
 export type LakeOut = {
   /** Name of its folder */
   name: string;
+  /** Empty for those who see a part of it */
   path: string;
   version: number;
   totals: LakeTotals;
@@ -549,6 +592,25 @@ export type MaskOut = {
   orientation: number[] | null;
   spacing: number[] | null;
   on: DrawnOn[];
+};
+
+export type Me = {
+  signed_in: boolean;
+  name: string;
+  role: Role | null;
+  /** The project whose series are seen; empty: the whole lake */
+  project: string;
+  /** What people call the project */
+  title: string;
+  /** Projects that can be chosen */
+  projects: string[];
+  /** What the role allows here */
+  may: string[];
+  /** Counts of fewer patients are shown as 0; 0: exact counts */
+  mask_below: number;
+  /** Whether one can sign out */
+  session: boolean;
+  ways: Ways;
 };
 
 export type Measure = {
@@ -633,6 +695,10 @@ export type NewQuery = {
   /** Whether everybody sees it */
   shared: boolean;
   query: AskedRows;
+};
+
+export type NewSession = {
+  token: string;
 };
 
 export type OtherStudy = {
@@ -775,6 +841,8 @@ export type Retried = {
   source: string;
   kind: string;
 };
+
+export type Role = "viewer" | "researcher" | "steward" | "admin";
 
 export type SavedDetails = {
   id: string;
@@ -1149,6 +1217,13 @@ export type WaveformOut = {
   channels: ((number | null)[])[];
 };
 
+export type Ways = {
+  /** With an API token */
+  token: boolean;
+  /** With an account: what to call it; empty where there is none */
+  oidc: string;
+};
+
 export type WindowOut = {
   center: number;
   width: number;
@@ -1187,6 +1262,7 @@ export type dicomlake__web__explore__lakes__TableOut = {
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
+  "GET /api/audit": AuditPage;
   "GET /api/charts": ChartOut[];
   "POST /api/charts": ChartOut;
   "POST /api/charts/data": Drawn;
@@ -1198,6 +1274,7 @@ export type Answers = {
   "POST /api/conformance": ConformanceOut;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
+  "POST /api/fill-rate": FillRate;
   "GET /api/health": Health;
   "GET /api/instances/{SOPInstanceUID}/header": HeaderOut;
   "GET /api/instances/{SOPInstanceUID}/inside": InsideOut;
@@ -1215,6 +1292,12 @@ export type Answers = {
   "GET /api/lake": LakeOut;
   "GET /api/lake/checkup": Checkup;
   "GET /api/lake/tables": dicomlake__web__explore__lakes__TableOut[];
+  "POST /api/login": Me;
+  "GET /api/login/done": unknown;
+  "GET /api/login/start": unknown;
+  "POST /api/logout": Me;
+  "GET /api/me": Me;
+  "POST /api/me/project": Me;
   "GET /api/patients/{patient_key}": PatientOut;
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;

@@ -10,6 +10,8 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from dicomlake.engines.groups import MOST_BY, MOST_STEPS, By, Grouped
+from dicomlake.jobs.access.roles import May
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import Asked
@@ -95,6 +97,16 @@ class Groups(Shape):
     by: list[GroupColumn]
     rows: list[Grouping]
     seconds: float
+
+
+class Filling(Asked):
+    """Of which attributes and groups to say how many series have a value."""
+
+    by: str = Field("ManufacturerModelName", min_length=1, max_length=2000)
+    path: list[Annotated[str, Field(max_length=2000)]] = Field(
+        [], max_length=MOST_FILLED, description="The most frequent when left out"
+    )
+    limit: int = Field(40, ge=1, le=MOST_FILLED, description="The largest groups")
 
 
 class FillRow(Shape):
@@ -197,6 +209,7 @@ _FILL: dict[str, Any] = {
     "rows": [{"key": "Model 1", "series": 20, "filled": [20, 11]}],
     "whole": {"key": None, "series": 22, "filled": [21, 12]}, "seconds": 0.02,
 }  # fmt: skip
+_FILLING = {"by": "StationName", "path": ["KVP"], "where": "Modality = 'CT'"}
 _COUNTS = {"patients": 2, "studies": 4, "series": 9, "instances": 120}
 _EXAMINED = {"where": "Modality = 'CT'", "limit": 20}
 _CONFORMANCE: dict[str, Any] = {
@@ -217,6 +230,7 @@ _FAILURES: dict[str, Any] = {
 
 @router.post(
     "/api/aggregate",
+    dependencies=[needs(May.COUNT)],
     summary="Count or measure what a question finds, by group",
     response_model=Groups,
     responses={**shown(_GROUPS), **documented(409, 422, 503)},
@@ -242,6 +256,7 @@ async def aggregate(
         )
         lake = run.use(desk.lakes.at(wanted.version))
         table = lake.engine.groups(question, run)
+        note(http, rows=table.num_rows)
         columns = [
             {"path": b.path, "bin": _bin(field), "type": type_of(field.type)}
             for b, field in zip(by, table.schema, strict=False)
@@ -270,6 +285,7 @@ def _bin(field: pa.Field) -> str | None:
 
 @router.get(
     "/api/fill-rate",
+    dependencies=[needs(May.READ)],
     summary="Show which attributes have values, by group",
     response_model=FillRate,
     responses={**shown(_FILL), **documented(409, 422, 503)},
@@ -293,10 +309,31 @@ async def fill_rate(
     query_id: QueryId = None,
 ) -> Response:
     """For each group and attribute, how many series have a value."""
+    wanted = Filling(where=where, level=level, version=version, by=by, path=path or [], limit=limit)
+    return await _filled(http, desk, wanted, query_id)
 
+
+@router.post(
+    "/api/fill-rate",
+    summary="Show which attributes have values, of what a long question finds",
+    response_model=FillRate,
+    responses={**shown(_FILL), **documented(409, 422, 503)},
+)
+async def fill_rate_of(
+    http: Request,
+    wanted: Annotated[Filling, Body(openapi_examples={"CT": {"value": _FILLING}})],
+    desk: TheDesk,
+    query_id: QueryId = None,
+) -> Response:
+    """The same as GET, for questions that are too long for an address."""
+    return await _filled(http, desk, wanted, query_id)
+
+
+async def _filled(http: Request, desk: Desk, wanted: Filling, query_id: str | None) -> Response:
     def work(run: Running) -> Response:
-        lake = run.use(desk.lakes.at(version))
-        found = lake.fill_rate(by, path or (), condition(where), limit, run, level)
+        lake = run.use(desk.lakes.at(wanted.version))
+        where = condition(wanted.where)
+        found = lake.fill_rate(wanted.by, wanted.path, where, wanted.limit, run, wanted.level)
         whole, *rows = [
             {"key": plain(key), "series": series, "filled": filled}
             for key, series, filled in (found.whole, *found.rows)
@@ -304,7 +341,7 @@ async def fill_rate(
         return as_json(
             {
                 "version": lake.version,
-                "by": by,
+                "by": wanted.by,
                 "paths": found.paths,
                 "rows": rows,
                 "whole": whole,
@@ -317,6 +354,7 @@ async def fill_rate(
 
 @router.post(
     "/api/conformance",
+    dependencies=[needs(May.READ)],
     summary="Say what objects do against the Standard",
     response_model=ConformanceOut,
     responses={**shown(_CONFORMANCE), **documented(409, 422, 503)},
@@ -358,6 +396,7 @@ group by all order by objects desc, source, stage, reason limit 1000
 
 @router.get(
     "/api/failures",
+    dependencies=[needs(May.WATCH)],
     summary="List what could not be read, and why",
     response_model=Failures,
     responses={**shown(_FAILURES), **documented(422, 503)},

@@ -12,11 +12,13 @@ from pydantic import Field
 from dicomlake.api import Lake
 from dicomlake.errors import LakeError, UsageError
 from dicomlake.jobs import browsing
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.findings import findings
 from dicomlake.jobs.rarity import condition_of
 from dicomlake.jobs.tracing import drawn
 from dicomlake.query import Query as Question
 from dicomlake.query import render
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import PathOf, Shape, Totals, Version, as_json, plain
@@ -388,6 +390,7 @@ async def told(
 
 @router.get(
     "/api/patients/{patient_key}",
+    dependencies=[needs(May.READ)],
     summary="Show a patient",
     response_model=PatientOut,
     responses={
@@ -409,6 +412,7 @@ async def patient(
 
 @router.get(
     "/api/studies/{StudyInstanceUID}",
+    dependencies=[needs(May.READ)],
     summary="Show a study",
     response_model=StudyOut,
     responses={
@@ -436,6 +440,7 @@ async def study(
 
 @router.get(
     "/api/studies/{StudyInstanceUID}/findings",
+    dependencies=[needs(May.READ)],
     summary="Show what was measured and outlined in a study",
     response_model=FindingsOut,
     responses={
@@ -454,6 +459,7 @@ async def findings_of(
 
 @router.get(
     "/api/series/{SeriesInstanceUID}",
+    dependencies=[needs(May.READ)],
     summary="Show a series",
     response_model=SeriesOut,
     responses={
@@ -482,6 +488,7 @@ async def series(
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/header",
+    dependencies=[needs(May.READ)],
     summary="Show the header of an instance",
     response_model=HeaderOut,
     responses={
@@ -503,6 +510,7 @@ async def header(
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/inside",
+    dependencies=[needs(May.READ)],
     summary="Show what is inside of an instance",
     response_model=InsideOut,
     responses={**shown(_INSIDE), **documented(404, 422, 503)},
@@ -518,6 +526,7 @@ async def inside(
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/waveform",
+    dependencies=[needs(May.READ)],
     summary="Give the samples of a waveform",
     response_model=WaveformOut,
     responses={
@@ -574,6 +583,7 @@ async def waveform(
 
 @router.get(
     "/api/compare",
+    dependencies=[needs(May.READ)],
     summary="Compare the headers of two instances",
     response_model=Compared,
     responses={
@@ -601,6 +611,7 @@ async def compare(
 
 @router.get(
     "/api/common",
+    dependencies=[needs(May.COUNT)],
     summary="Say how common a value is",
     response_model=Common,
     responses={

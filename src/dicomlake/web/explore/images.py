@@ -9,13 +9,15 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from dicomlake.jobs import images as work
+from dicomlake.jobs.access.roles import May
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.details import told
 from dicomlake.web.explore.shapes import Shape, Version
 from dicomlake.web.problems import documented
 
-router = APIRouter(tags=["images"])
+router = APIRouter(tags=["images"], dependencies=[needs(May.READ)])
 TheDesk = Annotated[Desk, Depends(desk_of)]
 Uid = Annotated[str, Path(min_length=1, max_length=128)]
 Numbers = list[float] | None

@@ -10,16 +10,18 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from dicomlake.errors import UsageError
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.charts import Chart, Charts, asked
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import Changed, shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import Asked
-from dicomlake.web.explore.saved import Owner
+from dicomlake.web.explore.saved import Owner, Within
 from dicomlake.web.explore.shapes import Shape, as_json, cells, condition
 from dicomlake.web.problems import Failed, documented
 from dicomlake.web.running import QueryId, Running, answered
 
-router = APIRouter(tags=["charts"])
+router = APIRouter(tags=["charts"], dependencies=[needs(May.COUNT)])
 TheDesk = Annotated[Desk, Depends(desk_of)]
 Spec = Annotated[
     dict[str, Any],
@@ -109,9 +111,9 @@ def _told(chart: Chart) -> ChartOut:
     summary="List charts that people made, newest first",
     responses={**shown([_CHART]), **documented(503)},
 )
-def own_charts(charts: TheCharts, owner: Owner = "") -> list[ChartOut]:
+def own_charts(charts: TheCharts, owner: Owner, within: Within) -> list[ChartOut]:
     """Those that are shared, and one's own, at their newest version."""
-    return [_told(chart) for chart in charts.all(owner)]
+    return [_told(chart) for chart in charts.all(owner, within)]
 
 
 @router.post(
@@ -119,15 +121,16 @@ def own_charts(charts: TheCharts, owner: Owner = "") -> list[ChartOut]:
     summary="Keep a chart",
     responses={**shown(_CHART), **documented(422, 503)},
 )
-def keep_chart(new: NewChart, charts: TheCharts, owner: Owner = "") -> ChartOut:
+def keep_chart(new: NewChart, charts: TheCharts, owner: Owner, within: Within) -> ChartOut:
     """Keep a chart under a name; what it may not have is said."""
-    return _told(_put(charts, new, owner, None))
+    return _told(_put(charts, new, owner, within, None))
 
 
-def _put(charts: Charts, new: NewChart, owner: str, id_: str | None) -> Chart:
+def _put(charts: Charts, new: NewChart, owner: str, within: str | None, id_: str | None) -> Chart:
     return charts.put(
-        new.spec, name=new.name, comment=new.comment, shared=new.shared, owner=owner, id_=id_
-    )
+        new.spec, name=new.name, comment=new.comment, shared=new.shared, owner=owner,
+        project=within or "", id_=id_,
+    )  # fmt: skip
 
 
 @router.post(
@@ -152,6 +155,7 @@ async def draw_chart(
         lake = run.use(desk.lakes.at(drawing.version))
         question = wanted.under(condition(drawing.where), drawing.level)
         table = wanted.rows(lake.engine.groups(question, run))
+        note(http, rows=table.num_rows)
         return as_json(
             {
                 "version": lake.version,
@@ -173,11 +177,12 @@ async def draw_chart(
 def own_chart(
     id: str,
     charts: TheCharts,
+    owner: Owner,
+    within: Within,
     version: Annotated[int | None, Query(ge=1, le=1 << 40, description="Of the chart")] = None,
-    owner: Owner = "",
 ) -> ChartDetails:
     """A chart under a name, and all its versions."""
-    history = _history(charts, id, owner)
+    history = _history(charts, id, owner, within)
     found = [one for one in history if version in (None, one.version)]
     if not found:
         raise Failed(404, f"The chart has no version {version}.")
@@ -185,12 +190,13 @@ def own_chart(
     return ChartDetails(**said, history=[_told(one) for one in history])
 
 
-def _history(charts: Charts, id_: str, owner: str) -> list[Chart]:
+def _history(charts: Charts, id_: str, owner: str, within: str | None) -> list[Chart]:
     try:
         found = charts.versions(id_)
     except UsageError as error:
         raise Failed(404, f"{error} GET /api/charts lists them.") from error
-    if not found[0].shared and found[0].owner not in ("", owner):
+    strange = not found[0].shared and found[0].owner not in ("", owner)
+    if strange or within not in (None, found[0].project):
         raise Failed(404, f"There is no chart {id_[:64]!r}. GET /api/charts lists them.")
     return found
 
@@ -200,10 +206,12 @@ def _history(charts: Charts, id_: str, owner: str) -> list[Chart]:
     summary="Change a chart",
     responses={**shown(_CHART), **documented(404, 422, 503)},
 )
-def change_chart(id: str, new: NewChart, charts: TheCharts, owner: Owner = "") -> ChartOut:
+def change_chart(
+    id: str, new: NewChart, charts: TheCharts, owner: Owner, within: Within
+) -> ChartOut:
     """Make a new version; the ones before it are kept."""
-    before = _history(charts, id, owner)[0]
-    return _told(_put(charts, new, before.owner or owner, id))
+    before = _history(charts, id, owner, within)[0]
+    return _told(_put(charts, new, before.owner or owner, before.project, id))
 
 
 @router.delete(
@@ -211,7 +219,7 @@ def change_chart(id: str, new: NewChart, charts: TheCharts, owner: Owner = "") -
     summary="Delete a chart",
     responses={**shown({"tasks": 2}), **documented(404, 503)},
 )
-def delete_chart(id: str, charts: TheCharts, owner: Owner = "") -> Changed:
+def delete_chart(id: str, charts: TheCharts, owner: Owner, within: Within) -> Changed:
     """Delete a chart with all its versions."""
-    _history(charts, id, owner)
+    _history(charts, id, owner, within)
     return Changed(tasks=charts.delete(id))

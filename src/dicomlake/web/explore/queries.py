@@ -12,6 +12,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.attrition import attrition
 from dicomlake.jobs.export import FORMS, exported
 from dicomlake.lake.vocabulary import Vocabulary
@@ -20,6 +21,7 @@ from dicomlake.query import parse_query, render, to_json
 from dicomlake.query.attributes import attribute
 from dicomlake.query.nodes import paths_of
 from dicomlake.query.sentence import sentence
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import (
@@ -35,7 +37,7 @@ from dicomlake.web.explore.shapes import (
     type_of,
 )
 from dicomlake.web.problems import Failed, documented
-from dicomlake.web.running import Board, QueryId, Running, answered
+from dicomlake.web.running import Board, QueryId, Running, answered, named
 
 router = APIRouter(tags=["questions"])
 TheDesk = Annotated[Desk, Depends(desk_of)]
@@ -188,6 +190,7 @@ _BODY = Body(openapi_examples={"MR": {"value": {"where": _WHERE, "level": "study
 
 @router.post(
     "/api/query",
+    dependencies=[needs(May.READ)],
     summary="Ask a question, a page of rows at a time",
     response_model=AnswerOut,
     responses={**shown(_ANSWER), **documented(409, 422, 503)},
@@ -204,6 +207,7 @@ async def query(
         question = _question(asked, asked.limit)
         lake = run.use(desk.lakes.at(asked.version))
         found = lake.engine.answer(question, asked.offset, run)
+        note(http, counts=found.totals, rows=found.rows.num_rows)
         return as_json(
             {
                 "version": lake.version,
@@ -240,6 +244,7 @@ def _columns(table: pa.Table, vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 @router.post(
     "/api/query/count",
+    dependencies=[needs(May.COUNT)],
     summary="Count what a question finds",
     response_model=Counts,
     responses={**shown(_COUNTS), **documented(409, 422, 503)},
@@ -253,6 +258,7 @@ async def count(
         where = condition(asked.where)
         lake = run.use(desk.lakes.at(asked.version))
         totals = lake.engine.count(where, asked.level, run)
+        note(http, counts=totals)
         return as_json(
             {
                 "version": lake.version,
@@ -271,6 +277,7 @@ _PLURAL = {"patient": "patients", "study": "studies", "series": "series", "insta
 
 @router.post(
     "/api/query/steps",
+    dependencies=[needs(May.COUNT)],
     summary="Say what each condition of a question keeps",
     response_model=Steps,
     responses={**shown(_STEPS), **documented(409, 422, 503)},
@@ -284,6 +291,7 @@ async def steps(
         where = condition(asked.where)
         lake = run.use(desk.lakes.at(asked.version))
         found = attrition(lake.engine, where, asked.level, run)
+        note(http, steps=len(found), counts=found[0]["kept"] if found else None)
         return as_json(
             {
                 "version": lake.version,
@@ -299,6 +307,7 @@ async def steps(
 
 @router.post(
     "/api/query/parse",
+    dependencies=[needs(May.COUNT)],
     summary="Turn a question into text, JSON and plain words",
     responses={**shown(_PARSED), **documented(422)},
 )
@@ -326,6 +335,7 @@ def read_json(plain: Any) -> Question:
 
 @router.post(
     "/api/query/export",
+    dependencies=[needs(May.READ)],
     summary="Export all rows of an answer",
     response_class=StreamingResponse,
     responses={
@@ -355,13 +365,15 @@ async def export(
         question = _question(asked)
         lake = run.use(desk.lakes.at(asked.version))
         totals = lake.engine.count(question.where, question.level, run)
-        streaming = desk.board.add(query_id or "")
+        after = {"rows": 0}
+        note(http, counts=totals, after=after)
+        streaming = desk.board.add(named(http, query_id))
         streaming.whole = totals[_PLURAL[asked.level]]
         streaming.use(lake)
 
         def told(rows: int) -> None:
             streaming.check()
-            streaming.rows = rows
+            streaming.rows = after["rows"] = rows
 
         pieces = exported(lake.engine, question, format, streaming, told)
         return lake.version, streaming.whole, _until_over(desk.board, streaming, pieces)
@@ -385,6 +397,7 @@ def _until_over(board: Board, run: Running, pieces: Iterator[bytes]) -> Iterator
 
 @router.get(
     "/api/query/{id}/events",
+    dependencies=[needs(May.READ)],
     summary="Follow an export",
     response_class=StreamingResponse,
     responses={
@@ -405,7 +418,9 @@ def events(id: str, http: Request, desk: TheDesk) -> StreamingResponse:
 
     Asked before the export has begun, it waits a few seconds for it.
     """
-    return StreamingResponse(_events(http, desk.board, id), media_type="text/event-stream")
+    return StreamingResponse(
+        _events(http, desk.board, named(http, id)), media_type="text/event-stream"
+    )
 
 
 LOOK_EVERY_S = 0.2
@@ -431,12 +446,13 @@ async def _events(http: Request, board: Board, name: str) -> AsyncIterator[bytes
 
 @router.delete(
     "/api/query/{id}",
+    dependencies=[needs(May.COUNT)],
     summary="Stop a question",
     responses={**shown({"stopped": 1}), **documented(404)},
 )
-def stop(id: str, desk: TheDesk) -> Stopped:
+def stop(id: str, desk: TheDesk, http: Request) -> Stopped:
     """Stop what is being answered under an X-Query-Id; its client gets a 409."""
-    stopped = desk.board.cancel(id) if id else 0
+    stopped = desk.board.cancel(named(http, id)) if id else 0
     if not stopped:
         raise Failed(404, "No question of that X-Query-Id is being answered.")
     return Stopped(stopped=stopped)
@@ -444,6 +460,7 @@ def stop(id: str, desk: TheDesk) -> Stopped:
 
 @router.post(
     "/api/sql",
+    dependencies=[needs(May.SQL)],
     summary="Ask in SQL, which only reads",
     response_model=SqlOut,
     responses={**shown(_SQL), **documented(409, 422, 503)},
@@ -457,6 +474,7 @@ async def sql(
         lake = run.use(desk.lakes.at(statement.version))
         table = lake.engine.sql(statement.sql, statement.limit + 1, run)
         rows = table.slice(0, statement.limit)
+        note(http, rows=rows.num_rows)
         columns = [
             {"name": field.name, "path": field.name, "type": type_of(field.type), "unit": ""}
             for field in table.schema
