@@ -18,7 +18,7 @@ from .strategies import queries
         (
             "PatientAge > 60Y and not Modality in ('CT', 'MR') level patient",
             "Patients with: Patient’s Age is above 60 years, and not (Modality is one of CT, MR).",
-            "Personen mit: Patient’s Age ist über 60 Jahre, und nicht (Modality ist eines von CT, "
+            "Patienten mit: Patient’s Age ist über 60 Jahre, und nicht (Modality ist eines von CT, "
             "MR).",
         ),
         (
@@ -26,15 +26,15 @@ from .strategies import queries
             "5000",
             "Studies with: in one and the same patient (Study Date is on or after 2024-01-01, or "
             "Body Part Examined has no value). The first 5,000.",
-            "Studien mit: in ein und derselben Person (Study Date ist am oder nach 2024-01-01, "
+            "Studien mit: in ein und demselben Patienten (Study Date ist am oder nach 2024-01-01, "
             "oder Body Part Examined hat keinen Wert). Die ersten 5.000.",
         ),
         (
             "related(Modality = 'CT', segment exists, before 30 days) order by -StudyDate",
             "Series with: (Modality is CT) at most 30 days before (there is a segment) of the same "
             "patient. Sorted by Study Date downwards.",
-            "Serien mit: (Modality ist CT) höchstens 30 Tage vor (es gibt segment) derselben "
-            "Person. Sortiert nach Study Date absteigend.",
+            "Serien mit: (Modality ist CT) höchstens 30 Tage vor (es gibt segment) desselben "
+            "Patienten. Sortiert nach Study Date absteigend.",
         ),
     ],
 )

@@ -109,7 +109,7 @@ _ENGLISH = _Words(
 )  # fmt: skip
 _GERMAN = _Words(
     levels={
-        "patient": "Personen", "study": "Studien", "series": "Serien", "instance": "Instanzen",
+        "patient": "Patienten", "study": "Studien", "series": "Serien", "instance": "Instanzen",
     },
     all="Alle {what}.", found="{what} mit: {said}.", sorted=" Sortiert nach {by}.",
     then=", dann ", downwards=" absteigend", first=" Die ersten {n}.",
@@ -129,12 +129,12 @@ _GERMAN = _Words(
         "channel": "ein und demselben Kanal", "event": "ein und demselben Dosisereignis",
         "total": "ein und derselben Dosissumme", "instance": "ein und derselben Instanz",
         "series": "ein und derselben Serie", "study": "ein und derselben Studie",
-        "patient": "ein und derselben Person",
+        "patient": "ein und demselben Patienten",
     },
     relations={"before": "vor", "after": "nach", "within": "vor oder nach"},
     at_most="höchstens {high} Tage ", at_least="mindestens {low} Tage ",
     days="{low} bis {high} Tage ",
-    related="({first}) {days}{word} ({second}) derselben Person",
+    related="({first}) {days}{word} ({second}) desselben Patienten",
     any_depth="{name} (in beliebiger Tiefe)", of="{name} von {around}",
     of_row="{name} von {around}", anatomy="Anatomie",
     ages={"Y": ("Jahr", "Jahre"), "M": ("Monat", "Monate"), "W": ("Woche", "Wochen"),
