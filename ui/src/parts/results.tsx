@@ -381,7 +381,7 @@ export function ColumnChoice({ level, show, asked, setShow }: Pick<Results, "lev
 }
 
 /** How far an export is. */
-type Going = { id: string; stop: AbortController; rows: number; total: number | null };
+type Going = { id: string; format: string; stop: AbortController; rows: number; total: number | null };
 
 export function Export({ where, level, show, order }: Body) {
   const { t, n } = useTexts();
@@ -401,7 +401,7 @@ export function Export({ where, level, show, order }: Body) {
   const take = async (format: string) => {
     const id = `export-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
     const stop = new AbortController();
-    setGoing({ id, stop, rows: 0, total: null });
+    setGoing({ id, format, stop, rows: 0, total: null });
     setProblem(null);
     void follow(id, stop.signal);
     try {
@@ -421,7 +421,9 @@ export function Export({ where, level, show, order }: Body) {
   const cancel = () => {
     if (!going) return;
     going.stop.abort();
-    void call("DELETE /api/query/{id}", { params: { id: going.id } }).catch(() => undefined); // it is over already
+    // the others end with their connection; this one reads all rows before it sends any
+    if (going.format === "parquet")
+      void call("DELETE /api/query/{id}", { params: { id: going.id } }).catch(() => undefined); // it may be over
     setGoing(null);
   };
   return (
