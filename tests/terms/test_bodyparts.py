@@ -58,6 +58,7 @@ def said(**attributes: object) -> list[str]:
         ("US", "Beinvenen li z.A. Lungenembolie", ["Lower limb L"]),
         ("MR", "T1 koronar", []),
         ("XA", "Koronarangio", ["Coronary artery"]),
+        ("MR", "0 to 255", []),
         ("MR", "main stack", []),
         ("DX", "Radio main gauche", ["Hand L"]),
         ("CT", "rein nativ", []),

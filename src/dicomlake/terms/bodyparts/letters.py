@@ -58,7 +58,12 @@ def folded(text: str) -> str:
     >>> folded("Schädel") == folded("SCHAEDEL") == folded("Schadel")
     True
     """
-    return _UMLAUT.sub(lambda pair: pair[0][0], bare(text).lower())
+    return _plain(bare(text).lower())
+
+
+def _plain(word: str) -> str:
+    """A word with umlauts as their plain letters; short ones, such as toe, have none."""
+    return word if len(word) < 5 else _UMLAUT.sub(lambda pair: pair[0][0], word)
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -80,6 +85,6 @@ def read(text: str) -> list[Word]:
         raw = match[0]
         apart = bool(_BREAKS.search(plain, end, match.start()))
         glued = bool(found) and match.start() == end
-        found.append(Word(_UMLAUT.sub(lambda pair: pair[0][0], raw.lower()), raw, apart, glued))
+        found.append(Word(_plain(raw.lower()), raw, apart, glued))
         end = match.end()
     return found
