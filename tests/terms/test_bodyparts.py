@@ -44,6 +44,8 @@ def said(**attributes: object) -> list[str]:
         ("CT", "CCT + HWS", ["Head", "Cervical spine"]),
         ("CT", "CT Abdomen Leber biphasisch", ["Liver"]),
         ("CT", "CT Abdomen/Becken Leberprotokoll", ["Abdomen and Pelvis"]),
+        ("CT", "ABDOMEN PELVIS (PANCREAS)", ["Abdomen and Pelvis"]),
+        ("PT", "Vertex to mid thigh", ["Entire body"]),
         ("CT", "CT L3-S1 segmental", ["Lumbar spine"]),
         ("MR", "t2_tse_tra C4-C7", ["Cervical spine"]),
         ("MR", "T1/T2", []),
@@ -132,6 +134,9 @@ def test_series_come_before_studies_and_words_before_the_tag() -> None:
     assert said(StudyDescription="Thorax pa", BodyPartExamined="SKULL") == ["Chest"]
     assert said(SeriesDescription="Knie re", StudyDescription="Knie bds.") == ["Knee R"]
     assert said(SeriesDescription="Abdomen pv", StudyDescription="CT Leber") == ["Liver"]
+    assert said(SeriesDescription="Ganzkörper", StudyDescription="CT Leber") == ["Entire body"]
+    whole = said(SeriesDescription="Abdomen/Becken pv", StudyDescription="CT Leber")
+    assert whole == ["Abdomen and Pelvis"]
 
 
 def test_sides_come_from_tags_and_codes_where_a_region_has_two() -> None:

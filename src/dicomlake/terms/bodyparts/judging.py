@@ -78,9 +78,10 @@ _TOGETHER = {
         ("80581009 816092008", "818982008"), ("816094009 80581009", "416550000"),
     )
 }  # fmt: skip
-_TRUNK = frozenset(["45048000", "816094009", "818981001", "816092008", "818982008", "416550000",
-                    "416775004", "416152001", "416319003", "417437006"])  # fmt: skip
-_SPINE = "421060004"
+_PLACES = frozenset(["45048000", "816094009", "818981001", "816092008"])
+"""Neck, chest, abdomen, pelvis."""
+_TRUNK = _PLACES | {"818982008", "416550000", "416775004", "416152001", "416319003", "417437006"}
+_SPINE, _WHOLE_BODY = "421060004", "38266002"
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +343,7 @@ def _pruned(codes: list[str], tables: Tables) -> list[str]:
     wholes = {c for c in codes if any(c in tables.above(o) for o in codes if o != c)}
     spine = {c for c in codes if c == _SPINE or _SPINE in tables.above(c)}
     trunk = [c for c in codes if c in _TRUNK]
-    if len(_bare_trunk(trunk, tables)) > 1:
+    if len(_bare_trunk(trunk, tables)) > 1 or not _PLACES.issuperset(trunk):
         organs = {
             c for c in codes
             if c not in _TRUNK and c not in spine and tables.above(c) & set(trunk)
@@ -375,7 +376,7 @@ def _narrowed(
     codes: list[str], by_level: dict[int, list[Said]], level: int, tables: Tables
 ) -> list[str]:
     """A region that other descriptions name more closely, as those name it."""
-    if len(codes) != 1:
+    if len(codes) != 1 or codes[0] == _WHOLE_BODY or codes[0] in _TRUNK - _PLACES:
         return codes
     code = codes[0]
     for other in sorted(by_level):
