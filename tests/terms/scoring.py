@@ -35,11 +35,11 @@ class Score:
 
     @property
     def precision(self) -> float:
-        return self.right / self.told
+        return self.right / max(self.told, 1)
 
     @property
     def recall(self) -> float:
-        return self.right / self.meant
+        return self.right / max(self.meant, 1)
 
     @property
     def side_precision(self) -> float:
@@ -69,13 +69,14 @@ def tag_only(evidence: Evidence) -> tuple[Found, ...]:
     return tuple(Found(bodyparts.load().code(code), side, 1.0, ()) for code in row.codes)
 
 
-def scored(half: str, tell: Teller = bodyparts.of) -> Score:
+def scored(half: str, tell: Teller = bodyparts.of, languages: tuple[str, ...] = ()) -> Score:
     """The score of a way to tell; a guess below `SURE` is not told.
 
     A region is right when it has the code of the label, one of them where it allows several. Sides
     are counted where the region is right and has two.
     """
-    tables, rows = bodyparts.load(), labelled(half)
+    tables = bodyparts.load()
+    rows = [row for row in labelled(half) if not languages or row["language"] in languages]
     right = told = meant = side_right = side_told = side_meant = 0
     for row in rows:
         found = [f for f in tell(evidence_of(row)) if f.confidence >= SURE]

@@ -14,6 +14,7 @@ from dicomlake.errors import UsageError
 from dicomlake.terms import Code, bodyparts
 from dicomlake.terms.bodyparts import BOTH, LEFT, RIGHT, SURE, Evidence, Grade
 from dicomlake.terms.mapping import normal
+from dicomlake.testing.hospital.exams import EXAMS
 from tests.terms.scoring import LABELS, Score, labelled, scored, tag_only
 
 SIDES = {None: "", LEFT: "L", RIGHT: "R", BOTH: "B"}
@@ -124,6 +125,24 @@ def test_a_coded_region_says(value: str, scheme: str, expected: str) -> None:
     assert found == ([expected] if expected else [])
 
 
+def test_a_coded_region_that_no_table_has_stays_as_sent() -> None:
+    judged = bodyparts.judge(
+        Evidence(
+            StudyDescription="CT Thorax",
+            AnatomicRegionSequence=(Code("88556005", "SCT"), Code("1234567", "SCT", "Made up")),
+        )
+    )
+    assert [f.code.meaning for f in judged.found] == ["Made up", "Cerebral artery"]
+    assert {f.what for f in judged.findings} == {
+        "AnatomicRegionSequence says Cerebral artery, StudyDescription says Chest."
+    }
+
+
+def test_radlex_codes_say_region_and_side() -> None:
+    assert said(AnatomicRegionSequence=(Code("RID58", "RADLEX"),)) == ["Liver"]
+    assert said(AnatomicRegionSequence=(Code("RID30325", "RADLEX"),)) == ["Adrenal gland L"]
+
+
 def test_a_procedure_code_says_region_and_side() -> None:
     assert said(ProcedureCodeSequence=(Code("36627-8", "LN"),)) == ["Breast L"]
     assert said(RequestedProcedureCodeSequence=(Code("24725-4", "LOINC"),)) == ["Head"]
@@ -194,6 +213,20 @@ def site(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("name", EXAMS)
+def test_the_made_up_hospital_is_understood(name: str) -> None:
+    exam, tables = EXAMS[name], bodyparts.load()
+    for text in exam.words:
+        if text == "RT planning":
+            continue  # says nothing of a region
+        (found,) = bodyparts.of(Evidence(StudyDescription=text))
+        assert found.confidence >= SURE
+        region = normal(exam.region.value, "SCT")[0]
+        assert tables.agree(found.code.value, region), (text, found.code)
+    tag = bodyparts.of(Evidence(BodyPartExamined=exam.body_part))[0]
+    assert tables.agree(tag.code.value, region)
+
+
 def test_a_site_adds_overrides_and_silences(tmp_path: Path) -> None:
     tables = bodyparts.load(site(
         tmp_path,
@@ -204,7 +237,7 @@ def test_a_site_adds_overrides_and_silences(tmp_path: Path) -> None:
         "tag,AEC,,16982005,,equivalent,,\n"
         "tag,CHEST,,,,none,,\n"
         "code,K1,99ANNA,72696002,,equal,,\n"
-        "word,Wirbelfuenf,,36978003,C5 vertebra,equal,no,122494005\n",
+        "word,Sonderfall,,127954009,Skeletal muscle,equal,no,61685007\n",
     ))  # fmt: skip
 
     def told(**attributes: object) -> list[str]:
@@ -216,8 +249,8 @@ def test_a_site_adds_overrides_and_silences(tmp_path: Path) -> None:
     assert told(BodyPartExamined="AEC") == ["Shoulder | site.csv 7: tag AEC"]
     assert told(BodyPartExamined="CHEST") == []
     assert told(AnatomicRegionSequence=(Code("K1", "99ANNA"),)) == ["Knee | site.csv 7: code K1"]
-    assert told(StudyDescription="Wirbelfuenf") == ["C5 vertebra | site.csv 7: word Wirbelfuenf"]
-    assert tables.agree("36978003", "421060004")  # part of the cervical spine, of the spine
+    assert told(StudyDescription="Sonderfall") == ["Skeletal muscle | site.csv 7: word Sonderfall"]
+    assert tables.agree("127954009", "66019005")  # part of a lower limb, of an extremity
     assert bodyparts.of(Evidence(BodyPartExamined="CHEST"))  # ours are as they were
 
 

@@ -287,10 +287,12 @@ def _hear_code(heard: _Heard, attribute: str, code: Code, tables: Tables) -> Non
     if row := tables.codes.get((value, scheme)):
         for region in row.codes:
             _say(heard, attribute, written, row, region, 1.0, tables)
-    elif scheme == "SCT" and value in tables.regions:
+    elif scheme == "SCT" and (value in tables.regions or attribute in _LEVELS[0]):
         same = Grade.equal if code.value.strip() == value else Grade.equivalent
         rule = Row("code", value, "SCT", "", frozenset(), (value,), same, "", tables.sources[0])
         _say(heard, attribute, written, rule, value, 1.0, tables)
+        if value not in tables.regions:  # a region that no table has, as it was sent
+            heard.regions[-1] = replace(heard.regions[-1], code=Code(value, "SCT", code.meaning))
 
 
 def _hear_side(heard: _Heard, attribute: str, words: str, letter: str | None) -> None:
@@ -398,7 +400,13 @@ def _weighed(code: str, level: int, regions: Iterable[Said], tables: Tables) -> 
         if tables.agree(code, said.code.value):
             agreeing.append(said)
             best[at] = max(best.get(at, 0.0), said.confidence)
-        elif at != level and said.confidence >= SURE and not _beside(code, said, regions, tables):
+        elif (
+            at != level
+            and said.confidence >= SURE
+            and code in tables.regions
+            and said.code.value in tables.regions
+            and not _beside(code, said, regions, tables)
+        ):
             against = max(against, said.confidence)
     doubt = 1.0
     for confidence in best.values():
@@ -406,7 +414,8 @@ def _weighed(code: str, level: int, regions: Iterable[Said], tables: Tables) -> 
     confidence = min(1 - doubt, _MOST) * (1 - 0.4 * against)
     if max(best.values(), default=0.0) < SURE:
         confidence = min(confidence, max(best.values(), default=0.0))
-    return Found(tables.code(code), None, round(confidence, 3), tuple(agreeing))
+    meant = agreeing[0].code if code not in tables.regions else None
+    return Found(meant or tables.code(code), None, round(confidence, 3), tuple(agreeing))
 
 
 def _beside(code: str, said: Said, regions: Iterable[Said], tables: Tables) -> bool:
@@ -446,7 +455,7 @@ def _odd_regions(regions: Sequence[Said], tables: Tables) -> Iterable[Finding]:
     """Pairs of attributes of which the one says nothing that fits the other."""
     sure = dict[str, list[Said]]()
     for said in regions:
-        if said.confidence >= SURE:
+        if said.confidence >= SURE and said.code and said.code.value in tables.regions:
             sure.setdefault(said.attribute, []).append(said)
     names = sorted(sure, key=lambda name: _LEVEL_OF[name])
     for at, one in enumerate(names):

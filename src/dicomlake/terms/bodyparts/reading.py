@@ -223,7 +223,7 @@ def _stands_alone(words: list[Word], at: int, after: bool) -> bool:
         return False
     return (
         words[at].raw.isupper()
-        or (after and words[at].folded in "lr")
+        or (after and words[at].folded in "lrg")
         or all(word.raw.islower() or word.raw.isdigit() for word in words)
     )
 
