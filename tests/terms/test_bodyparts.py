@@ -78,6 +78,9 @@ def said(**attributes: object) -> list[str]:
         ("MR", "Head First", []),
         ("CT", "Thorax^1HEAD_NECK_PETCT (Adult)", ["Head and Neck"]),
         ("CT", "Abdomen^Routine (Adult)", ["Abdomen"]),
+        ("CT", "CHEST^ABDO^PELVIS^WO", ["Chest, Abdomen and Pelvis"]),
+        ("CT", "C/AP WO", ["Chest, Abdomen and Pelvis"]),
+        ("CT", "CHEST W ECG GATING", ["Chest"]),
         ("MG", "Tomosynthese re", ["Breast R"]),
         ("OPT", "OCT Macula OD", ["Retina R"]),
     ],
@@ -219,7 +222,7 @@ def test_the_made_up_hospital_is_understood(name: str) -> None:
     for text in exam.words:
         if text == "RT planning":
             continue  # says nothing of a region
-        (found,) = bodyparts.of(Evidence(StudyDescription=text))
+        (found,) = bodyparts.of(Evidence("ECG" * (name == "ECG"), StudyDescription=text))
         assert found.confidence >= SURE
         region = normal(exam.region.value, "SCT")[0]
         assert tables.agree(found.code.value, region), (text, found.code)

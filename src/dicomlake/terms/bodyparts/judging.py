@@ -211,8 +211,8 @@ def _statements(evidence: Evidence, tables: Tables) -> tuple[list[Said], list[Sa
     spoken = votes([*sentences.values()])
     for attribute, sentence in sentences.items():
         said = list(mentions(sentence, tables, evidence.Modality, spoken))
-        folder, caret, _ = getattr(evidence, attribute).partition("^")
-        _hear(heard, attribute, said, len(words_of(folder)) if caret else 0, tables)
+        folder, *rest = getattr(evidence, attribute).split("^")
+        _hear(heard, attribute, said, len(words_of(folder)) if len(rest) == 1 else 0, tables)
     for attribute in _CODED:
         for code in getattr(evidence, attribute):
             _hear_code(heard, attribute, code, tables)
