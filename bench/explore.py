@@ -69,7 +69,9 @@ def _actions(turn: random.Random) -> Iterator[list[_Request]]:
         yield [("chart", "POST", "/api/aggregate", {"json": {"by": by}})]
 
 
-def _person(base: str, seed: int, actions: int, taken: dict[str, list[float]]) -> None:
+def _person(
+    base: str, seed: int, actions: int, thinks_s: float, taken: dict[str, list[float]]
+) -> None:
     turn = random.Random(seed)
     with httpx.Client(base_url=base, timeout=120) as client, ThreadPoolExecutor(4) as at_once:
 
@@ -80,10 +82,10 @@ def _person(base: str, seed: int, actions: int, taken: dict[str, list[float]]) -
             assert answer.status_code == 200, (name, answer.text)
             taken[name].append((time.perf_counter() - began) * 1000)
 
-        time.sleep(turn.random() * THINKS_S)
+        time.sleep(turn.random() * thinks_s)
         for _, action in zip(range(actions), _actions(turn), strict=False):
             list(at_once.map(ask, action))
-            time.sleep(turn.expovariate(1 / THINKS_S))
+            time.sleep(turn.expovariate(1 / thinks_s) if thinks_s else 0.0)
 
 
 @contextmanager
@@ -133,24 +135,26 @@ def measure(lake: Path, series: int) -> dict[str, tuple[tuple[str, ...], list[tu
         rebuild(store)
     found = {}
     with serving(lake) as base:
-        _person(base, 99, 3, defaultdict(list))  # what only the first question ever pays
+        _person(base, 99, 3, 0.0, defaultdict(list))  # what only the first question ever pays
         if paints := _painted(base):
             rows = [
                 ("first paint", f"{paints[0]:,.0f}", "1,500"),
                 ("first rows", f"{paints[1]:,.0f}", ""),
             ]
             found[f"A page about {series:,} series, alone"] = (("", "median ms", "aim"), rows)
-        for people in (1, PEOPLE):
+        for people, thinks_s in ((1, 0.0), (PEOPLE, THINKS_S), (PEOPLE, 0.0)):
             taken: dict[str, list[float]] = defaultdict(list)
             threads = [
-                threading.Thread(target=_person, args=(base, seed, ACTIONS, taken))
+                threading.Thread(
+                    target=_person, args=(base, seed + people * 100, ACTIONS, thinks_s, taken)
+                )
                 for seed in range(people)
             ]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            title = f"{people} people at once on {series:,} series, {THINKS_S:g} s to think"
+            title = f"{people} at once on {series:,} series, {thinks_s:g} s to think: ms"
             found[title] = (("", "n", "50 %", "90 %", "95 %", "99 %", "aim"), _rows(taken))
     return found
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from datetime import datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import pyarrow as pa
@@ -21,7 +22,7 @@ from dicomlake.engines.groups import By, Filled, fill_rate
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
-from dicomlake.jobs import documents, extraction
+from dicomlake.jobs import charts, documents, extraction
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.missing import Gap, gaps
@@ -87,6 +88,26 @@ class Lake:
     def writing(self) -> bool:
         """Whether somebody writes to the lake now."""
         return self._store.locked
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """What a store holds, which may be a part of a lake."""
+        made = cls.__new__(cls)
+        store.table("series")
+        made._store, made._engine_name = store, "duckdb"
+        return made
+
+    @property
+    def store(self) -> Store:
+        """The tables."""
+        return self._store
+
+    @cached_property
+    def indexed(self) -> datetime | None:
+        """When the newest series came."""
+        found = self.engine.read("select max(indexed) as newest from series")
+        newest: datetime | None = found.column("newest")[0].as_py()
+        return newest
 
     @cached_property
     def engine(self) -> Any:
@@ -183,21 +204,32 @@ class Lake:
         where: Condition = None,
         limit: int = 40,
         ticket: object = None,
+        level: str = "series",
     ) -> Filled:
         """How many series of each group have a value at each path.
 
-        The most frequent paths of the lake when none are given.
+        The most frequent paths of the lake when none are given. `level`: of the condition.
         """
         node = parse(where, _lines) if isinstance(where, str) else where
         wanted = [attribute(path).path for path in paths] or self.terminology.frequent()
-        key = ("fill rate", by, node, tuple(wanted), limit)
+        key = ("fill rate", by, node, tuple(wanted), limit, level)
 
         def look() -> Filled:
-            with self.engine.chosen(node, "series", ticket) as (search, mask):
+            with self.engine.chosen(node, level, ticket) as (search, mask):
                 return fill_rate(search, mask, By(by), wanted, limit)
 
         found: Filled = self._spreads.once(key, look)
         return found
+
+    def chart(self, spec: Mapping[str, Any], where: Condition = None) -> pa.Table:
+        """The groups that a chart of one's own shows, under the names of its fields.
+
+        `spec`: Vega-Lite, whose `data.dicomlake` says which groups (docs/dashboards.md); `where`:
+        only of what another question finds, too. UsageError for what a chart may not have.
+        """
+        node = parse(where, _lines) if isinstance(where, str) else where
+        wanted = charts.asked(spec)
+        return wanted.rows(self.engine.groups(wanted.under(node, "series")))
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the tables, as Arrow.
@@ -353,7 +385,7 @@ class Lake:
     def refresh(self) -> Lake:
         """The lake at its newest version."""
         self._store.refresh()
-        for name in ("engine", "totals", "vocabulary", "terminology", "_spreads"):
+        for name in ("engine", "indexed", "totals", "vocabulary", "terminology", "_spreads"):
             self.__dict__.pop(name, None)
         return self
 

@@ -4,6 +4,7 @@ DicomlakeError
 |-- UsageError            tell the person: the request cannot be right
 |   |-- UnknownAttribute  a name that DICOM does not have, with the nearest ones
 |   |-- WrongType         a value that the attribute cannot have
+|   |-- NotAllowed        somebody may not do or see this
 |   |-- QuerySyntax       the text of a query cannot be read
 |   `-- LakeError         the folder is no lake, is locked, or has another version
 |-- DataError             write a row to `failures`, go on
@@ -63,6 +64,10 @@ class QuerySyntax(UsageError):
     def __init__(self, message: str, text: str, position: int) -> None:
         self.text, self.position = text, position
         super().__init__(message)
+
+
+class NotAllowed(UsageError):
+    """Something that the role or the project of who asks does not allow."""
 
 
 class LakeError(UsageError):

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import tomlkit
 import tomlkit.exceptions
@@ -24,6 +25,7 @@ _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)i?[Bb]?")
 
 AE = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
+RoleName = Literal["viewer", "researcher", "steward", "admin"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -193,17 +195,86 @@ class Schedule(_Settings):
         return value
 
 
+class Oidc(_Settings):
+    """Signing in with an account of an OpenID Connect provider.
+
+    `roles` and `projects` say what a value of `claim` (a list or a text) means; the highest role
+    and the first project count, and who has no role does not enter. `name`: the claim to call
+    people by. `audience`: of bearer tokens, that of the client when left out.
+    """
+
+    issuer: str
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret_env: str = ""
+    client_secret_file: Path | None = None
+    label: str = "single sign-on"
+    scopes: tuple[str, ...] = ("openid", "profile")
+    claim: str = "groups"
+    name: str = "preferred_username"
+    audience: str = ""
+    roles: dict[str, RoleName] = {}
+    projects: dict[str, str] = {}
+
+    @field_validator("issuer")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+            raise ValueError("issuer must begin with https://")
+        return value
+
+    def client_secret(self) -> str:
+        """The secret of the client, from where it is; "" for a public client."""
+        return _secret(self.client_secret_env, self.client_secret_file, "client secret")
+
+
+class AccessSettings(_Settings):
+    """Who may see what.
+
+    `mask_below`: counts of fewer patients are shown as 0 to roles that only count, and others in
+    steps of it. `audit`: the file of the audit log, in the lake's folder when left out. `proxies`:
+    addresses of proxies that are believed when they say in X-Forwarded-For who asks. `hours`: how
+    long a browser stays signed in.
+    """
+
+    mask_below: Annotated[int, Field(ge=2, le=1000)] = 5
+    audit: Path | None = None
+    proxies: tuple[str, ...] = ()
+    hours: Annotated[float, Field(gt=0, le=24 * 30)] = 12.0
+    oidc: Oidc | None = None
+
+
+class Project(_Settings):
+    """A project: its members see the series that a question finds, and nothing else.
+
+    `filter`: the question, everything when left out; `level`: whether series meet it by
+    themselves, or all series of the studies or patients that do count.
+    """
+
+    filter: str = ""
+    level: Literal["patient", "study", "series"] = "series"
+    title: str = ""
+
+
 class Service(_Settings):
     """The REST service; with `token_env` or `token_file` callers must send that bearer token.
 
-    `hosts`: names by which it is reached, besides those of this machine alone and `host`.
+    `hosts`: names by which it is reached, besides those of this machine alone and `host`. `url`:
+    its address as browsers know it, where a proxy with TLS stands in front of it. `proxies`:
+    addresses of proxies before it, whose X-Forwarded-Proto, -Host and -Prefix count. `viewer`: the
+    folder in which OHIF is installed, instead of one for data of the user.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     hosts: tuple[str, ...] = ()
+    url: str = ""
     token_env: str = ""
     token_file: Path | None = None
+    access: AccessSettings = AccessSettings()
+    proxies: tuple[str, ...] = ()
+    viewer: Path | None = None
 
     def token(self) -> str:
         """The token that callers must send, "" when none is asked for."""
@@ -219,10 +290,11 @@ class Settings(_Settings):
     queue: QueueSettings = QueueSettings()
     schedule: tuple[Schedule, ...] = ()
     service: Service = Service()
+    project: dict[str, Project] = {}
 
-    @field_validator("source")
+    @field_validator("source", "project")
     @classmethod
-    def _names(cls, value: dict[str, Source]) -> dict[str, Source]:
+    def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             check_name(name)
         return value
@@ -236,14 +308,14 @@ class Settings(_Settings):
 
 
 def check_name(name: str) -> str:
-    """The name of a source; ValueError when it is none.
+    """The name of a source or project; ValueError when it is none.
 
     >>> check_name("orthanc-2")
     'orthanc-2'
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is no name of a source: small letters, digits, - and _, up to 32"
+            f"{name!r} is no name of a source or project: small letters, digits, - and _, up to 32"
         )
     return name
 

@@ -393,7 +393,7 @@ def test_a_decoder_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Decoder, "is_available", False)
     mask = box((3, 4, 5))
     packed = Fragments((b"\0\0",) * 6)
-    for syntax, hint in (("1.2.840.10008.1.2.4.201", True), ("1.2.840.10008.1.2.4.70", False)):
+    for syntax, hint in (("1.2.840.10008.1.2.4.201", True), ("1.2.840.10008.1.2.4.50", False)):
         (found,) = measured(encode(made({1: mask}, pixels=packed), syntax)).values()
         assert "no decoder" in str(found.problem)
         assert ("dicomlake[pixels]" in str(found.problem)) is hint

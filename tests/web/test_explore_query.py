@@ -338,3 +338,15 @@ def test_the_same_question_is_found_once(web: TestClient, whole: Lake) -> None:
     first = engine.answer(query)
     assert engine.answer(query, 0).rows == first.rows
     assert engine.answer(query, 2).rows.num_rows > 0
+
+
+def test_an_export_that_nobody_makes_is_over(web: TestClient, monkeypatch: Any) -> None:
+    monkeypatch.setattr("dicomlake.web.explore.queries.WAIT_S", 0.0)
+    with web.stream("GET", "/api/query/nothing/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "".join(answer.iter_text()) == "event: end\ndata: {}\n\n"
+
+
+def test_exports_say_how_many_rows_there_will_be(web: TestClient, whole: Lake) -> None:
+    answer = web.post("/api/query/export", json={"level": "series", "show": ["Modality"]})
+    assert answer.headers["x-total-rows"] == str(whole.totals["series"])

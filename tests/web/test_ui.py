@@ -5,42 +5,23 @@ A test fails when the page says an error, when a request fails, or when one leav
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
 import dicomlake
 from dicomlake.jobs.index import index
-from dicomlake.settings import Settings
 from dicomlake.testing import hospital
 from dicomlake.testing.dicom import encode, image
-from dicomlake.web import app
-from dicomlake.web.pages import STATIC
 
-from .conftest import SOURCES
+from .walks import STATIC, add, chromium, need, quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
 
 QUESTION = "Modality in ('MR') and MagneticFieldStrength >= 3"
 SCRIPT = "<script>alert(1)</script><img src onerror>"
-FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-
-
-def need(there: object, message: str) -> None:
-    if there:
-        return
-    if os.environ.get("DICOMLAKE_REQUIRE_SERVICES") == "1":
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 @pytest.fixture(scope="module")
@@ -57,71 +38,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(whole: Path) -> Iterator[str]:
     """Where the service of that lake listens."""
-    need((STATIC / "index.html").is_file(), "the web application is not built: make ui")
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app(whole, Settings(source=SOURCES)), log_level="warning", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    end = time.monotonic() + 20
-    while not server.started and time.monotonic() < end:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-    listening.close()
+    with served(whole) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
-    program = shutil.which("chromium")
-    need(program, "chromium is missing: install it")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
 def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
-    """A page that must stay without errors."""
-    context = browser.new_context(
-        base_url=address, locale="en-GB", viewport={"width": 1440, "height": 900}
-    )
-    context.set_default_timeout(20_000)
-    found = context.new_page()
-    wrong: list[str] = []
-    here = urlsplit(address).netloc
-
-    def asked(request: sync_api.Request) -> None:
-        parts = urlsplit(request.url)
-        if parts.scheme not in ("blob", "data") and parts.netloc != here:
-            wrong.append(f"asked {request.url}")
-
-    def failed(request: sync_api.Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # questions that are no longer of interest
-            wrong.append(f"failed: {request.url} {request.failure}")
-
-    def said(message: sync_api.ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            wrong.append(f"{message.type}: {message.text}")
-
-    found.on("console", said)
-    found.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
-    found.on("request", asked)
-    found.on("requestfailed", failed)
-    yield found
-    context.close()
-    assert wrong == []
-
-
-def total(page: sync_api.Page, level: str) -> sync_api.Locator:
-    return page.locator(f".total[data-level={level}] b")
-
-
-def add(page: sync_api.Page, search: str, term: str) -> None:
-    page.get_by_label("Names, tags, codes, values").fill(search)
-    page.get_by_role("button", name=f"Add {term} to the question", exact=True).first.click()
+    with quiet_page(browser, address) as found:
+        yield found
 
 
 def expected(whole: Path, level: str, question: str = QUESTION) -> str:
@@ -150,10 +80,10 @@ def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, whole: Pat
     see(page.get_by_role("heading", level=1)).to_be_visible()
     assert "/studies/" in page.url
     see(page.locator(".thumbnail img").first).to_be_visible()
-    see(page.locator(".picture img")).to_be_visible()
+    see(page.locator(".viewer canvas")).to_be_visible()
     page.get_by_role("tab", name="Header").click()
     page.get_by_label("Find names, tags, values").fill("field strength")
-    see(page.get_by_role("cell", name="Magnetic Field Strength")).to_be_visible()
+    see(page.get_by_role("cell", name="Magnetic Field Strength", exact=True)).to_be_visible()
 
     page.go_back()
     see(total(page, "study")).to_have_text(expected(whole, "study"))
@@ -207,6 +137,26 @@ def test_a_term_is_dragged_and_a_range_is_drawn(page: sync_api.Page) -> None:
     see(page.locator(".kept b")).to_have_count(2)
 
 
+@pytest.fixture
+def refused(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
+    """A page whose questions may be refused, which the browser notes as an error."""
+    with quiet_page(browser, address, "status of 422") as found:
+        yield found
+
+
+def test_a_link_that_cannot_be_read_is_mended(refused: sync_api.Page, whole: Path) -> None:
+    see, page = sync_api.expect, refused
+    page.goto("/ask?q=Modalty = 'CT'")
+    see(page.get_by_role("alert")).to_contain_text("Did you mean Modality?")
+    see(page.locator(".table-row")).to_have_count(0)  # not: everything
+    text = page.get_by_label("Text", exact=True).last
+    see(text).to_have_value("Modalty = 'CT'")
+    text.fill("Modality = 'CT'")
+    page.get_by_role("button", name="Take over").click()
+    see(total(page, "study")).to_have_text(expected(whole, "study", "Modality = 'CT'"))
+    see(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_name_with_a_script_is_text(page: sync_api.Page) -> None:
     page.goto("/ask?q=PatientID = 'ODD'")
     page.locator(".table-row").first.click()
@@ -237,7 +187,7 @@ def test_german_and_dark(page: sync_api.Page) -> None:
 
 @pytest.mark.parametrize(
     ("path", "heading"),
-    [("charts", "Charts"), ("jobs", "Jobs"), ("sources", "Sources"), ("status", "Status")],
+    [("charts", "Dashboards"), ("jobs", "Jobs"), ("sources", "Sources"), ("status", "Status")],
 )
 def test_work_pages_open_by_their_address(page: sync_api.Page, path: str, heading: str) -> None:
     page.goto(f"/{path}")

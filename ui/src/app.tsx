@@ -4,13 +4,10 @@ import {
   ActionIcon,
   Button,
   Menu,
-  Modal,
-  PasswordInput,
   useMantineColorScheme,
 } from "@mantine/core";
-import { useQueryClient } from "@tanstack/react-query";
-import { Component, type ComponentType, lazy, type ReactNode, Suspense, useEffect, useState } from "react";
-import { setToken, whenTokenIsAsked } from "./api/client.ts";
+import { Component, type ComponentType, lazy, type ReactNode, Suspense, useEffect } from "react";
+import { SignIn, UserMenu, useMay, useSignedIn } from "./parts/access.tsx";
 import { Icon } from "./parts/icon.tsx";
 import { Loading, Message } from "./parts/states.tsx";
 import { AskPage } from "./pages/ask.tsx";
@@ -24,14 +21,17 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   sources: lazy(() => import("./pages/sources.tsx")),
   status: lazy(() => import("./pages/status.tsx")),
   charts: lazy(() => import("./pages/charts.tsx")),
+  audit: lazy(() => import("./pages/audit.tsx")),
 };
 
-const PLACES: [string, Key][] = [
-  ["ask", "nav.ask"],
-  ["charts", "nav.charts"],
-  ["jobs", "nav.jobs"],
-  ["sources", "nav.sources"],
-  ["status", "nav.status"],
+/** Pages, what they are called, and what the role has to allow. */
+const PLACES: [string, Key, string][] = [
+  ["ask", "nav.ask", "count"],
+  ["charts", "nav.charts", "count"],
+  ["jobs", "nav.jobs", "fetch"],
+  ["sources", "nav.sources", "watch"],
+  ["status", "nav.status", "watch"],
+  ["audit", "nav.audit", "audit"],
 ];
 
 export function App() {
@@ -39,6 +39,9 @@ export function App() {
   const [first = "ask", ...rest] = parts;
   const Page = PAGES[first];
   const { t } = useTexts();
+  const { me, asking } = useSignedIn();
+  const may = useMay();
+  const out = me !== undefined && !me.signed_in;
   const place = PLACES.find(([name]) => name === first);
   useEffect(() => {
     document.title = place ? `${t(place[1])} · dicomlake` : "dicomlake";
@@ -56,7 +59,7 @@ export function App() {
           </span>
         </Link>
         <nav aria-label={t("nav.pages")}>
-          {PLACES.map(([name, key]) => (
+          {PLACES.filter(([, , needed]) => !out && may(needed)).map(([name, key]) => (
             <Link
               key={name}
               href={name === "ask" ? "/" : `/${name}`}
@@ -67,6 +70,7 @@ export function App() {
           ))}
         </nav>
         <div className="top-end">
+          {me?.signed_in && <UserMenu me={me} />}
           <LanguageChoice />
           <SchemeChoice />
         </div>
@@ -74,11 +78,18 @@ export function App() {
       <main id="content" tabIndex={-1}>
         <Failing key={first}>
           <Suspense fallback={<Loading />}>
-            {Page ? <Page rest={rest} /> : <Message title={t("page.none")} text={t("page.none.do")} />}
+            {asking ? (
+              <Loading />
+            ) : out ? (
+              <SignIn me={me} />
+            ) : Page ? (
+              <Page rest={rest} />
+            ) : (
+              <Message title={t("page.none")} text={t("page.none.do")} />
+            )}
           </Suspense>
         </Failing>
       </main>
-      <TokenDialog />
     </div>
   );
 }
@@ -132,37 +143,6 @@ function SchemeChoice() {
         ))}
       </Menu.Dropdown>
     </Menu>
-  );
-}
-
-function TokenDialog() {
-  const { t } = useTexts();
-  const client = useQueryClient();
-  const [open, setOpen] = useState(false);
-  const [value, setValue] = useState("");
-  useEffect(() => whenTokenIsAsked(() => setOpen(true)), []);
-  return (
-    <Modal opened={open} onClose={() => setOpen(false)} title={t("token.title")} centered>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          setToken(value.trim());
-          setOpen(false);
-          void client.resetQueries();
-        }}
-      >
-        <PasswordInput
-          label={t("token.label")}
-          description={t("token.text")}
-          value={value}
-          onChange={(event) => setValue(event.currentTarget.value)}
-          data-autofocus
-        />
-        <Button type="submit" mt="md" size="sm" disabled={!value.trim()}>
-          {t("token.go")}
-        </Button>
-      </form>
-    </Modal>
   );
 }
 

@@ -47,12 +47,15 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import commands, inside, pacs, service
+    from dicomlake.cli import access, charts, commands, inside, pacs, service, viewer
 
+    assert access
+    assert charts
     assert commands
     assert inside
     assert pacs
     assert service
+    assert viewer
     try:
         app(arguments)
     except DicomlakeError as error:

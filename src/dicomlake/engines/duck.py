@@ -6,6 +6,7 @@ search       a tree of conditions to the series and instances that meet it
 order        which of them are the rows of an answer
 columns      what the answer shows of its rows
 groups       what meets a condition, counted or measured by group
+quality      what objects of it do against the Standard
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from dicomlake.engines.columns import Shown
 from dicomlake.engines.contents import with_anatomy
 from dicomlake.engines.groups import Grouped, Groups
 from dicomlake.engines.order import Order, Page
+from dicomlake.engines.quality import Conformance, conformance
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.search import Instances, Search, scans
 from dicomlake.engines.snapshot import Mask, Snapshot
 from dicomlake.errors import Cancelled, LakeError, UsageError
 from dicomlake.lake import Store, results
-from dicomlake.lake.store import connect, view
+from dicomlake.lake.database import literal
+from dicomlake.lake.store import EXTRACTIONS, SPILL, connect
 from dicomlake.query import Node, Query
 
 _MOST_REMEMBERED = 256 * 1024**2
@@ -50,7 +53,7 @@ class DuckEngine:
     def __init__(self, store: Store, *, memory_limit: str | None = None) -> None:
         self._db = _connection(store, memory_limit)
         for name in tables.ALL:
-            view(self._db, name, store.paths(name))
+            store.show(self._db, name)
         _confine(self._db, store)
         self._snapshot = Snapshot(self._db)
         self._store, self._memory_limit = store, memory_limit
@@ -98,10 +101,22 @@ class DuckEngine:
         with self._run(self._db, ticket or question) as run:
 
             def find() -> pa.Table:
-                mask = self._found(run, question.where, question.level).mask
-                return Groups(self._search(run), mask).rows(question)
+                groups = self._groups(run, question.where, question.level)
+                return groups.rows(question)
 
             return self._grouped.once(question, find, run.check)
+
+    def conformance(
+        self, where: Node | None, level: str, limit: int, ticket: object = None
+    ) -> Conformance:
+        """What objects do against the Standard, of what meets a condition: `engines.quality`."""
+        with self._run(self._db, ticket) as run:
+            return conformance(self._groups(run, where, level), limit)
+
+    def _groups(self, run: _Running, where: Node | None, level: str) -> Groups:
+        found = self._found(run, where, level)
+        counts = None if found.instances is None else found.instances.counts
+        return Groups(self._search(run), found.mask, counts)
 
     @contextmanager
     def chosen(
@@ -264,7 +279,7 @@ class _Running:
 
 def _connection(store: Store, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
     db = connect()
-    db.execute("set temp_directory = ?", [str(store.path.resolve() / "_spill")])
+    db.execute("set temp_directory = ?", [str(store.path.resolve() / SPILL)])
     if memory_limit:
         db.execute("set memory_limit = ?", [memory_limit])
     # The rows of a page are looked up by their numbers, which skips the row groups without them.
@@ -273,8 +288,13 @@ def _connection(store: Store, memory_limit: str | None) -> duckdb.DuckDBPyConnec
 
 
 def _confine(db: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """Let a connection read the files of the lake and nothing else."""
-    folder = str(store.path.resolve()).replace("'", "''")
-    db.execute(f"set allowed_directories = ['{folder}']")
+    """Let a connection read the files of the lake's tables and nothing else.
+
+    Settings, tokens, tasks, saved questions and kept objects lie in folders beside them.
+    """
+    folder = store.path.resolve()
+    names = [*tables.ALL, EXTRACTIONS, SPILL]
+    allowed = [*(folder / name for name in names), *store.more_folders]
+    db.execute(f"set allowed_directories = [{', '.join(literal(path) for path in allowed)}]")
     db.execute("set enable_external_access = false")
     db.execute("set lock_configuration = true")

@@ -354,7 +354,7 @@ class Search:
         """
         paths = self.any_depth(node.path)
         forms = self.forms(paths)
-        if not forms.vrs:
+        if not forms.vrs or not len(self.snapshot):
             return self.snapshot.none()
         lists: Lists = {}
         where = _among(paths) & conditions.rows(node, forms, lists).every
@@ -382,6 +382,8 @@ class Search:
         where = _among(paths) & HAS_VALUE
         what = Part("series_id, count(*) as n, max(instances) as most, bool_or(folded) as folded")
         found = self._fetch(_select(what, where, "series_id"), {})
+        if not len(self.snapshot):
+            return self.snapshot.every()
         at, known = self.snapshot.places(found["series_id"])
         once = (found["n"] == 1) & (found["most"] == self.snapshot.instances[at])
         mask = self.snapshot.every()

@@ -113,15 +113,15 @@ class Spread:
         edges = _edges(ends[0], ends[1], bins, dated=dated, whole=vr in _WHOLE)
         table = {"n": range(len(edges) - 1), "low": edges[:-1], "high": edges[1:]}
         self.db.register("bins", pa.table(table))
-        counts = dict(
-            self.db.execute(
-                "select n, count(distinct series_id) from measures m join bins b "
-                "on m.low < b.high and m.high >= b.low group by n"
-            ).fetchall()
-        )
+        counted = self.db.execute(
+            "select n, count(distinct series_id), count(distinct patient) from measures m "
+            "join chosen using (series_id) join bins b on m.low < b.high and m.high >= b.low "
+            "group by n"
+        ).fetchall()
+        counts = {n: (series, patients) for n, series, patients in counted}
         label = span if dated else (lambda low, _: shown(vr, low))
         return [
-            Bin(low, high, label(low, high), counts.get(n, 0))
+            Bin(low, high, label(low, high), *counts.get(n, (0, 0)))
             for n, (low, high) in enumerate(itertools.pairwise(edges))
         ]
 

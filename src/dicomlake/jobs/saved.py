@@ -30,14 +30,18 @@ _TABLES = """
 create table if not exists saved (
     id text not null, version integer not null, name text not null, comment text not null,
     tags text not null, shared integer not null, owner text not null, query text not null,
-    saved real not null, deleted integer not null default 0, primary key (id, version));
+    saved real not null, deleted integer not null default 0, project text not null default '',
+    primary key (id, version));
 create table if not exists links (id text primary key, query text not null, made real not null);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class SavedQuery:
-    """One version of a question under a name."""
+    """One version of a question under a name.
+
+    `project`: the one in which it was kept, "" for none; it is shared with those alone who see it.
+    """
 
     id: str
     version: int
@@ -49,6 +53,7 @@ class SavedQuery:
     query: dict[str, Any]
     saved: float
     """Seconds since 1970."""
+    project: str = ""
 
 
 class Saved:
@@ -63,6 +68,7 @@ class Saved:
             self._file.parent.mkdir(exist_ok=True)
             with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as db, db:
                 db.executescript(_TABLES)
+                _bring_up(db)
                 db.execute("begin immediate")
                 yield db
         except (sqlite3.Error, OSError) as error:
@@ -70,15 +76,18 @@ class Saved:
                 "The saved queries of the lake cannot be read or written. Try again in a moment."
             ) from error
 
-    def all(self, owner: str = "") -> list[SavedQuery]:
-        """The newest version of everything that is shared or the owner's, newest first."""
+    def all(self, owner: str = "", project: str | None = None) -> list[SavedQuery]:
+        """The newest version of everything that is shared or the owner's, newest first.
+
+        `project`: only of this one, "" for none; of any when left out.
+        """
         newest = (
             "select s.* from saved s join (select id, max(version) as v from saved group by id) m "
-            "on m.id = s.id and m.v = s.version where deleted = 0 and (shared = 1 or owner = ?) "
-            "order by saved desc, s.id"
+            "on m.id = s.id and m.v = s.version where deleted = 0 and (shared = 1 or owner = ?1) "
+            "and (?2 is null or project = ?2) order by saved desc, s.id"
         )
         with self._open() as db:
-            return [_of(row) for row in db.execute(newest, [owner]).fetchall()]
+            return [_of(row) for row in db.execute(newest, [owner, project]).fetchall()]
 
     def versions(self, id_: str) -> list[SavedQuery]:
         """All versions, newest first; UsageError when there are none, or it was deleted."""
@@ -106,6 +115,7 @@ class Saved:
         tags: tuple[str, ...] = (),
         shared: bool = False,
         owner: str = "",
+        project: str = "",
         id_: str | None = None,
     ) -> SavedQuery:
         """Keep a question, as a new version of `id_` where that is given."""
@@ -116,7 +126,9 @@ class Saved:
             top = db.execute("select max(version) from saved where id = ?", [id_]).fetchone()[0]
             version = max(top or 0, before) + 1
             row = (id_, version, name, comment, json.dumps(tags), shared, owner, text, time.time())
-            db.execute("insert into saved values (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", row)
+            db.execute(
+                "insert into saved values (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)", (*row, project)
+            )
         return self.get(id_)
 
     def delete(self, id_: str) -> int:
@@ -145,6 +157,13 @@ class Saved:
             raise UsageError("There is no such link. Links are made with POST /api/permalink.")
         found: dict[str, Any] = json.loads(row[0])
         return found
+
+
+def _bring_up(db: sqlite3.Connection) -> None:
+    """Let a file of before know projects."""
+    names = {row[1] for row in db.execute("pragma table_info(saved)").fetchall()}
+    if "project" not in names:
+        db.execute("alter table saved add column project text not null default ''")
 
 
 def packed(query: Mapping[str, Any]) -> str:
@@ -182,8 +201,8 @@ def _text(query: Mapping[str, Any]) -> str:
 
 
 def _of(row: tuple[Any, ...]) -> SavedQuery:
-    id_, version, name, comment, tags, shared, owner, query, saved, _ = row
+    id_, version, name, comment, tags, shared, owner, query, saved, _, project = row
     return SavedQuery(
         id_, version, name, comment, tuple(json.loads(tags)), bool(shared), owner,
-        json.loads(query), saved,
+        json.loads(query), saved, project,
     )  # fmt: skip

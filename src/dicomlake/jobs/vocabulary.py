@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +45,8 @@ from dicomlake.jobs.counting import (
     workspace,
 )
 from dicomlake.lake import Store
-from dicomlake.lake.store import REWRITTEN, view
+from dicomlake.lake.store import REWRITTEN, SPILL, view
+from dicomlake.lake.vocabulary import Vocabulary
 from dicomlake.query.attributes import ROWS, attribute
 
 log = logging.getLogger(__name__)
@@ -203,6 +205,11 @@ def _write(
         rows,
         files,
     )
+    file = store.write("vocabulary", _table(db, counts))
+    store.exchange("vocabulary", [file] if file else [], **{NOTE: json.dumps(basis._asdict())})
+
+
+def _table(db: duckdb.DuckDBPyConnection, counts: Counts) -> pa.Table:
     whole = only_row(
         db,
         "select count(distinct patient_key), count(distinct study_key), count(*) from new_series",
@@ -211,9 +218,21 @@ def _write(
     listed = [_row(path, counts[path], meanings) for path in sorted(counts)]
     top = {"path": "", "name": "the lake", "documents": 0, "empty": 0, "distinct_values": None}
     top.update(zip(("patients", "studies", "series"), whole, strict=True))
-    table = pa.Table.from_pylist([top, *listed], tables.VOCABULARY)
-    file = store.write("vocabulary", table)
-    store.exchange("vocabulary", [file] if file else [], **{NOTE: json.dumps(basis._asdict())})
+    return pa.Table.from_pylist([top, *listed], tables.VOCABULARY)
+
+
+def counted(store: Store) -> Vocabulary:
+    """The vocabulary of a part of a lake, counted now and kept by nobody."""
+    found: Counts = {}
+
+    def take(counts: Counts) -> None:
+        _finish(db, counts)
+        found.update(counts)
+
+    with workspace(store.path / SPILL / f"vocabulary-{secrets.token_hex(4)}") as db:
+        snapshot(db, "new", store.paths)
+        measure(db, "new", take)
+        return Vocabulary(_table(db, found), store.version)
 
 
 def _meanings(counts: Counts) -> dict[str, str]:

@@ -46,8 +46,12 @@ INBOX, QUEUE, KEPT = "_inbox", "_queue", "_kept"
 """Folders of batches that wait for the writer, of tasks, and of kept objects."""
 SAVED = "_saved"
 """Folder of saved queries and links to queries."""
+ACCESS = "_access"
+"""Folder of API tokens, of the audit log and of what projects see; readable by its owner alone."""
 SETTINGS = "dicomlake.toml"
 """The file of settings; it may be there before the lake is."""
+SPILL = "_spill"
+"""Folder of what does not fit into memory while a question is answered."""
 EXTRACTIONS = "extractions"
 """Folder of the results of extractions, one table each."""
 _OURS = frozenset(
@@ -57,6 +61,7 @@ _OURS = frozenset(
         QUEUE,
         INBOX,
         SAVED,
+        ACCESS,
         EXTRACTIONS,
         SETTINGS,
         ".lock",
@@ -145,6 +150,11 @@ class Store:
 
     # Reading
 
+    @property
+    def more_folders(self) -> tuple[Path, ...]:
+        """Folders of files beside those of the tables, which engines have to read."""
+        return ()
+
     def table(self, name: str) -> DeltaTable:
         """The Delta table of that name at the version of this store."""
         if name not in self._open:
@@ -228,13 +238,17 @@ class Store:
                     view(db, name, self.paths(name))
             yield db
 
+    def show(self, db: duckdb.DuckDBPyConnection, name: str, called: str = "") -> None:
+        """Make a view of a table with all its rows, also those that nobody can see."""
+        view(db, called or name, self.paths(name), tables.ALL[name])
+
     def show_current(self, db: duckdb.DuckDBPyConnection) -> None:
         """Make views of all tables without rows that nobody can see; doses know what counts."""
         for name in tables.ALL:
             if name not in CHILDREN:
                 view(db, name, self.paths(name))
                 continue
-            view(db, f"all_{name}", self.paths(name), tables.ALL[name])
+            self.show(db, name, f"all_{name}")
             more = f", {tables.COUNTED} as counted" if name == "dose_events" else ""
             db.execute(
                 f"create view {name} as select *{more} from all_{name} "

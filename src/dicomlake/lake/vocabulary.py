@@ -55,6 +55,8 @@ class Bin:
     high: float
     label: str
     series: int
+    patients: int = 0
+    """0 where they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)

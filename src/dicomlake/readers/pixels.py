@@ -25,6 +25,7 @@ from dicomlake.readers.bulk import (
 )
 from dicomlake.readers.frames import BY_PIXELS, DEFLATED_FRAMES, MOST_PIXELS, NATIVE
 from dicomlake.readers.frames import frames_of as single_bits
+from dicomlake.readers.jpeg import EXTENDED, extended
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,6 +85,11 @@ class Pixels:
             return found.reshape(self.rows, self.columns), self.photometric
         if self.syntax == DEFLATED_FRAMES:
             raise DataError(f"frames of the transfer syntax {self.syntax} are not decoded")
+        stored = whole(self._header, "BitsStored") or self.bits
+        if self.syntax == EXTENDED and stored > 8 and self.samples == 1:
+            signed = whole(self._header, "PixelRepresentation") == 1
+            frame = self.stored(number)
+            return extended(frame, self.rows, self.columns, stored, signed=signed), self.photometric
         return self._by_pydicom(self.stored(number), raw=raw)
 
     def native_bytes(self, number: int) -> bytes:
@@ -124,10 +130,10 @@ class Pixels:
         return read_all(reader, start + first, length)
 
     def _bits(self, number: int) -> NDArray[Any]:
-        for at, found in enumerate(single_bits(self._header, self._fetch, self._size), 1):
-            if at == number:
-                return found
-        raise DataError(f"there is no frame {number}")
+        found = next(single_bits(self._header, self._fetch, self._size, number), None)
+        if found is None:
+            raise DataError(f"there is no frame {number}")
+        return found
 
     # Compressed frames
 

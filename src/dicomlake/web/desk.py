@@ -21,15 +21,23 @@ from dicomlake.jobs.snapshots import Snapshots
 from dicomlake.jobs.status import Status, status
 from dicomlake.jobs.trying import try_source
 from dicomlake.jobs.working import care_of
-from dicomlake.lake import Store
 from dicomlake.lake.store import is_lake
 from dicomlake.query import Query
 from dicomlake.settings import Settings
+from dicomlake.web.access.views import Views
 from dicomlake.web.problems import Failed
 from dicomlake.web.running import Board, Running
 
 _PIECE = 256 * 1024
 """Bytes of documents that are sent together, about."""
+
+
+LARGE = 100_000
+"""Series of a lake that takes seconds to open: its versions are prepared before they are shown."""
+
+
+def _large(lake: Lake) -> bool:
+    return lake.totals["series"] >= LARGE
 
 
 class Desk:
@@ -38,7 +46,7 @@ class Desk:
     def __init__(self, lake: Path, settings: Settings) -> None:
         self.lake, self.settings = Path(lake), settings
         self._requests: Requests | None = None
-        self.lakes = Snapshots(self.lake, Lake)
+        self.lakes: Snapshots[Lake] = Snapshots(self.lake, Lake, _large, self._warm)
         self.board = Board()
         self.saved = Saved(self.lake)
         self._lock = threading.Lock()
@@ -57,14 +65,17 @@ class Desk:
 
         def ask() -> None:
             with suppress(DicomlakeError):
-                lake = self._warming.use(self.lakes.at())
-                lake.terminology.children("", "technical")
-                for level in ("study", "patient", "series"):
-                    self._warming.check()
-                    lake.engine.answer(Query(None, level, limit=1), ticket=self._warming)
+                self._warm(self.lakes.at())
 
         if is_lake(self.lake):
             threading.Thread(target=ask, name="warm", daemon=True).start()
+
+    def _warm(self, lake: Lake) -> None:
+        running = self._warming.use(lake)
+        running.terminology.children("", "technical")
+        for level in ("study", "patient", "series"):
+            self._warming.check()
+            running.engine.answer(Query(None, level, limit=1), ticket=self._warming)
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -90,7 +101,7 @@ class Desk:
         """
         wanted = check_features(features or job.request.features)
         series = self.requests.series(job.id)
-        found = documents(Store(self.lake), series, wanted) if is_lake(self.lake) else iter(())
+        found = documents(self.lakes.at().store, series, wanted) if is_lake(self.lake) else iter(())
         parts = _pieces(encoded(found, form))
         return chain([next(parts, b"")], parts)
 
@@ -121,10 +132,31 @@ class Desk:
         care_of(self.lake).resume(name)
 
 
+class DeskOf(Desk):
+    """A desk whose lakes are what somebody sees; all else is that of the service."""
+
+    def __init__(self, desk: Desk, lakes: Snapshots[Lake]) -> None:
+        self._desk = desk
+        self.lake, self.settings, self.board, self.saved = (
+            desk.lake, desk.settings, desk.board, desk.saved,
+        )  # fmt: skip
+        self.lakes = lakes
+
+    @property
+    def requests(self) -> Requests:
+        """The requests of the lake."""
+        return self._desk.requests
+
+    def close(self) -> None:
+        """Nothing: files and connections belong to the service."""
+
+
 def desk_of(request: HttpRequest) -> Desk:
-    """The desk of the service that a request came to."""
-    found: Desk = request.app.state.desk
-    return found
+    """The desk of the service that a request came to, with the lake as its caller sees it."""
+    whole: Desk = request.app.state.desk
+    views: Views = request.app.state.views
+    lakes = views.lakes(request)
+    return whole if lakes is whole.lakes else DeskOf(whole, lakes)
 
 
 def _pieces(parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,10 +12,12 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.documents import listed_features
 from dicomlake.jobs.pivot import FORMS
 from dicomlake.jobs.requests import Request as Wanted
 from dicomlake.web import bodies
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import (
     Changed,
     Depth,
@@ -117,6 +119,7 @@ _BODIES: dict[str, dict[str, Any]] = {
 
 @router.post(
     "",
+    dependencies=[needs(May.FETCH)],
     status_code=202,
     summary="Ask for studies or series of a source",
     response_model=JobOut,
@@ -144,6 +147,7 @@ def submit(
 
 @router.get(
     "",
+    dependencies=[needs(May.WATCH)],
     summary="List jobs, newest first",
     responses={**shown([bodies.JOB]), **documented(503)},
 )
@@ -154,6 +158,7 @@ def jobs(desk: TheDesk, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> lis
 
 @router.get(
     "/{id}",
+    dependencies=[needs(May.WATCH)],
     summary="Show how far a job is",
     responses={**shown(bodies.DETAILS), **documented(404, 503)},
 )
@@ -165,6 +170,7 @@ def job(id: str, desk: TheDesk) -> JobDetails:
 
 @router.get(
     "/{id}/missing",
+    dependencies=[needs(May.FETCH)],
     summary="List exactly what is missing of a job, and why",
     response_model=list[MissingOut],
     responses={**shown([bodies.MISSING]), **documented(404, 503)},
@@ -189,6 +195,7 @@ def _array(desk: Desk, id_: str) -> Iterator[bytes]:
 
 @router.get(
     "/{id}/tasks",
+    dependencies=[needs(May.FETCH)],
     summary="List tasks of a job, newest first",
     responses={**shown([bodies.TASK]), **documented(404, 503)},
 )
@@ -206,6 +213,7 @@ def tasks(
 
 @router.post(
     "/{id}/retry",
+    dependencies=[needs(May.OPERATE)],
     summary="Try again what failed for good",
     responses={**shown({"tasks": 3}), **documented(404, 503)},
 )
@@ -217,6 +225,7 @@ def retry(id: str, desk: TheDesk) -> Changed:
 
 @router.delete(
     "/{id}",
+    dependencies=[needs(May.OPERATE)],
     summary="Cancel a job",
     responses={**shown({"tasks": 12}), **documented(404, 503)},
 )
@@ -244,6 +253,7 @@ _DOCUMENT = {
 
 @router.get(
     "/{id}/documents",
+    dependencies=[needs(May.FETCH)],
     summary="Fetch what a job brought, one document per series",
     response_class=StreamingResponse,
     responses={
@@ -291,6 +301,7 @@ def documents(
 
 @router.get(
     "/{id}/events",
+    dependencies=[needs(May.WATCH)],
     summary="Follow a job",
     response_class=StreamingResponse,
     responses={

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import PlainTextResponse, Response
 
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.layout import shipped
 from dicomlake.jobs.status import SourceStatus
 from dicomlake.version import __version__
 from dicomlake.web import bodies
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import CheckOut, Health, SourceOut, shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.metrics import CONTENT_TYPE, metrics_of
@@ -33,6 +35,7 @@ _STATUS = {
 
 @router.get(
     "/api/status",
+    dependencies=[needs(May.WATCH)],
     tags=["operations"],
     summary="Show what goes on",
     responses={**shown(_STATUS), **documented(503)},
@@ -44,6 +47,7 @@ def status(desk: TheDesk) -> dict[str, Any]:
 
 @router.get(
     "/api/sources",
+    dependencies=[needs(May.WATCH)],
     tags=["sources"],
     summary="List the sources",
     responses={**shown([bodies.SOURCE]), **documented(503)},
@@ -72,6 +76,7 @@ def _named(desk: Desk, name: str) -> SourceOut:
 
 @router.get(
     "/api/sources/{name}/check",
+    dependencies=[needs(May.OPERATE)],
     tags=["sources"],
     summary="Try a source",
     responses={**shown([bodies.CHECK]), **documented(404, 422, 503)},
@@ -83,6 +88,7 @@ def check(name: str, desk: TheDesk) -> list[CheckOut]:
 
 @router.post(
     "/api/sources/{name}/pause",
+    dependencies=[needs(May.OPERATE)],
     tags=["sources"],
     summary="Pause a source",
     responses={**shown({**bodies.SOURCE, "paused": True}), **documented(404, 503)},
@@ -95,6 +101,7 @@ def pause_source(name: str, desk: TheDesk) -> SourceOut:
 
 @router.post(
     "/api/sources/{name}/resume",
+    dependencies=[needs(May.OPERATE)],
     tags=["sources"],
     summary="Resume a source",
     responses={**shown(bodies.SOURCE), **documented(404, 503)},
@@ -107,6 +114,7 @@ def resume_source(name: str, desk: TheDesk) -> SourceOut:
 
 @router.post(
     "/api/pause",
+    dependencies=[needs(May.OPERATE)],
     tags=["operations"],
     summary="Pause everything",
     responses={**shown([{**bodies.SOURCE, "paused": True}]), **documented(503)},
@@ -119,6 +127,7 @@ def pause(desk: TheDesk) -> list[SourceOut]:
 
 @router.post(
     "/api/resume",
+    dependencies=[needs(May.OPERATE)],
     tags=["operations"],
     summary="Resume everything",
     responses={**shown([bodies.SOURCE]), **documented(503)},
@@ -131,10 +140,13 @@ def resume(desk: TheDesk) -> list[SourceOut]:
 
 @router.get(
     "/api/schemas/document.json",
+    dependencies=[needs(May.ENTER)],
     tags=["schemas"],
     summary="JSON Schema of documents",
     response_class=Response,
-    responses=shown({"$schema": "https://json-schema.org/draft/2020-12/schema"}),
+    responses=shown(
+        {"$schema": "https://json-schema.org/draft/2020-12/schema"}, "application/schema+json"
+    ),
 )
 def json_schema() -> Response:
     """The JSON Schema (draft 2020-12) of one document."""
@@ -143,6 +155,7 @@ def json_schema() -> Response:
 
 @router.get(
     "/api/schemas/document.xsd",
+    dependencies=[needs(May.ENTER)],
     tags=["schemas"],
     summary="XML Schema of documents",
     response_class=Response,
@@ -155,6 +168,7 @@ def xml_schema() -> Response:
 
 @router.get(
     "/api/health",
+    dependencies=[needs(May.OPEN)],
     tags=["operations"],
     summary="Say that the service answers",
     responses=shown({"status": "ok", "version": __version__}),
@@ -166,6 +180,7 @@ def health() -> Health:
 
 @router.get(
     "/metrics",
+    dependencies=[needs(May.WATCH)],
     tags=["operations"],
     summary="Metrics for Prometheus",
     response_class=PlainTextResponse,

@@ -14,13 +14,17 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
+from dicomlake.jobs.access.roles import May
+from dicomlake.web.access.needs import needs
 from dicomlake.web.problems import Failed
 
 STATIC = Path(__file__).with_name("static")
 """Where `make ui` puts the application."""
-PAGES = ("ask", "charts", "jobs", "sources", "status", "studies")
+PAGES = ("ask", "audit", "charts", "jobs", "sources", "status", "studies")
 """First parts of the addresses that the application shows; the rest of them is its own."""
 ASSETS = "assets"
+VIEWER = "viewer"
+"""Where OHIF is served, when it is installed."""
 _NONCE = b"NONCE-OF-THIS-ANSWER"
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -60,12 +64,12 @@ def open_page(path: str) -> bool:
     (True, True, False)
     """
     first = path.lstrip("/").partition("/")[0]
-    return path == "/" or (path.startswith("/") and first in (*PAGES, ASSETS))
+    return path == "/" or (path.startswith("/") and first in (*PAGES, ASSETS, VIEWER))
 
 
 def pages(static: Path = STATIC) -> APIRouter:
     """Routes of the application that lies in a folder; of a word about it when there is none."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[needs(May.OPEN)])
     files = _Files(static)
 
     def page() -> Response:
@@ -110,7 +114,7 @@ class _Files:
         """A file with a hash in its name, which so never changes."""
         path = self._folder / ASSETS / name
         media = _TYPES.get(path.suffix)
-        if media is None or path.parent != self._folder / ASSETS or not path.is_file():
+        if media is None or not _is_ours(path, self._folder / ASSETS):
             raise Failed(404, "The application has no such file. Load its page again.")
         headers = {"Cache-Control": "public, max-age=31536000, immutable", **_GUARDS}
         content = path.read_bytes()
@@ -122,3 +126,11 @@ class _Files:
                     self._packed[name] = gzip.compress(content, 6, mtime=0)
                 content = self._packed[name]
         return Response(content, 200, headers, media_type=media)
+
+
+def _is_ours(path: Path, folder: Path) -> bool:
+    """Whether a path is a file of a folder itself, and no link out of it."""
+    try:
+        return path.parent == folder and path.is_file() and not path.is_symlink()
+    except (OSError, ValueError):  # a name that no file can have
+        return False

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from dicomlake.errors import DicomlakeError, LakeError, ServiceError, UsageError
+from dicomlake.errors import DicomlakeError, LakeError, NotAllowed, ServiceError, UsageError
 from dicomlake.jobs.snapshots import NoVersion
 
 MEDIA = "application/problem+json"
@@ -71,10 +71,12 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _SAID = {
     401: "Send the token of the service as: Authorization: Bearer TOKEN",
+    403: "Your role does not allow this. Ask a steward of the lake for another one.",
     409: "The answer was cancelled.",
     404: "There is no job '20240131120000-0badcafe'. GET /api/jobs lists them.",
     413: "The request is too large. Send at most 64 MB at a time.",
     422: "There is no source 'pcas'. There are: pacs.",
+    429: "There were too many wrong tokens. Try again in 8 seconds.",
     503: "The requests of the lake cannot be read or written. Try again in a moment.",
 }
 
@@ -87,6 +89,8 @@ def register(app: FastAPI) -> None:
         return response(error.status, error.detail)
 
     def ours(_: Request, error: Exception) -> Response:
+        if isinstance(error, NotAllowed):
+            return response(403, str(error))
         if isinstance(error, NoVersion):
             return response(404, str(error))
         if isinstance(error, LakeError | ServiceError):

@@ -20,6 +20,7 @@ from fastapi import Header, Request
 
 from dicomlake.api import Lake
 from dicomlake.errors import Cancelled
+from dicomlake.web.access.needs import who_of
 from dicomlake.web.problems import Failed
 
 T = TypeVar("T")
@@ -44,7 +45,8 @@ QueryId = Annotated[
 class Running:
     """A question that is being answered.
 
-    `engine`: what answers it; `over`: it took too long.
+    `engine`: what answers it; `over`: it took too long; `rows` of `whole`: how far an export is,
+    where whole is not -1.
     """
 
     name: str = ""
@@ -52,6 +54,8 @@ class Running:
     cancelled: bool = False
     over: bool = False
     began: float = field(default_factory=time.monotonic)
+    rows: int = 0
+    whole: int = -1
 
     def use(self, lake: Lake) -> Lake:
         """The lake, whose engine is from now on told to stop; Cancelled when it is too late."""
@@ -95,6 +99,11 @@ class Board:
         with self._lock:
             self._running.remove(run)
 
+    def exporting(self, name: str) -> Running | None:
+        """The export of a name, if there is one now."""
+        with self._lock:
+            return next((r for r in self._running if r.name == name and r.whole >= 0), None)
+
     def cancel(self, name: str) -> int:
         """Stop the questions of a name, and say how many there are."""
         with self._lock:
@@ -102,6 +111,15 @@ class Board:
         for run in found:
             run.cancel()
         return len(found)
+
+
+def named(http: Request, name: str | None) -> str:
+    """A name for a question that is its caller's own: nobody stops those of others.
+
+    Empty when there is none.
+    """
+    who = who_of(http)
+    return f"{who.name}\n{who.how}\n{name}" if name else ""
 
 
 async def answered(
@@ -112,7 +130,7 @@ async def answered(
     limit_s: float = LONGEST_S,
 ) -> T:
     """What `work` finds in a thread; 409 or 503 when it was stopped before."""
-    run = board.add(name or "")
+    run = board.add(named(http, name))
     watch = asyncio.create_task(_watch(http, run, limit_s))
     try:
         return await anyio.to_thread.run_sync(work, run, limiter=_limiter())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import uvicorn
 
 from dicomlake.errors import UsageError
-from dicomlake.settings import Service, Settings
+from dicomlake.settings import FILE, Service, Settings
+from dicomlake.web.access.gate import Gate, is_loopback
 from dicomlake.web.service import app
 
 
@@ -18,15 +18,19 @@ def run(lake: Path, settings: Settings, *, say: Callable[[str], None]) -> None:
     """Serve a lake until somebody stops it; UsageError when the address cannot be had."""
     service = settings.service
     made = app(lake, settings)
+    gate: Gate = made.state.gate
+    if not is_loopback(service.host) and not gate.configured:
+        raise UsageError(
+            f"Anybody who reaches {service.host} could read patients' data, so the service needs "
+            f"a way to tell who calls. Make a token with: dicomlake access token add NAME --role "
+            f"admin --lake {lake}; or set oidc in [service.access] of {FILE}, see docs/access.md."
+        )
     with _listening(service) as listening:
         port = listening.getsockname()[1]
         host = f"[{service.host}]" if ":" in service.host else service.host
         say(f"Serving {lake} at http://{host}:{port}/ (stop with Ctrl-C)")
-        if not _is_loopback(service.host) and not service.token():
-            say(
-                "Anybody who reaches that address can read patients' data. Set token_env or "
-                "token_file in the settings of the service."
-            )
+        if gate.open:
+            say("It is open to everybody on this machine, and to nobody else.")
         config = uvicorn.Config(
             made,
             log_level="warning",
@@ -51,10 +55,3 @@ def _listening(service: Service) -> socket.socket:
             f"{service.host} port {service.port} cannot be listened on: {error.strerror}. Choose "
             "another one with --port."
         ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -12,13 +12,20 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
+from dicomlake.jobs.access.audit import Audit
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
-from dicomlake.web import explore, jobs, operations, problems
+from dicomlake.web import explore, jobs, ohif, operations, problems
+from dicomlake.web.access import routes as access
+from dicomlake.web.access.gate import Gate
+from dicomlake.web.access.lakes import check_projects
+from dicomlake.web.access.sessions import COOKIE
+from dicomlake.web.access.trail import Trail
+from dicomlake.web.access.views import Views
 from dicomlake.web.bodies import NewJob
 from dicomlake.web.desk import Desk
 from dicomlake.web.dicomweb import router as dicomweb
-from dicomlake.web.dicomweb.shelf import Shelf
+from dicomlake.web.dicomweb.shelf import Shelf, Shelves
 from dicomlake.web.dicomweb.storing import Committer
 from dicomlake.web.guard import OPEN, Guard
 from dicomlake.web.pages import pages
@@ -32,7 +39,11 @@ wrong is told as `application/problem+json` with a sentence that says what to do
 
 def app(lake: Path, settings: Settings) -> FastAPI:
     """The REST service of a lake. UsageError when its token is not where the settings say."""
+    gate = Gate(lake, settings)  # a mistake in the settings is told at once
+    check_projects(settings.project)
     desk = Desk(lake, settings)
+    views = Views(lake, settings, desk.lakes)
+    audit = Audit.of(lake, settings.service.access.audit)
     committer = Committer(desk)
 
     @asynccontextmanager
@@ -40,7 +51,9 @@ def app(lake: Path, settings: Settings) -> FastAPI:
         desk.warm()
         yield
         await run_in_threadpool(committer.close)
+        views.close()
         desk.close()
+        gate.close()
 
     made = FastAPI(
         title="dicomlake",
@@ -52,17 +65,19 @@ def app(lake: Path, settings: Settings) -> FastAPI:
         lifespan=life,
     )
     made.state.desk, made.state.committer = desk, committer
-    made.state.shelf = Shelf(lake, settings)
+    made.state.gate, made.state.views, made.state.audit = gate, views, audit
+    made.state.shelves = Shelves(Shelf(lake, settings), views)
+    made.include_router(access.router)
     made.include_router(jobs.router)
     made.include_router(operations.router)
     for router in explore.ROUTERS:
         made.include_router(router)
     made.include_router(dicomweb)
+    made.include_router(ohif.router(settings))
     made.include_router(pages())
     problems.register(made)
-    made.add_middleware(Guard, service=settings.service)
-    Guard(made, settings.service)  # a mistake in the settings is told at once
-    _describe(made, asks_token=bool(settings.service.token()))
+    made.add_middleware(Guard, gate=gate, trail=Trail(audit))
+    _describe(made, asks_token=not gate.open)
     return made
 
 
@@ -85,10 +100,15 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
             _whole_examples(found)
             _tell_problems(found, asks_token=asks_token)
             if asks_token:
-                schemes = {"token": {"type": "http", "scheme": "bearer"}}
-                found["components"]["securitySchemes"] = schemes
-                found["security"] = [{"token": []}]
-                found["paths"]["/api/health"]["get"]["security"] = []
+                found["components"]["securitySchemes"] = {
+                    "token": {"type": "http", "scheme": "bearer"},
+                    "password": {"type": "http", "scheme": "basic"},
+                    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+                }
+                found["security"] = [{"token": []}, {"password": []}, {"session": []}]
+                for path in OPEN:
+                    for said in found["paths"].get(path, {}).values():
+                        said["security"] = []
             made.openapi_schema = found
         return made.openapi_schema
 

@@ -3,8 +3,6 @@
 import { keepPreviousData, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import type { Answers, Problem } from "./schema.ts";
 
-const TOKEN = "dicomlake.token";
-
 export class Refused extends Error {
   constructor(
     readonly status: number,
@@ -14,18 +12,15 @@ export class Refused extends Error {
   }
 }
 
-let onToken: () => void = () => {};
-/** Call a function whenever the service asks for a token. */
-export function whenTokenIsAsked(act: () => void): void {
-  onToken = act;
-}
-export function setToken(token: string): void {
-  sessionStorage.setItem(TOKEN, token);
+let onUnknown: () => void = () => {};
+/** Call a function whenever the service does not know who asks. */
+export function whenUnknown(act: () => void): void {
+  onUnknown = act;
 }
 
 type Scalar = string | number | boolean | null | undefined;
 export type Params = Record<string, Scalar | string[]>;
-export type Asked = { params?: Params; query?: Params; body?: unknown; signal?: AbortSignal };
+export type Asked = { params?: Params; query?: Params; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal };
 
 function address(path: string, { params = {}, query = {} }: Asked): string {
   const filled = path.replace(/\{(\w+)\}/g, (_, name: string) =>
@@ -42,9 +37,7 @@ function address(path: string, { params = {}, query = {} }: Asked): string {
 
 /** The answer of the service, or Refused with a sentence that says what to do. */
 export async function ask(method: string, path: string, asked: Asked = {}): Promise<Response> {
-  const headers: Record<string, string> = {};
-  const token = sessionStorage.getItem(TOKEN);
-  if (token) headers["Authorization"] = `Bearer ${token}`;
+  const headers: Record<string, string> = { ...asked.headers };
   if (asked.body !== undefined) headers["Content-Type"] = "application/json";
   let answer: Response;
   try {
@@ -59,7 +52,7 @@ export async function ask(method: string, path: string, asked: Asked = {}): Prom
     throw new Refused(0, "");
   }
   if (answer.ok) return answer;
-  if (answer.status === 401) onToken();
+  if (answer.status === 401 && path !== "/api/login") onUnknown();
   let detail = answer.statusText;
   try {
     detail = ((await answer.json()) as Problem).detail;
@@ -127,7 +120,11 @@ export async function download(
   asked: Asked,
   name: string,
 ): Promise<void> {
-  const answer = await ask(method, path, asked);
+  await saved(await ask(method, path, asked), name);
+}
+
+/** Hand an answer to the person as a file. */
+export async function saved(answer: Response, name: string): Promise<void> {
   const url = URL.createObjectURL(await answer.blob());
   const link = document.createElement("a");
   link.href = url;

@@ -49,6 +49,31 @@ export type AskedRows = {
   order: string[];
 };
 
+export type AuditLine = {
+  n: number;
+  /** Seconds since 1970 */
+  time: number;
+  name: string;
+  role: string;
+  project: string;
+  address: string;
+  what: string;
+  status: number | null;
+  more: Record<string, unknown>;
+};
+
+export type AuditPage = {
+  /** Lines that fit */
+  total: number;
+  /** Whether the whole chain fits; null when not checked */
+  good: boolean | null;
+  /** Why it does not */
+  why: string;
+  /** Hash of the newest line; note it elsewhere */
+  head: string;
+  lines: AuditLine[];
+};
+
 export type BinOut = {
   low: number;
   high: number;
@@ -58,13 +83,45 @@ export type BinOut = {
 
 export type ByIn = {
   path: string;
-  /** weekday: 1 is Monday; width: numbers in steps of `width` */
-  bin?: "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | null;
+  /** auto: a day to a year, so that there are some dozens; weekday: 1 is Monday; width: numbers in steps of `width`; steps: from one of `steps` to below the next */
+  bin?: "auto" | "year" | "quarter" | "month" | "week" | "day" | "weekday" | "hour" | "width" | "steps" | null;
   width?: number | null;
+  /** Rising; lower bounds */
+  steps: number[];
 };
 
 export type Changed = {
   tasks: number;
+};
+
+export type ChartDetails = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+  id: string;
+  /** Of the chart; every change makes a new one */
+  version: number;
+  owner: string;
+  saved: string;
+  /** All versions, newest first */
+  history: ChartOut[];
+};
+
+export type ChartOut = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+  id: string;
+  /** Of the chart; every change makes a new one */
+  version: number;
+  owner: string;
+  saved: string;
 };
 
 export type CheckOut = {
@@ -72,6 +129,10 @@ export type CheckOut = {
   works: boolean;
   seconds: number;
   says: string;
+};
+
+export type ChosenProject = {
+  project: string;
 };
 
 export type Column = {
@@ -94,6 +155,8 @@ export type Common = {
   whole: Totals;
   /** Series with the value, as a share of those with any */
   share: number;
+  /** The condition on the value, as text */
+  question: string;
 };
 
 export type Compared = {
@@ -103,6 +166,22 @@ export type Compared = {
   /** Elements at the top that are equal */
   same: number;
   differences: Difference[];
+};
+
+export type ConformanceOut = {
+  version: number;
+  checked: Totals;
+  problems: ProblemOut[];
+  values: Unlisted[];
+  seconds: number;
+};
+
+export type ContourOut = {
+  segment: number | null;
+  closed: boolean;
+  /** x, y, z in mm, one point after another */
+  points: number[];
+  on: DrawnOn[];
 };
 
 export type Counts = {
@@ -137,6 +216,40 @@ export type Difference = {
   b: unknown[] | null;
 };
 
+export type Drawing = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
+};
+
+export type Drawn = {
+  /** Of the lake */
+  version: number;
+  fields: string[];
+  rows: unknown[][];
+  /** Vega-Lite whose data are called rows */
+  spec: Record<string, unknown>;
+  seconds: number;
+};
+
+export type DrawnOn = {
+  SOPInstanceUID: string;
+  /** Empty: all */
+  frames: number[];
+};
+
+export type DrawnOut = {
+  number: number | null;
+  label: string;
+  color: string | null;
+  /** mL */
+  volume: number | null;
+};
+
 export type ElementOut = {
   path: string;
   name: string;
@@ -152,6 +265,23 @@ export type ElementOut = {
   instances: number | null;
 };
 
+export type Examined = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Rows of each kind */
+  limit: number;
+};
+
+export type FailedFrom = {
+  stage: string | null;
+  reason: string | null;
+  objects: number;
+  source: string;
+};
+
 export type Failure = {
   run_id: string | null;
   uri: string | null;
@@ -165,6 +295,8 @@ export type Failures = {
   version: number;
   total: number;
   reasons: Reason[];
+  /** The same reasons, by where objects came from */
+  sources: FailedFrom[];
   page: Failure[];
 };
 
@@ -173,6 +305,8 @@ export type FillRate = {
   by: string;
   paths: string[];
   rows: FillRow[];
+  /** All series that were found, also those in no group */
+  whole: FillRow;
   seconds: number;
 };
 
@@ -182,6 +316,25 @@ export type FillRow = {
   filled: number[];
 };
 
+export type Filling = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  by: string;
+  /** The most frequent when left out */
+  path: string[];
+  /** The largest groups */
+  limit: number;
+};
+
+export type FindingsOut = {
+  version: number;
+  measurements: Measurement[];
+  segments: SegmentOut[];
+};
+
 export type Form = {
   text: string;
   series: number;
@@ -189,6 +342,7 @@ export type Form = {
 
 export type GroupColumn = {
   path: string;
+  /** Of auto the one that was chosen */
   bin: string | null;
   type: string;
 };
@@ -241,6 +395,60 @@ export type Histogram = {
   path: string;
   unit: string;
   bins: BinOut[];
+};
+
+export type ImageOut = {
+  SOPInstanceUID: string;
+  frame: number;
+  InstanceNumber: number | null;
+  Rows: number;
+  Columns: number;
+  PhotometricInterpretation: string;
+  color: boolean;
+  BitsAllocated: number;
+  BitsStored: number;
+  HighBit: number;
+  signed: boolean;
+  floats: boolean;
+  lossy: boolean;
+  inverse: boolean;
+  /** Lowest and highest value where there is no picture */
+  padding: number[] | null;
+  /** ms from one frame to the next */
+  frame_time: number | null;
+  laterality: string | null;
+  view: string | null;
+  /** mm between rows, and between columns */
+  spacing: number[] | null;
+  spacing_at: "patient" | "detector" | null;
+  /** Image Position (Patient) */
+  position: number[] | null;
+  /** Image Orientation (Patient) */
+  orientation: number[] | null;
+  /** Patient Orientation */
+  sides: string[];
+  location: number | null;
+  thickness: number | null;
+  slope: number;
+  intercept: number;
+  unit: string;
+  tables: TableOut[];
+  windows: WindowOut[];
+  /** Dimension Index Values */
+  place: number[];
+};
+
+export type ImagesOut = {
+  version: number;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  SeriesNumber: number | null;
+  SeriesDescription: string | null;
+  images: ImageOut[];
+  /** There are more images than are listed */
+  more: boolean;
+  overlays: OverlayHead[];
 };
 
 export type InsideOut = {
@@ -318,6 +526,7 @@ export type JobOut = {
 export type LakeOut = {
   /** Name of its folder */
   name: string;
+  /** Empty for those who see a part of it */
   path: string;
   version: number;
   totals: LakeTotals;
@@ -364,10 +573,55 @@ export type Linked = {
   sentence: string;
 };
 
+export type MaskOut = {
+  frame: number;
+  segment: number | null;
+  position: number[] | null;
+  orientation: number[] | null;
+  spacing: number[] | null;
+  on: DrawnOn[];
+};
+
+export type Me = {
+  signed_in: boolean;
+  name: string;
+  role: Role | null;
+  /** The project whose series are seen; empty: the whole lake */
+  project: string;
+  /** What people call the project */
+  title: string;
+  /** Projects that can be chosen */
+  projects: string[];
+  /** What the role allows here */
+  may: string[];
+  /** Counts of fewer patients are shown as 0; 0: exact counts */
+  mask_below: number;
+  /** Whether one can sign out */
+  session: boolean;
+  ways: Ways;
+};
+
 export type Measure = {
   what: "patients" | "studies" | "series" | "instances" | "min" | "max" | "mean" | "median" | "sum";
   /** Path of the number; lag too */
   of: string;
+};
+
+export type Measurement = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  path: string;
+  /** SCHEME:VALUE of what was measured */
+  code: string;
+  concept: string;
+  number: number;
+  /** UCUM; nothing for numbers without one */
+  unit: string;
+  tracking: string;
+  site: string;
+  /** It is a measurement of an electrocardiogram */
+  ecg: boolean;
 };
 
 export type MissingOut = {
@@ -385,6 +639,15 @@ export type MissingOut = {
 export type MissingSummary = {
   total: number;
   reasons: Record<string, number>;
+};
+
+export type NewChart = {
+  name: string;
+  comment: string;
+  /** Whether everybody sees it */
+  shared: boolean;
+  /** Vega-Lite, whose data are groups: docs/dashboards.md */
+  spec: Record<string, unknown>;
 };
 
 export type NewJob = {
@@ -422,6 +685,10 @@ export type NewQuery = {
   query: AskedRows;
 };
 
+export type NewSession = {
+  token: string;
+};
+
 export type OtherStudy = {
   patient_key: string;
   StudyInstanceUID: string | null;
@@ -438,6 +705,30 @@ export type OtherStudy = {
   instances: number;
   /** Days after this study; negative: before it */
   days: number | null;
+};
+
+export type OverlayHead = {
+  SOPInstanceUID: string;
+  StudyInstanceUID: string | null;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  label: string;
+  segments: DrawnOut[];
+};
+
+export type OverlayOut = {
+  version: number;
+  SOPInstanceUID: string;
+  masks: MaskOut[];
+  contours: ContourOut[];
+  shapes: ShapeOut[];
+  Rows: number | null;
+  Columns: number | null;
+  bits: number | null;
+  /** Value of a pixel that is wholly inside */
+  most: number | null;
+  /** Values of pixels are numbers of segments */
+  labels: boolean;
 };
 
 export type Parsed = {
@@ -490,6 +781,17 @@ export type Problem = {
   near: string[] | null;
 };
 
+export type ProblemOut = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  /** Attribute path; empty: the object as a whole */
+  path: string;
+  vr: string;
+  problem: string;
+};
+
 export type Progress = {
   /** Tasks that are over */
   done: number;
@@ -521,6 +823,8 @@ export type ReportLine = {
   value: string;
 };
 
+export type Role = "viewer" | "researcher" | "steward" | "admin";
+
 export type SavedDetails = {
   id: string;
   /** Of the question; every change makes a new one */
@@ -549,6 +853,23 @@ export type SavedOut = {
   query: AskedRows;
   sentence: string;
   saved: string;
+};
+
+export type SegmentOut = {
+  SOPInstanceUID: string;
+  SeriesInstanceUID: string | null;
+  Modality: string | null;
+  number: number | null;
+  label: string;
+  type: string;
+  laterality: string;
+  algorithm_type: string;
+  algorithm_name: string;
+  frames: number | null;
+  contours: number | null;
+  /** mL */
+  volume: number | null;
+  volume_problem: string;
 };
 
 export type SeriesHead = {
@@ -581,6 +902,17 @@ export type SeriesOut = {
   elements: ElementOut[];
   /** Instances, by number */
   page: InstanceHead[];
+};
+
+export type ShapeOut = {
+  type: string;
+  /** Column, row, from 1; or parts of the view */
+  points: number[];
+  /** Points are parts of the view */
+  relative: boolean;
+  filled: boolean;
+  text: string;
+  on: DrawnOn[];
 };
 
 export type SourceOut = {
@@ -675,6 +1007,18 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
+};
+
+export type TableOut = {
+  kind: "modality" | "voi";
+  /** Value that the first entry is for */
+  first: number;
+  entries: number[] | null;
+  /** Where entries are below the instance, if not here */
+  bulk: string | null;
+  bits: number;
+  explanation: string;
+  type: string;
 };
 
 export type TaskOut = {
@@ -779,6 +1123,19 @@ export type Totals = {
   instances: number;
 };
 
+export type Unlisted = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  path: string;
+  value: string;
+  /** Nothing else than what is listed is allowed */
+  enumerated: boolean;
+  /** Where the Standard lists the values */
+  place: string;
+};
+
 export type ValueOut = {
   /** As questions write it; of codes SCHEME:VALUE */
   value: unknown;
@@ -794,6 +1151,14 @@ export type Values = {
   values: ValueOut[];
   /** Whether there are more than these */
   more: boolean;
+};
+
+export type ViewerOut = {
+  installed: boolean;
+  /** Empty when it is not installed */
+  version: string;
+  /** Where it is served */
+  path: string;
 };
 
 export type Wanted = {
@@ -829,6 +1194,21 @@ export type WaveformOut = {
   channels: ((number | null)[])[];
 };
 
+export type Ways = {
+  /** With an API token */
+  token: boolean;
+  /** With an account: what to call it; empty where there is none */
+  oidc: string;
+};
+
+export type WindowOut = {
+  center: number;
+  width: number;
+  function: string;
+  /** Its explanation */
+  name: string;
+};
+
 export type Written = {
   text?: string | null;
   json?: Record<string, unknown> | null;
@@ -837,13 +1217,23 @@ export type Written = {
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
+  "GET /api/audit": AuditPage;
+  "GET /api/charts": ChartOut[];
+  "POST /api/charts": ChartOut;
+  "POST /api/charts/data": Drawn;
+  "DELETE /api/charts/{id}": Changed;
+  "GET /api/charts/{id}": ChartDetails;
+  "PUT /api/charts/{id}": ChartOut;
   "GET /api/common": Common;
   "GET /api/compare": Compared;
+  "POST /api/conformance": ConformanceOut;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
+  "POST /api/fill-rate": FillRate;
   "GET /api/health": Health;
   "GET /api/instances/{SOPInstanceUID}/header": HeaderOut;
   "GET /api/instances/{SOPInstanceUID}/inside": InsideOut;
+  "GET /api/instances/{SOPInstanceUID}/overlay": OverlayOut;
   "GET /api/instances/{SOPInstanceUID}/waveform": WaveformOut;
   "GET /api/jobs": JobOut[];
   "POST /api/jobs": JobOut;
@@ -855,6 +1245,12 @@ export type Answers = {
   "POST /api/jobs/{id}/retry": Changed;
   "GET /api/jobs/{id}/tasks": TaskOut[];
   "GET /api/lake": LakeOut;
+  "POST /api/login": Me;
+  "GET /api/login/done": unknown;
+  "GET /api/login/start": unknown;
+  "POST /api/logout": Me;
+  "GET /api/me": Me;
+  "POST /api/me/project": Me;
   "GET /api/patients/{patient_key}": PatientOut;
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
@@ -870,10 +1266,12 @@ export type Answers = {
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;
   "DELETE /api/query/{id}": Stopped;
+  "GET /api/query/{id}/events": unknown;
   "POST /api/resume": SourceOut[];
   "GET /api/schemas/document.json": unknown;
   "GET /api/schemas/document.xsd": unknown;
   "GET /api/series/{SeriesInstanceUID}": SeriesOut;
+  "GET /api/series/{SeriesInstanceUID}/images": ImagesOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;
@@ -881,6 +1279,8 @@ export type Answers = {
   "POST /api/sql": SqlOut;
   "GET /api/status": Record<string, unknown>;
   "GET /api/studies/{StudyInstanceUID}": StudyOut;
+  "GET /api/studies/{StudyInstanceUID}/findings": FindingsOut;
+  "GET /api/viewer": ViewerOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;

@@ -3,13 +3,13 @@
 import { ActionIcon, Button, CopyButton, Menu, Modal, Switch, Tabs, TextInput, Tooltip } from "@mantine/core";
 import { useDebouncedValue, useHotkeys } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { call, Refused, useAnswer } from "../api/client.ts";
 import type { StepOut, TermOut, Totals } from "../api/schema.ts";
 import { AddGroups, Conditions, type Editor } from "../parts/conditions.tsx";
 import { Written } from "../parts/forms.tsx";
 import { Icon } from "../parts/icon.tsx";
-import { ColumnChoice, Export, Results } from "../parts/results.tsx";
+import { ColumnChoice, Export, Results, ViewChoice } from "../parts/results.tsx";
 import { Trouble } from "../parts/states.tsx";
 import { firstLeaf } from "../parts/terms.ts";
 import { Vocabulary } from "../parts/vocabulary.tsx";
@@ -44,7 +44,8 @@ const EXAMPLES: [Key, string, Level][] = [
 export function AskPage() {
   const { t } = useTexts();
   const work = useQuestion();
-  const { question, where, change } = work;
+  const { question, where, change, unread } = work;
+  const silent = work.reading || unread !== null;
   const { tree, level } = question;
   const [open, setOpen] = useState<string | null>(null);
   const [aim, setAim] = useState("");
@@ -66,7 +67,12 @@ export function AskPage() {
       level: query.level ?? now.level,
       show: query.show?.length ? query.show : now.show,
       order: query.order?.length ? query.order : now.order,
+      view: now.view,
     }));
+
+  useEffect(() => {
+    if (unread !== null) setForm("text");
+  }, [unread]);
 
   useHotkeys([
     ["mod+Z", () => work.undo?.()],
@@ -75,11 +81,11 @@ export function AskPage() {
   ]);
 
   const body = { where: asked, level };
-  const counts = useAnswer("POST /api/query/count", { body }, { keep: true, enabled: !work.reading });
+  const counts = useAnswer("POST /api/query/count", { body }, { keep: true, enabled: !silent });
   const found = useAnswer(
     "POST /api/query/steps",
     { body },
-    { keep: true, enabled: asked !== null && !work.reading },
+    { keep: true, enabled: asked !== null && !silent },
   );
   const steps = useMemo(() => {
     const byPart = new Map<string, StepOut>();
@@ -143,7 +149,7 @@ export function AskPage() {
           {form === "visual" && (
             <div className="question-tree">
               <Conditions editor={editor} />
-              {empty && !work.reading && <Start take={take} />}
+              {empty && !silent && <Start take={take} />}
               {!empty && (
                 <div className="question-add">
                   <span className="hint">{t("question.add")}</span>
@@ -152,7 +158,7 @@ export function AskPage() {
               )}
             </div>
           )}
-          {form === "text" && <Written form="text" now={work.text ?? ""} onChange={take} />}
+          {form === "text" && <Written form="text" now={unread ?? work.text ?? ""} onChange={take} />}
           {form === "json" && (
             <Written form="json" now={where ? JSON.stringify(where, null, 2) : ""} onChange={take} />
           )}
@@ -171,9 +177,10 @@ export function AskPage() {
             ))}
           </div>
           <div className="answer-ways">
-            <Link className="to-charts" href={work.text ? `/charts?q=${encodeURIComponent(work.text)}` : "/charts"}>
+            <Link className="to-charts" href={`/charts?q=${encodeURIComponent(work.text ?? "")}&level=${level}&count=${PLURAL[level]}`}>
               {t("nav.charts")}
             </Link>
+            <ViewChoice view={question.view} setView={(view) => change((now) => ({ ...now, view }))} />
             <ColumnChoice
               level={level}
               show={question.show}
@@ -184,12 +191,13 @@ export function AskPage() {
           </div>
         </div>
         {counts.error && <Trouble error={counts.error} again={() => void counts.refetch()} />}
-        {!work.reading && !counts.error && (
+        {!silent && !counts.error && (
           <Results
             where={asked}
             level={level}
             show={question.show}
             order={question.order}
+            view={question.view}
             asked={paths}
             setShow={(show) => change((now) => ({ ...now, show }))}
             setOrder={(order) => change((now) => ({ ...now, order }))}

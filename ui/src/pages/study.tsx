@@ -1,13 +1,20 @@
 /** One study: its series, what they say, their headers, reports, segments and waveforms. */
 
-import { Button, Loader, Switch, Tabs, TextInput } from "@mantine/core";
-import { useDebouncedValue } from "@mantine/hooks";
-import { useEffect, useMemo, useState } from "react";
-import { ask, useAnswer } from "../api/client.ts";
-import type { HeaderNode, InsideOut, SeriesHead, StudyOut } from "../api/schema.ts";
+import { Button, Loader, Tabs } from "@mantine/core";
+import { useMemo, useState } from "react";
+import { useAnswer } from "../api/client.ts";
+import type { InsideOut, SegmentOut, SeriesHead, StudyOut } from "../api/schema.ts";
+import { Columns, useBeside } from "../parts/beside.tsx";
+import { Compare } from "../parts/compare.tsx";
+import { Segments } from "../parts/findings.tsx";
+import { Elements, Header } from "../parts/header.tsx";
+import { History } from "../parts/history.tsx";
 import { Icon } from "../parts/icon.tsx";
-import { textOf } from "../parts/results.tsx";
+import { Picture } from "../parts/picture.tsx";
+import { type Item, ReportTree, said } from "../parts/report.tsx";
 import { Loading, Message, Trouble } from "../parts/states.tsx";
+import { SeriesPage, ViewerWays } from "./series.tsx";
+import { Viewer } from "../parts/viewer.tsx";
 import { Waveform } from "../parts/waveform.tsx";
 import { go, Link, useAddress } from "../route.tsx";
 import { useTexts } from "../texts.tsx";
@@ -15,10 +22,15 @@ import { useTexts } from "../texts.tsx";
 const name = (text: string | null | undefined) => (text ?? "").replace(/\^+/g, " ").replace(/=.*/, "").trim();
 
 export default function StudyPage({ rest }: { rest: string[] }) {
-  const [uid = ""] = rest;
+  const [uid = "", kind, series] = rest;
+  return kind === "series" && series ? <SeriesPage study={uid} series={series} /> : <OneStudy uid={uid} />;
+}
+
+function OneStudy({ uid }: { uid: string }) {
   const { t } = useTexts();
   const { query } = useAddress();
   const study = useAnswer("GET /api/studies/{StudyInstanceUID}", { params: { StudyInstanceUID: uid } });
+  const beside = useBeside(study.data);
   if (study.error)
     return (
       <div className="page">
@@ -31,6 +43,7 @@ export default function StudyPage({ rest }: { rest: string[] }) {
   return (
     <div className="study">
       <StudyHeading study={study.data} />
+      <History study={study.data} />
       <div className="study-body">
         <nav className="study-series" aria-label={t("study.series")}>
           <h2>{t("study.series")}</h2>
@@ -39,15 +52,14 @@ export default function StudyPage({ rest }: { rest: string[] }) {
               <SeriesCard key={one.SeriesInstanceUID} study={uid} series={one} on={one === chosen} />
             ))}
           </ul>
-          <Others study={study.data} />
         </nav>
-        <div className="study-main">
+        <Columns beside={(chosen?.Rows ?? 0) > 0 ? beside : null}>
           {chosen ? (
-            <SeriesView key={chosen.SeriesInstanceUID} study={uid} series={chosen} />
+            <SeriesView key={chosen.SeriesInstanceUID} study={uid} series={chosen} all={study.data.all_series} />
           ) : (
             <Message title={t("study.none")} />
           )}
-        </div>
+        </Columns>
       </div>
     </div>
   );
@@ -119,30 +131,6 @@ function SeriesCard({ study, series, on }: { study: string; series: SeriesHead; 
   );
 }
 
-/** A picture that the service draws, where it can. */
-function Picture({ path, label }: { path: string; label: string }) {
-  const [url, setUrl] = useState("");
-  useEffect(() => {
-    const stop = new AbortController();
-    let made = "";
-    const load = async () => {
-      try {
-        const answer = await ask("GET", path, { signal: stop.signal });
-        made = URL.createObjectURL(await answer.blob());
-        setUrl(made);
-      } catch {
-        // no picture: the modality stands in its place
-      }
-    };
-    void load();
-    return () => {
-      stop.abort();
-      if (made) URL.revokeObjectURL(made);
-    };
-  }, [path]);
-  return url ? <img src={url} alt={label} /> : <span className="no-picture">{label}</span>;
-}
-
 function Thumbnail({ study, series }: { study: string; series: SeriesHead }) {
   return (
     <span className="thumbnail">
@@ -158,37 +146,7 @@ function Thumbnail({ study, series }: { study: string; series: SeriesHead }) {
   );
 }
 
-function Others({ study }: { study: StudyOut }) {
-  const { t, n } = useTexts();
-  if (study.others.length === 0) return null;
-  return (
-    <>
-      <h2>{t("study.others")}</h2>
-      <ul>
-        {study.others.map((one) => (
-          <li key={one.StudyInstanceUID}>
-            <Link href={`/studies/${one.StudyInstanceUID}`} className="series-card">
-              <span>
-                <b>{one.StudyDescription || t("study.unnamed")}</b>
-                <small>
-                  {[
-                    (one.modalities ?? []).join(" "),
-                    one.StudyDate,
-                    one.days !== null && t(one.days < 0 ? "study.before" : "study.after", { n: n(Math.abs(one.days)) }),
-                  ]
-                    .filter(Boolean)
-                    .join(" · ")}
-                </small>
-              </span>
-            </Link>
-          </li>
-        ))}
-      </ul>
-    </>
-  );
-}
-
-function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
+function SeriesView({ study, series, all }: { study: string; series: SeriesHead; all: SeriesHead[] }) {
   const { t, n } = useTexts();
   const uid = series.SeriesInstanceUID ?? "";
   const found = useAnswer("GET /api/series/{SeriesInstanceUID}", {
@@ -216,6 +174,7 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
     ["picture", t("study.picture"), (series.Rows ?? 0) > 0],
     ["elements", t("study.elements"), true],
     ["header", t("study.header"), sop !== ""],
+    ["compare", t("study.compare"), sop !== ""],
   ];
   const there = tabs.filter(([, , is]) => is);
   const now = tab ?? (sop && !data && !inside.error ? null : there[0]?.[0]) ?? null;
@@ -223,7 +182,7 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
     <>
       <div className="series-head">
         <h2>{series.SeriesDescription || series.Modality}</h2>
-        {instances.length > 1 && (
+        {instances.length > 1 && now !== "picture" && (
           <label className="instance-choice">
             <span>{t("study.instance", { n: n(at + 1), all: n(instances.length) })}</span>
             <input
@@ -249,19 +208,22 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
           </Tabs.List>
           <Tabs.Panel value="report">{data && <ReportTree items={data.items as unknown as Item[]} />}</Tabs.Panel>
           <Tabs.Panel value="waveform">
-            <Waveform sop={sop} groups={groupsOf(data)} />
+            <Waveform study={study} sop={sop} groups={groupsOf(data)} />
           </Tabs.Panel>
-          <Tabs.Panel value="segments">{data && <Facts rows={data.segments} />}</Tabs.Panel>
+          <Tabs.Panel value="segments">
+            {data && <Segments study={study} rows={data.segments.map(segmentOf)} />}
+          </Tabs.Panel>
           <Tabs.Panel value="dose">
             {data && <Facts rows={[...data.dose_events, ...data.dose_totals]} />}
           </Tabs.Panel>
           <Tabs.Panel value="picture">
-            <div className="picture">
-              <Picture
-                path={`/dicom-web/studies/${study}/series/${uid}/instances/${sop}/rendered`}
-                label={t("study.nopicture")}
-              />
-            </div>
+            <Viewer
+              series={uid}
+              {...(at > 0 ? { sop } : {})}
+              onImage={(_, shown) => setAt(Math.max(0, instances.findIndex((one) => one.SOPInstanceUID === shown)))}
+            >
+              <ViewerWays study={study} series={uid} />
+            </Viewer>
           </Tabs.Panel>
           <Tabs.Panel value="elements">
             <Elements elements={found.data.elements} />
@@ -269,217 +231,39 @@ function SeriesView({ study, series }: { study: string; series: SeriesHead }) {
           <Tabs.Panel value="header">
             <Header sop={sop} />
           </Tabs.Panel>
+          <Tabs.Panel value="compare">
+            <Compare sop={sop} here={series} series={all} />
+          </Tabs.Panel>
         </Tabs>
       )}
     </>
   );
 }
 
+/** A row of segments as the study's findings have it. */
+function segmentOf(row: Record<string, unknown>): SegmentOut {
+  const text = (...names: string[]) => said(row, ...names);
+  const number = (name: string) => (typeof row[name] === "number" ? row[name] : null);
+  return {
+    SOPInstanceUID: "",
+    SeriesInstanceUID: null,
+    Modality: null,
+    number: number("number"),
+    label: text("label"),
+    type: text("structure_meaning", "type_meaning"),
+    laterality: text("laterality"),
+    algorithm_type: text("algorithm_type"),
+    algorithm_name: text("algorithm_name"),
+    frames: number("frames"),
+    contours: number("contours"),
+    volume: number("volume"),
+    volume_problem: text("volume_problem"),
+  };
+}
+
 function groupsOf(data: InsideOut | undefined): number[] {
   const found = (data?.channels ?? []).map((row) => Number(row["multiplex_group"] ?? row["group"] ?? 1));
   return [...new Set(found)].sort((a, b) => a - b);
-}
-
-function Search({ value, set }: { value: string; set: (value: string) => void }) {
-  const { t } = useTexts();
-  return (
-    <TextInput
-      type="search"
-      className="search"
-      aria-label={t("study.search")}
-      placeholder={t("study.search")}
-      leftSection={<Icon name="search" size={14} />}
-      value={value}
-      onChange={(event) => set(event.currentTarget.value)}
-    />
-  );
-}
-
-function Elements({
-  elements,
-}: {
-  elements: { path: string; name: string; tag: string; vr: string | null; values: unknown[]; more: number; low: number | null; high: number | null }[];
-}) {
-  const { t, n } = useTexts();
-  const [typed, setTyped] = useState("");
-  const [sought] = useDebouncedValue(typed.trim().toLowerCase(), 150);
-  const rows = elements.filter((one) =>
-    `${one.path} ${one.name} ${one.tag} ${one.values.map(textOf).join(" ")}`.toLowerCase().includes(sought),
-  );
-  return (
-    <>
-      <Search value={typed} set={setTyped} />
-      <table className="facts">
-        <thead>
-          <tr>
-            <th>{t("header.tag")}</th>
-            <th>{t("header.name")}</th>
-            <th>VR</th>
-            <th>{t("header.value")}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((one) => (
-            <tr key={one.path}>
-              <td className="mono">{one.tag}</td>
-              <td title={one.path}>{one.name || one.path}</td>
-              <td className="mono">{one.vr}</td>
-              <td>
-                {one.low !== null && one.high !== null && one.values.length === 0
-                  ? `${n(one.low, 4)} – ${n(one.high, 4)}`
-                  : one.values.map(textOf).join("; ")}
-                {one.more > 0 && <small> {t("value.more", { n: n(one.more) })}</small>}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </>
-  );
-}
-
-function fits(node: HeaderNode, text: string, onlyPrivate: boolean): boolean {
-  const here =
-    (!onlyPrivate || node.private) &&
-    `${node.tag} ${node.keyword} ${node.name} ${node.creator} ${node.values.map(textOf).join(" ")}`
-      .toLowerCase()
-      .includes(text);
-  return here || node.items.some((item) => item.some((inner) => fits(inner, text, onlyPrivate)));
-}
-
-function Header({ sop }: { sop: string }) {
-  const { t } = useTexts();
-  const [typed, setTyped] = useState("");
-  const [onlyPrivate, setOnlyPrivate] = useState(false);
-  const [sought] = useDebouncedValue(typed.trim().toLowerCase(), 150);
-  const found = useAnswer("GET /api/instances/{SOPInstanceUID}/header", { params: { SOPInstanceUID: sop } });
-  if (found.error) return <Trouble error={found.error} again={() => void found.refetch()} />;
-  if (!found.data) return <Loading />;
-  const nodes = found.data.tree.filter((node) => fits(node, sought, onlyPrivate));
-  return (
-    <>
-      <div className="header-ways">
-        <Search value={typed} set={setTyped} />
-        <Switch
-          size="xs"
-          label={t("header.private")}
-          checked={onlyPrivate}
-          onChange={(event) => setOnlyPrivate(event.currentTarget.checked)}
-        />
-      </div>
-      <table className="facts">
-        <thead>
-          <tr>
-            <th>{t("header.tag")}</th>
-            <th>{t("header.name")}</th>
-            <th>VR</th>
-            <th>{t("header.value")}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {nodes.map((node) => (
-            <Element key={node.path} node={node} depth={0} open={sought !== ""} />
-          ))}
-        </tbody>
-      </table>
-      {nodes.length === 0 && <p className="hint">{t("header.none")}</p>}
-    </>
-  );
-}
-
-function Element({ node, depth, open: first }: { node: HeaderNode; depth: number; open: boolean }) {
-  const { t, n } = useTexts();
-  const [open, setOpen] = useState(depth < 1 || first);
-  const nested = node.items.length > 0;
-  return (
-    <>
-      <tr className={node.private ? "private" : undefined}>
-        <td className="mono" style={{ paddingInlineStart: 8 + depth * 16 }}>
-          {nested ? (
-            <button type="button" className="plain" aria-expanded={open} onClick={() => setOpen(!open)}>
-              <Icon name={open ? "down" : "right"} size={12} /> {node.tag}
-            </button>
-          ) : (
-            node.tag
-          )}
-        </td>
-        <td title={node.path}>
-          {node.name || node.keyword || t("header.unknown")}
-          {node.creator && <small> {node.creator}</small>}
-        </td>
-        <td className="mono">{node.vr}</td>
-        <td>
-          {nested
-            ? t("header.items", { n: n(node.items.length) })
-            : node.values.length
-              ? node.values.map(textOf).join("; ")
-              : node.bytes !== null && t("header.bytes", { n: n(node.bytes) })}
-        </td>
-      </tr>
-      {open &&
-        node.items.map((item, at) =>
-          item.map((inner) => <Element key={`${at}.${inner.path}`} node={inner} depth={depth + 1} open={first} />),
-        )}
-    </>
-  );
-}
-
-type Item = Record<string, unknown> & { children?: Item[] };
-const said = (item: Item, ...names: string[]) => {
-  for (const key of names) {
-    const value = item[key];
-    if (value !== null && value !== undefined && value !== "") {
-      if (typeof value === "object") {
-        const meaning = (value as { meaning?: unknown }).meaning;
-        return textOf(meaning ?? value);
-      }
-      return textOf(value);
-    }
-  }
-  return "";
-};
-
-/** Whether an item or something below it says anything. */
-const speaks = (item: Item): boolean =>
-  said(item, "concept_meaning", "concept", "ConceptName", "name") !== "" ||
-  (item.children ?? []).some(speaks);
-
-function ReportTree({ items }: { items: Item[] }) {
-  return (
-    <ul className="report">
-      {items.filter(speaks).map((item, at) => (
-        <ReportItem key={at} item={item} depth={0} />
-      ))}
-    </ul>
-  );
-}
-
-function ReportItem({ item, depth }: { item: Item; depth: number }) {
-  const { n } = useTexts();
-  const children = (item.children ?? []).filter(speaks);
-  const kind = said(item, "value_type");
-  const concept = said(item, "concept_meaning", "concept", "ConceptName", "name");
-  const number = item["number"] ?? item["numeric"];
-  const unit = said(item, "unit").replace(/^UCUM:1?/, "");
-  const value =
-    typeof number === "number"
-      ? `${n(number, 6)} ${unit}`
-      : said(item, "value_meaning", "code_meaning", "code", "text", "value", "date", "moment", "uid", "person");
-  return (
-    <li>
-      <div className={kind === "CONTAINER" ? "report-title" : "report-line"}>
-        <span className="report-concept">{concept}</span>
-        {value && <span className="report-value">{value}</span>}
-      </div>
-      {children.length > 0 && (
-        <ul>
-          {children.map((inner, at) => (
-            <ReportItem key={at} item={inner} depth={depth + 1} />
-          ))}
-        </ul>
-      )}
-    </li>
-  );
 }
 
 /** Rows as the tables have them: a column for everything that some row says. */

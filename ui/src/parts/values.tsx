@@ -88,7 +88,8 @@ function Field({
   label: string;
   change: (value: Value) => void;
 }) {
-  const common = { "aria-label": label, classNames: { input: "field" } };
+  // what may be written is known with the term
+  const common = { "aria-label": label, classNames: { input: "field" }, disabled: term === undefined };
   if (numeric(term)) {
     const measured = /^(-?[\d.]+)\s*(\S+)$/.exec(typeof value === "string" ? value : "");
     if (measured) value = { number: Number(measured[1]), unit: measured[2]! };

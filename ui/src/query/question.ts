@@ -5,16 +5,19 @@ import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "r
 import { call, Refused } from "../api/client.ts";
 import { go, useAddress } from "../route.tsx";
 import { LEVELS, type Condition, type Level, type Query } from "./condition.ts";
+import type { View } from "../parts/results.tsx";
+import { remember } from "./remembered.ts";
 import { conditionOf, type Group, group, treeOf } from "./tree.ts";
 
-export type Question = { tree: Group; level: Level; show: string[]; order: string[] };
+/** `view`: how what was found is shown. */
+export type Question = { tree: Group; level: Level; show: string[]; order: string[]; view: View };
 type History = { past: Question[]; now: Question; future: Question[] };
 type Action =
   | { do: "change"; change: (now: Question) => Question }
   | { do: "undo" }
   | { do: "redo" };
 
-export const EMPTY: Question = { tree: group(), level: "study", show: [], order: [] };
+export const EMPTY: Question = { tree: group(), level: "study", show: [], order: [], view: "table" };
 const MOST = 200;
 /** Longer questions are kept by the service, and their link is a short name. */
 const LONGEST = 1500;
@@ -43,9 +46,12 @@ export type Working = {
   sentence: string;
   problem: Refused | null;
   reading: boolean;
+  /** Text of an address that cannot be read: nothing is asked until the question is changed. */
+  unread: string | null;
 };
 
 const levelOf = (text: string | null): Level => LEVELS.find((level) => level === text) ?? EMPTY.level;
+const viewOf = (text: string | null): View => (text === "gallery" || text === "timeline" ? text : "table");
 const listOf = (text: string | null): string[] => (text ? (JSON.parse(text) as string[]) : []);
 
 export function questionOf(query: Query, level: Level): Question {
@@ -54,6 +60,7 @@ export function questionOf(query: Query, level: Level): Question {
     level: query.level ?? level,
     show: query.show ?? [],
     order: query.order ?? [],
+    view: "table",
   };
 }
 
@@ -63,6 +70,7 @@ function addressOf(question: Question, text: string, link: string): string {
   else if (text) search.set("q", text);
   if (question.level !== EMPTY.level) search.set("level", question.level);
   if (question.show.length) search.set("show", JSON.stringify(question.show));
+  if (question.view !== EMPTY.view) search.set("view", question.view);
   if (question.order.length) search.set("order", JSON.stringify(question.order));
   const said = search.toString();
   return said ? `/ask?${said}` : "/";
@@ -76,9 +84,13 @@ export function useQuestion(): Working {
   const [sentence, setSentence] = useState("");
   const [problem, setProblem] = useState<Refused | null>(null);
   const [reading, setReading] = useState(true);
+  const [unread, setUnread] = useState<string | null>(null);
   const written = useRef<string | null>(null);
 
-  const change = useCallback((how: (now: Question) => Question) => act({ do: "change", change: how }), []);
+  const change = useCallback((how: (now: Question) => Question) => {
+    setUnread(null);
+    act({ do: "change", change: how });
+  }, []);
 
   // from the address: at the beginning, and by the browser's back and forward
   useEffect(() => {
@@ -97,13 +109,16 @@ export function useQuestion(): Working {
             level,
             show: listOf(query.get("show")),
             order: listOf(query.get("order")),
+            view: viewOf(query.get("view")),
           }),
         });
         written.current = whole;
         setProblem(null);
+        setUnread(null);
         setReading(false);
       } catch (error) {
         if (stop.signal.aborted) return;
+        setUnread(query.get("q") ?? "");
         setProblem(error instanceof Refused ? error : new Refused(422, String(error)));
         setReading(false);
       }
@@ -119,7 +134,7 @@ export function useQuestion(): Working {
 
   // to the address, and into words
   useEffect(() => {
-    if (reading || JSON.stringify(where) !== asked) return;
+    if (reading || unread !== null || JSON.stringify(where) !== asked) return;
     const stop = new AbortController();
     const write = async () => {
       try {
@@ -129,6 +144,7 @@ export function useQuestion(): Working {
           ? parsed.text.replace(/\s+level (patient|study|series|instance)$/, "")
           : "";
         setText(onlyWhere);
+        remember(onlyWhere, now.level);
         setSentence(parsed.sentence);
         setProblem(null);
         let link = "";
@@ -152,7 +168,7 @@ export function useQuestion(): Working {
     };
     void write();
     return () => stop.abort();
-  }, [asked, where, now, reading]);
+  }, [asked, where, now, reading, unread]);
 
   return {
     question: now,
@@ -164,6 +180,7 @@ export function useQuestion(): Working {
     sentence,
     problem,
     reading,
+    unread,
   };
 }
 

@@ -16,8 +16,10 @@ from PIL import Image
 from PIL.Image import Resampling, Transpose
 
 from dicomlake.errors import DataError, UsageError
+from dicomlake.jobs.access.roles import May
 from dicomlake.readers.pictures import FUNCTIONS, Window, picture
 from dicomlake.readers.pixels import Pixels
+from dicomlake.web.access.needs import needs
 from dicomlake.web.dicomweb import media
 from dicomlake.web.dicomweb.linking import address
 from dicomlake.web.dicomweb.retrieving import (
@@ -31,7 +33,7 @@ from dicomlake.web.dicomweb.searching import root_of
 from dicomlake.web.dicomweb.shelf import Place, Shelf, shelf_of
 from dicomlake.web.problems import Failed
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(May.READ)])
 TheShelf = Annotated[Shelf, Depends(shelf_of)]
 
 KINDS = {"image/jpeg": "JPEG", "image/png": "PNG"}

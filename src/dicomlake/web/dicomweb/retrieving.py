@@ -13,10 +13,12 @@ from fastapi.responses import Response, StreamingResponse
 from dicomlake.contracts import Object
 from dicomlake.dicom.walk import BIG_ENDIAN
 from dicomlake.errors import DataError
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.objects import Opened
 from dicomlake.readers.attributes import key_of
 from dicomlake.readers.bulk import bulk_of, place_of, read_all, reader_of, syntax_of
 from dicomlake.readers.pixels import Pixels
+from dicomlake.web.access.needs import needs
 from dicomlake.web.dicomweb import media
 from dicomlake.web.dicomweb.linking import address, element_at, linked
 from dicomlake.web.dicomweb.media import DICOM, OCTETS, Part
@@ -26,7 +28,7 @@ from dicomlake.web.dicomweb.shelf import Place, Shelf, problems, shelf_of
 from dicomlake.web.dicomweb.transcoding import EXPLICIT, plain_of
 from dicomlake.web.problems import Failed, response
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(May.READ)])
 TheShelf = Annotated[Shelf, Depends(shelf_of)]
 
 STUDY = "/studies/{study}"

@@ -11,7 +11,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from dicomlake.errors import (
     ServiceError,
     UsageError,
 )
+from dicomlake.jobs.access.roles import Who
 from dicomlake.jobs.archives import archive_of, fetched, kept_of
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of
 from dicomlake.jobs.working import care_of
@@ -37,6 +38,8 @@ from dicomlake.lake.store import is_lake
 from dicomlake.query.headers import wildcard
 from dicomlake.settings import Settings
 from dicomlake.sources.opening import ARCHIVE, Elsewhere, opened
+from dicomlake.web.access.needs import who_of
+from dicomlake.web.access.views import Views
 from dicomlake.web.problems import Failed
 
 log = logging.getLogger(__name__)
@@ -56,17 +59,29 @@ Place = dict[str, Any]
 
 
 class Shelf:
-    """One per service; used by many threads. `fetch` gets an object out of an archive."""
+    """One per service and project; used by many threads.
+
+    `fetch` gets an object out of an archive, `opened` the lake at its newest version.
+    """
 
     def __init__(
-        self, lake: Path, settings: Settings, fetch: Callable[..., Fetching] = fetched
+        self,
+        lake: Path,
+        settings: Settings,
+        fetch: Callable[..., Fetching] = fetched,
+        opened: Callable[[Path], Lake] = Lake,
     ) -> None:
         self.path, self.settings, self._fetch = Path(lake).absolute(), settings, fetch
+        self._opened = opened
         self.kept = kept_of(lake, settings)
         self._lake: Lake | None = None
         self._mark: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._elsewhere: Elsewhere | None = None
+
+    def with_lakes(self, opened: Callable[[Path], Lake]) -> Shelf:
+        """A shelf of the same objects that sees another part of the lake."""
+        return Shelf(self.path, self.settings, self._fetch, opened)
 
     # The snapshot
 
@@ -79,7 +94,7 @@ class Shelf:
                 return None
             if self._lake is None or mark != self._mark:
                 # those who still read the one before keep it until they are done
-                self._lake, self._mark = Lake(self.path), mark
+                self._lake, self._mark = self._opened(self.path), mark
             return self._lake
 
     def _newest(self) -> tuple[str, ...]:
@@ -300,10 +315,30 @@ def problems() -> Iterator[None]:
         raise Failed(409, _LOST) from error
 
 
+class Shelves:
+    """The shelves of a service: that of the whole lake, and one of each project with a filter."""
+
+    def __init__(self, whole: Shelf, views: Views) -> None:
+        self.whole, self._views = whole, views
+        self._shelves: dict[tuple[str, bool], Shelf] = {}
+        self._lock = threading.Lock()
+
+    def of(self, who: Who) -> Shelf:
+        """The shelf of what somebody sees."""
+        key = self._views.key(who)
+        if not any(key):
+            return self.whole
+        with self._lock:
+            if key not in self._shelves:
+                opened = partial(self._views.opened, who)
+                self._shelves[key] = self.whole.with_lakes(opened)
+            return self._shelves[key]
+
+
 def shelf_of(request: Request) -> Shelf:
-    """The shelf of the service that a request came to."""
-    found: Shelf = request.app.state.shelf
-    return found
+    """The shelf of what the caller of a request sees."""
+    found: Shelves = request.app.state.shelves
+    return found.of(who_of(request))
 
 
 def plausible(uid: str) -> bool:

@@ -14,20 +14,22 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from dicomlake.errors import LakeError, Refused, ServiceError
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.deposits import Deposit, Stored
 from dicomlake.jobs.inbox import Inbox, Intake
 from dicomlake.lake import Store
 from dicomlake.sources.dicomweb.multipart import Part, parameters, parts, whole
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.desk import Desk
 from dicomlake.web.dicomweb import media
 from dicomlake.web.dicomweb.linking import address
 from dicomlake.web.dicomweb.native import native
 from dicomlake.web.dicomweb.searching import root_of
-from dicomlake.web.dicomweb.shelf import Shelf, plausible
+from dicomlake.web.dicomweb.shelf import Shelf, plausible, shelf_of
 from dicomlake.web.problems import Failed
 
 log = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(dependencies=[needs(May.STORE)])
 
 GRACE_S = 0.5
 """How long a crew, if one runs, has to take in what was stored before the service does."""
@@ -58,11 +60,12 @@ async def _store(request: Request, study: str | None) -> Response:
     kind = _answer_kind(request)
     chunks = _chunks(request.stream())
     found = whole(chunks, said) if said == media.DICOM else parts(chunks, more["boundary"])
-    shelf: Shelf = request.app.state.shelf
+    shelf = shelf_of(request)
     try:
         stored = await run_in_threadpool(_take, shelf, found, study)
     finally:
         request.app.state.committer.notify()
+    note(request, stored=[each.instance for each in stored if not each.failure][:1000])
     if not stored:
         raise Failed(400, "There are no objects in the request.")
     failed = sum(1 for each in stored if each.failure)

@@ -1,6 +1,6 @@
 """Explore a lake and ask it questions: the part of the service that a web application needs."""
 
-from dicomlake.web.explore import charts, details, lakes, queries, saved, vocabulary
+from dicomlake.web.explore import charts, details, images, lakes, own, queries, saved, vocabulary
 
 ROUTERS = (
     lakes.router,
@@ -8,7 +8,9 @@ ROUTERS = (
     queries.router,
     saved.router,
     details.router,
+    images.router,
     charts.router,
+    own.router,
 )
 
 __all__ = ["ROUTERS"]

@@ -12,8 +12,13 @@ from pydantic import Field
 from dicomlake.api import Lake
 from dicomlake.errors import LakeError, UsageError
 from dicomlake.jobs import browsing
+from dicomlake.jobs.access.roles import May
+from dicomlake.jobs.findings import findings
 from dicomlake.jobs.rarity import condition_of
 from dicomlake.jobs.tracing import drawn
+from dicomlake.query import Query as Question
+from dicomlake.query import render
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import PathOf, Shape, Totals, Version, as_json, plain
@@ -225,6 +230,48 @@ class WaveformOut(Shape):
     channels: list[list[float | None]] = Field(description="null where nothing was measured")
 
 
+class Measurement(Shape):
+    """A number of a report or of the annotations of a waveform."""
+
+    SOPInstanceUID: str
+    SeriesInstanceUID: str | None
+    Modality: str | None
+    path: str
+    code: str = Field(description="SCHEME:VALUE of what was measured")
+    concept: str
+    number: float
+    unit: str = Field(description="UCUM; nothing for numbers without one")
+    tracking: str
+    site: str
+    ecg: bool = Field(description="It is a measurement of an electrocardiogram")
+
+
+class SegmentOut(Shape):
+    """A segment or region."""
+
+    SOPInstanceUID: str
+    SeriesInstanceUID: str | None
+    Modality: str | None
+    number: int | None
+    label: str
+    type: str
+    laterality: str
+    algorithm_type: str
+    algorithm_name: str
+    frames: int | None
+    contours: int | None
+    volume: float | None = Field(description="mL")
+    volume_problem: str
+
+
+class FindingsOut(Shape):
+    """What was measured and outlined in a study."""
+
+    version: int
+    measurements: list[Measurement]
+    segments: list[SegmentOut]
+
+
 class Difference(Shape):
     """An element that differs."""
 
@@ -259,6 +306,7 @@ class Common(Shape):
     has: Totals = Field(description="With any value at the path")
     whole: Totals = Field(description="Of the lake")
     share: float = Field(description="Series with the value, as a share of those with any")
+    question: str = Field(description="The condition on the value, as text")
 
 
 _PATIENT: dict[str, Any] = {
@@ -304,6 +352,17 @@ _WAVE: dict[str, Any] = {
     "offset": 0.0, "samples": 5000, "points": 2, "samples_per_point": 2500.0, "notes": [],
     "channels": [[-20.0, 830.0]],
 }  # fmt: skip
+_MEASUREMENT: dict[str, Any] = {
+    "SOPInstanceUID": "1.2.3.5.1", "SeriesInstanceUID": "1.2.3.5", "Modality": "ECG",
+    "path": "[DICOM:WaveformAnnotationSequence].[MDC:2:16160]", "code": "MDC:2:16160",
+    "concept": "QT interval", "number": 372.0, "unit": "ms", "tracking": "", "site": "",
+    "ecg": True,
+}  # fmt: skip
+_SEGMENT: dict[str, Any] = {
+    "SOPInstanceUID": "1.2.3.6.1", "SeriesInstanceUID": "1.2.3.6", "Modality": "SEG", "number": 1,
+    "label": "LV", "type": "Left ventricle", "laterality": "", "algorithm_type": "AUTOMATIC",
+    "algorithm_name": "net", "frames": 12, "contours": None, "volume": 141.5, "volume_problem": "",
+}  # fmt: skip
 _DIFFERENCE: dict[str, Any] = {
     "place": "(0018,0060)", "path": "KVP", "name": "KVP", "tag": "(0018,0060)", "creator": "",
     "vr": "DS", "change": "changed", "a": [120], "b": [80],
@@ -311,7 +370,7 @@ _DIFFERENCE: dict[str, Any] = {
 _TOTALS = {"patients": 2, "studies": 4, "series": 9, "instances": 120}
 
 
-async def _told(
+async def told(
     http: Request, desk: Desk, version: int | None, find: Callable[[Lake, Running], dict[str, Any]]
 ) -> Response:
     """What is found in a version, or 404."""
@@ -331,6 +390,7 @@ async def _told(
 
 @router.get(
     "/api/patients/{patient_key}",
+    dependencies=[needs(May.READ)],
     summary="Show a patient",
     response_model=PatientOut,
     responses={
@@ -345,13 +405,14 @@ async def patient(
     version: Version = None,
 ) -> Response:
     """A patient with all studies, newest first."""
-    return await _told(
+    return await told(
         http, desk, version, lambda lake, run: browsing.patient(lake.engine, patient_key, run)
     )
 
 
 @router.get(
     "/api/studies/{StudyInstanceUID}",
+    dependencies=[needs(May.READ)],
     summary="Show a study",
     response_model=StudyOut,
     responses={
@@ -372,13 +433,33 @@ async def study(
     http: Request, StudyInstanceUID: Uid, desk: TheDesk, version: Version = None
 ) -> Response:
     """A study with its series and reports, and the patient's other studies."""
-    return await _told(
+    return await told(
         http, desk, version, lambda lake, run: browsing.study(lake.engine, StudyInstanceUID, run)
     )
 
 
 @router.get(
+    "/api/studies/{StudyInstanceUID}/findings",
+    dependencies=[needs(May.READ)],
+    summary="Show what was measured and outlined in a study",
+    response_model=FindingsOut,
+    responses={
+        **shown({"version": 7, "measurements": [_MEASUREMENT], "segments": [_SEGMENT]}),
+        **documented(404, 422, 503),
+    },
+)
+async def findings_of(
+    http: Request, StudyInstanceUID: Uid, desk: TheDesk, version: Version = None
+) -> Response:
+    """Numbers of reports and waveforms, and segments with their volumes, of all series."""
+    return await told(
+        http, desk, version, lambda lake, run: findings(lake.engine, StudyInstanceUID, run)
+    )
+
+
+@router.get(
     "/api/series/{SeriesInstanceUID}",
+    dependencies=[needs(May.READ)],
     summary="Show a series",
     response_model=SeriesOut,
     responses={
@@ -397,7 +478,7 @@ async def series(
     version: Version = None,
 ) -> Response:
     """The row of a series, what its elements say, and a page of its instances."""
-    return await _told(
+    return await told(
         http,
         desk,
         version,
@@ -407,6 +488,7 @@ async def series(
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/header",
+    dependencies=[needs(May.READ)],
     summary="Show the header of an instance",
     response_model=HeaderOut,
     responses={
@@ -423,11 +505,12 @@ async def header(
         found = browsing.header(lake.engine, SOPInstanceUID, run)
         return {"SOPInstanceUID": SOPInstanceUID, "json": found, "tree": browsing.tree(found)}
 
-    return await _told(http, desk, version, find)
+    return await told(http, desk, version, find)
 
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/inside",
+    dependencies=[needs(May.READ)],
     summary="Show what is inside of an instance",
     response_model=InsideOut,
     responses={**shown(_INSIDE), **documented(404, 422, 503)},
@@ -436,13 +519,14 @@ async def inside(
     http: Request, SOPInstanceUID: Uid, desk: TheDesk, version: Version = None
 ) -> Response:
     """Content items as a tree, segments, channels and doses."""
-    return await _told(
+    return await told(
         http, desk, version, lambda lake, run: browsing.inside(lake.engine, SOPInstanceUID, run)
     )
 
 
 @router.get(
     "/api/instances/{SOPInstanceUID}/waveform",
+    dependencies=[needs(May.READ)],
     summary="Give the samples of a waveform",
     response_model=WaveformOut,
     responses={
@@ -499,6 +583,7 @@ async def waveform(
 
 @router.get(
     "/api/compare",
+    dependencies=[needs(May.READ)],
     summary="Compare the headers of two instances",
     response_model=Compared,
     responses={
@@ -521,16 +606,17 @@ async def compare(
         same = sum(1 for tag, element in first.items() if second.get(tag) == element)
         return {"a": a, "b": b, "same": same, "differences": browsing.compared(first, second)}
 
-    return await _told(http, desk, version, find)
+    return await told(http, desk, version, find)
 
 
 @router.get(
     "/api/common",
+    dependencies=[needs(May.COUNT)],
     summary="Say how common a value is",
     response_model=Common,
     responses={
         **shown({"version": 7, "path": "KVP", "value": "80", "found": _TOTALS, "has": _TOTALS,
-                 "whole": _TOTALS, "share": 1.0}),
+                 "whole": _TOTALS, "share": 1.0, "question": "KVP = 80"}),
         **documented(422, 503),
     },
 )  # fmt: skip
@@ -557,6 +643,7 @@ async def common(
                 "has": has,
                 "whole": whole,
                 "share": round(share, 6),
+                "question": render(Question(exact)),
             }
         )
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from dicomlake import plugins, tables
+from dicomlake.jobs.access.roles import May
+from dicomlake.web.access.needs import needs, sees_all
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import Shape, Totals, Version
 from dicomlake.web.problems import documented
 
-router = APIRouter(tags=["lake"])
+router = APIRouter(tags=["lake"], dependencies=[needs(May.COUNT)])
 TheDesk = Annotated[Desk, Depends(desk_of)]
 MOST_VERSIONS = 100
 
@@ -37,7 +39,7 @@ class LakeOut(Shape):
     """A lake."""
 
     name: str = Field(description="Name of its folder")
-    path: str
+    path: str = Field(description="Empty for those who see a part of it")
     version: int
     totals: LakeTotals
     indexed: datetime | None = Field(description="When the newest series came")
@@ -63,16 +65,15 @@ _EXAMPLE: dict[str, Any] = {
     summary="Show the lake",
     responses={**shown(_EXAMPLE), **documented(422, 503)},
 )
-def lake(desk: TheDesk, version: Version = None) -> LakeOut:
+def lake(request: Request, desk: TheDesk, version: Version = None) -> LakeOut:
     """Version, totals, layout, engines, versions, and whether somebody writes now."""
     found = desk.lakes.at(version)
-    newest = found.engine.read("select max(indexed) as newest from series")
     return LakeOut(
         name=found.path.name,
-        path=str(found.path),
+        path=str(found.path) if sees_all(request) else "",
         version=found.version,
         totals=LakeTotals(**found.totals),
-        indexed=newest.column("newest")[0].as_py(),
+        indexed=found.indexed,
         layout=tables.VERSION,
         engine="duckdb",
         engines=plugins.names("engines"),

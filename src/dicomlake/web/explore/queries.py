@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
+import orjson
 import pyarrow as pa
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import Field
 
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.attrition import attrition
 from dicomlake.jobs.export import FORMS, exported
 from dicomlake.lake.vocabulary import Vocabulary
@@ -18,6 +21,7 @@ from dicomlake.query import parse_query, render, to_json
 from dicomlake.query.attributes import attribute
 from dicomlake.query.nodes import paths_of
 from dicomlake.query.sentence import sentence
+from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import (
@@ -33,7 +37,7 @@ from dicomlake.web.explore.shapes import (
     type_of,
 )
 from dicomlake.web.problems import Failed, documented
-from dicomlake.web.running import Board, QueryId, Running, answered
+from dicomlake.web.running import Board, QueryId, Running, answered, named
 
 router = APIRouter(tags=["questions"])
 TheDesk = Annotated[Desk, Depends(desk_of)]
@@ -185,6 +189,7 @@ _BODY = Body(openapi_examples={"MR": {"value": {"where": _WHERE, "level": "study
 
 @router.post(
     "/api/query",
+    dependencies=[needs(May.READ)],
     summary="Ask a question, a page of rows at a time",
     response_model=AnswerOut,
     responses={**shown(_ANSWER), **documented(409, 422, 503)},
@@ -201,6 +206,7 @@ async def query(
         question = _question(asked, asked.limit)
         lake = run.use(desk.lakes.at(asked.version))
         found = lake.engine.answer(question, asked.offset, run)
+        note(http, counts=found.totals, rows=found.rows.num_rows)
         return as_json(
             {
                 "version": lake.version,
@@ -237,6 +243,7 @@ def _columns(table: pa.Table, vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 @router.post(
     "/api/query/count",
+    dependencies=[needs(May.COUNT)],
     summary="Count what a question finds",
     response_model=Counts,
     responses={**shown(_COUNTS), **documented(409, 422, 503)},
@@ -250,6 +257,7 @@ async def count(
         where = condition(asked.where)
         lake = run.use(desk.lakes.at(asked.version))
         totals = lake.engine.count(where, asked.level, run)
+        note(http, counts=totals)
         return as_json(
             {
                 "version": lake.version,
@@ -268,6 +276,7 @@ _PLURAL = {"patient": "patients", "study": "studies", "series": "series", "insta
 
 @router.post(
     "/api/query/steps",
+    dependencies=[needs(May.COUNT)],
     summary="Say what each condition of a question keeps",
     response_model=Steps,
     responses={**shown(_STEPS), **documented(409, 422, 503)},
@@ -281,6 +290,7 @@ async def steps(
         where = condition(asked.where)
         lake = run.use(desk.lakes.at(asked.version))
         found = attrition(lake.engine, where, asked.level, run)
+        note(http, steps=len(found), counts=found[0]["kept"] if found else None)
         return as_json(
             {
                 "version": lake.version,
@@ -296,6 +306,7 @@ async def steps(
 
 @router.post(
     "/api/query/parse",
+    dependencies=[needs(May.COUNT)],
     summary="Turn a question into text, JSON and plain words",
     responses={**shown(_PARSED), **documented(422)},
 )
@@ -318,6 +329,7 @@ def read_json(plain: Any) -> Question:
 
 @router.post(
     "/api/query/export",
+    dependencies=[needs(May.READ)],
     summary="Export all rows of an answer",
     response_class=StreamingResponse,
     responses={
@@ -343,19 +355,28 @@ async def export(
 ) -> Response:
     """Every row that a question finds. CSV has what a spreadsheet would run made harmless."""
 
-    def work(run: Running) -> tuple[int, Iterator[bytes]]:
+    def work(run: Running) -> tuple[int, int, Iterator[bytes]]:
         question = _question(asked)
         lake = run.use(desk.lakes.at(asked.version))
-        lake.engine.count(question.where, question.level, run)
-        streaming = desk.board.add(query_id or "")
+        totals = lake.engine.count(question.where, question.level, run)
+        after = {"rows": 0}
+        note(http, counts=totals, after=after)
+        streaming = desk.board.add(named(http, query_id))
+        streaming.whole = totals[_PLURAL[asked.level]]
         streaming.use(lake)
-        pieces = exported(lake.engine, question, format, streaming)
-        return lake.version, _until_over(desk.board, streaming, pieces)
 
-    version, pieces = await answered(http, desk.board, work, query_id)
+        def told(rows: int) -> None:
+            streaming.check()
+            streaming.rows = after["rows"] = rows
+
+        pieces = exported(lake.engine, question, format, streaming, told)
+        return lake.version, streaming.whole, _until_over(desk.board, streaming, pieces)
+
+    version, whole, pieces = await answered(http, desk.board, work, query_id)
     headers = {
         "Content-Disposition": f'attachment; filename="answer.{format}"',
         "X-Lake-Version": str(version),
+        "X-Total-Rows": str(whole),
     }
     return StreamingResponse(pieces, headers=headers, media_type=FORMS[format])
 
@@ -368,14 +389,64 @@ def _until_over(board: Board, run: Running, pieces: Iterator[bytes]) -> Iterator
         board.remove(run)
 
 
+@router.get(
+    "/api/query/{id}/events",
+    dependencies=[needs(May.READ)],
+    summary="Follow an export",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Server-sent events: progress with rows so far, until it is over",
+            "content": {
+                "text/event-stream": {
+                    "schema": {"type": "string"},
+                    "example": 'event: progress\ndata: {"rows": 10000, "total": 120000}\n\n',
+                }
+            },
+        },
+        **documented(503),
+    },
+)
+def events(id: str, http: Request, desk: TheDesk) -> StreamingResponse:
+    """How many rows of an export have been read, by its X-Query-Id, until it is over.
+
+    Asked before the export has begun, it waits a few seconds for it.
+    """
+    return StreamingResponse(
+        _events(http, desk.board, named(http, id)), media_type="text/event-stream"
+    )
+
+
+LOOK_EVERY_S = 0.2
+WAIT_S = 20.0
+
+
+async def _events(http: Request, board: Board, name: str) -> AsyncIterator[bytes]:
+    waited, said, begun = 0.0, b"", False
+    while not await http.is_disconnected():
+        run = board.exporting(name)
+        if run is None and (begun or waited >= WAIT_S):
+            yield b"event: end\ndata: {}\n\n"
+            return
+        if run is not None:
+            begun = True
+            now = orjson.dumps({"rows": run.rows, "total": run.whole})
+            if now != said:
+                yield b"event: progress\ndata: " + now + b"\n\n"
+                said = now
+        await asyncio.sleep(LOOK_EVERY_S)
+        waited += LOOK_EVERY_S
+
+
 @router.delete(
     "/api/query/{id}",
+    dependencies=[needs(May.COUNT)],
     summary="Stop a question",
     responses={**shown({"stopped": 1}), **documented(404)},
 )
-def stop(id: str, desk: TheDesk) -> Stopped:
+def stop(id: str, desk: TheDesk, http: Request) -> Stopped:
     """Stop what is being answered under an X-Query-Id; its client gets a 409."""
-    stopped = desk.board.cancel(id) if id else 0
+    stopped = desk.board.cancel(named(http, id)) if id else 0
     if not stopped:
         raise Failed(404, "No question of that X-Query-Id is being answered.")
     return Stopped(stopped=stopped)
@@ -383,6 +454,7 @@ def stop(id: str, desk: TheDesk) -> Stopped:
 
 @router.post(
     "/api/sql",
+    dependencies=[needs(May.SQL)],
     summary="Ask in SQL, which only reads",
     response_model=SqlOut,
     responses={**shown(_SQL), **documented(409, 422, 503)},
@@ -396,6 +468,7 @@ async def sql(
         lake = run.use(desk.lakes.at(statement.version))
         table = lake.engine.sql(statement.sql, statement.limit + 1, run)
         rows = table.slice(0, statement.limit)
+        note(http, rows=rows.num_rows)
         columns = [
             {"name": field.name, "path": field.name, "type": type_of(field.type), "unit": ""}
             for field in table.schema

@@ -5,30 +5,56 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import Field
 
 from dicomlake.errors import UsageError
+from dicomlake.jobs.access.roles import LOCAL, May
 from dicomlake.jobs.saved import SavedQuery, packed
 from dicomlake.query import Query as Question
 from dicomlake.query import to_json
 from dicomlake.query.sentence import sentence
+from dicomlake.web.access.gate import SERVICE
+from dicomlake.web.access.needs import needs, sees_all, who_of
 from dicomlake.web.bodies import Changed, shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import AskedRows
 from dicomlake.web.explore.shapes import Shape, condition
 from dicomlake.web.problems import Failed, documented
 
-router = APIRouter(tags=["saved questions"])
+router = APIRouter(tags=["saved questions"], dependencies=[needs(May.COUNT)])
 TheDesk = Annotated[Desk, Depends(desk_of)]
-Owner = Annotated[
-    str,
-    Header(
-        alias="X-User",
-        max_length=200,
-        description="Who asks, as a proxy in front of the service says",
-    ),
-]
+
+
+def _owner(
+    request: Request,
+    user: Annotated[
+        str,
+        Header(
+            alias="X-User",
+            max_length=200,
+            description="Who asks, as a proxy in front of the service says; believed of callers "
+            "who send the token of the service, and where everybody may do everything",
+        ),
+    ] = "",
+) -> str:
+    """To whom questions belong: whoever calls, or for whom a proxy does."""
+    who = who_of(request)
+    if who in (LOCAL, SERVICE):
+        return user
+    kind, _, sub = who.how.partition(" ")
+    return f"{who.name} ({sub})" if kind == "oidc" else who.name
+
+
+Owner = Annotated[str, Depends(_owner)]
+
+
+def _within(request: Request) -> str | None:
+    """The project whose questions are seen; None: those of all, for who sees the whole lake."""
+    return None if sees_all(request) else who_of(request).project
+
+
+Within = Annotated[str | None, Depends(_within)]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -128,11 +154,12 @@ def _kept(query: AskedRows) -> dict[str, Any]:
 )
 def saved(
     desk: TheDesk,
+    owner: Owner,
+    within: Within,
     tag: Annotated[str, Query(max_length=64, description="Only with this tag")] = "",
-    owner: Owner = "",
 ) -> list[SavedOut]:
     """Those that are shared, and one's own, at their newest version."""
-    found = desk.saved.all(owner)
+    found = desk.saved.all(owner, within)
     return [SavedOut(**_told(one)) for one in found if not tag or tag in one.tags]
 
 
@@ -141,12 +168,12 @@ def saved(
     summary="Save a question",
     responses={**shown(_SAVED), **documented(422, 503)},
 )
-def save(new: NewQuery, desk: TheDesk, owner: Owner = "") -> SavedOut:
+def save(new: NewQuery, desk: TheDesk, owner: Owner, within: Within) -> SavedOut:
     """Keep a question under a name."""
-    return SavedOut(**_told(_put(desk, new, owner, None)))
+    return SavedOut(**_told(_put(desk, new, owner, within, None)))
 
 
-def _put(desk: Desk, new: NewQuery, owner: str, id_: str | None) -> SavedQuery:
+def _put(desk: Desk, new: NewQuery, owner: str, project: str | None, id_: str | None) -> SavedQuery:
     return desk.saved.put(
         _kept(new.query),
         name=new.name,
@@ -154,6 +181,7 @@ def _put(desk: Desk, new: NewQuery, owner: str, id_: str | None) -> SavedQuery:
         tags=tuple(dict.fromkeys(new.tags)),
         shared=new.shared,
         owner=owner,
+        project=project or "",
         id_=id_,
     )
 
@@ -166,23 +194,25 @@ def _put(desk: Desk, new: NewQuery, owner: str, id_: str | None) -> SavedQuery:
 def show(
     id: str,
     desk: TheDesk,
+    owner: Owner,
+    within: Within,
     version: Annotated[int | None, Query(ge=1, le=1 << 40, description="Of the question")] = None,
-    owner: Owner = "",
 ) -> SavedDetails:
     """A question under a name, and all its versions."""
-    history = _history(desk, id, owner)
+    history = _history(desk, id, owner, within)
     found = [one for one in history if version in (None, one.version)]
     if not found:
         raise Failed(404, f"The saved question has no version {version}.")
     return SavedDetails(**_told(found[0]), history=[SavedOut(**_told(one)) for one in history])
 
 
-def _history(desk: Desk, id_: str, owner: str) -> list[SavedQuery]:
+def _history(desk: Desk, id_: str, owner: str, project: str | None) -> list[SavedQuery]:
     try:
         found = desk.saved.versions(id_)
     except UsageError as error:
         raise Failed(404, f"{error} GET /api/queries lists them.") from error
-    if not found[0].shared and found[0].owner not in ("", owner):
+    strange = not found[0].shared and found[0].owner not in ("", owner)
+    if strange or project not in (None, found[0].project):
         raise Failed(404, f"There is no saved query {id_[:64]!r}. GET /api/queries lists them.")
     return found
 
@@ -192,10 +222,10 @@ def _history(desk: Desk, id_: str, owner: str) -> list[SavedQuery]:
     summary="Change a saved question",
     responses={**shown(_SAVED), **documented(404, 422, 503)},
 )
-def change(id: str, new: NewQuery, desk: TheDesk, owner: Owner = "") -> SavedOut:
+def change(id: str, new: NewQuery, desk: TheDesk, owner: Owner, within: Within) -> SavedOut:
     """Make a new version; the ones before it are kept."""
-    before = _history(desk, id, owner)[0]
-    return SavedOut(**_told(_put(desk, new, before.owner or owner, id)))
+    before = _history(desk, id, owner, within)[0]
+    return SavedOut(**_told(_put(desk, new, before.owner or owner, before.project, id)))
 
 
 @router.delete(
@@ -203,9 +233,9 @@ def change(id: str, new: NewQuery, desk: TheDesk, owner: Owner = "") -> SavedOut
     summary="Delete a saved question",
     responses={**shown({"tasks": 2}), **documented(404, 503)},
 )
-def delete(id: str, desk: TheDesk, owner: Owner = "") -> Changed:
+def delete(id: str, desk: TheDesk, owner: Owner, within: Within) -> Changed:
     """Delete a question with all its versions."""
-    _history(desk, id, owner)
+    _history(desk, id, owner, within)
     return Changed(tasks=desk.saved.delete(id))
 
 

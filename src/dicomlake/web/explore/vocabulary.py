@@ -9,8 +9,10 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from dicomlake.api import Lake
+from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.terminology import Place, Terminology
 from dicomlake.lake.vocabulary import Term, summary
+from dicomlake.web.access.needs import needs
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import (
@@ -25,7 +27,7 @@ from dicomlake.web.explore.shapes import (
 from dicomlake.web.problems import documented
 from dicomlake.web.running import QueryId, Running, answered
 
-router = APIRouter(prefix="/api/vocabulary", tags=["vocabulary"])
+router = APIRouter(prefix="/api/vocabulary", tags=["vocabulary"], dependencies=[needs(May.COUNT)])
 TheDesk = Annotated[Desk, Depends(desk_of)]
 ViewOf = Annotated[
     Literal["technical", "clinical"],

@@ -1,0 +1,1 @@
+"""Who may see what: roles, API tokens, projects, masked counts and the audit log."""

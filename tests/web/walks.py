@@ -1,0 +1,113 @@
+"""Walks through the web application in a real browser, which must stay without errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+
+from dicomlake.settings import Settings
+from dicomlake.web import app
+from dicomlake.web.pages import STATIC
+
+from .conftest import SOURCES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
+
+PATIENCE_MS = 30_000
+FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+def need(there: object, message: str) -> None:
+    """Skip where something is missing, or fail where everything must be there."""
+    if there:
+        return
+    if os.environ.get("DICOMLAKE_REQUIRE_SERVICES") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@contextlib.contextmanager
+def served(lake: Path, settings: Settings | None = None) -> Iterator[str]:
+    """Where a service of a lake listens."""
+    need((STATIC / "index.html").is_file(), "the web application is not built: make ui")
+    listening = socket.create_server(("127.0.0.1", 0))
+    made = app(lake, settings or Settings(source=SOURCES))
+    server = uvicorn.Server(uvicorn.Config(made, log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    end = time.monotonic() + 60
+    while not server.started and time.monotonic() < end:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+    listening.close()
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser of the machine."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium")
+    need(program, "chromium is missing: install it")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield found
+        found.close()
+
+
+@contextlib.contextmanager
+def quiet_page(browser: Browser, address: str, but: str = "") -> Iterator[Page]:
+    """A page that may say no error, but of those that hold a text, and ask no other machine."""
+    context = browser.new_context(
+        base_url=address, locale="en-GB", viewport={"width": 1440, "height": 900}
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    wrong: list[str] = []
+    here = urlsplit(address).netloc
+
+    def asked(request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("blob", "data") and parts.netloc != here:
+            wrong.append(f"asked {request.url}")
+
+    def failed(request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # questions that are no longer of interest
+            wrong.append(f"failed: {request.url} {request.failure}")
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not (but and but in message.text):
+            wrong.append(f"{message.type}: {message.text}")
+
+    page.on("console", said)
+    page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
+    page.on("request", asked)
+    page.on("requestfailed", failed)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def total(page: Page, level: str) -> Locator:
+    """The number that stands at a level."""
+    return page.locator(f".total[data-level={level}] b")
+
+
+def add(page: Page, search: str, term: str) -> None:
+    """Add a term of the vocabulary to the question."""
+    page.get_by_label("Names, tags, codes, values").fill(search)
+    page.get_by_role("button", name=f"Add {term} to the question", exact=True).first.click()
