@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from dicomlake.terms import Code
 from dicomlake.terms.bodyparts.letters import words_of
@@ -28,7 +29,7 @@ TRUST = {
     "SeriesDescription": 0.93, "ProtocolName": 0.88, "PerformedProcedureStepDescription": 0.85,
     "StudyDescription": 0.85, "RequestedProcedureDescription": 0.85,
     "ProcedureCodeSequence": 0.92, "RequestedProcedureCodeSequence": 0.9,
-    "Modality": 0.85, "BodyPartExamined": 0.8,
+    "Modality": 0.85, "ImageType": 0.85, "BodyPartExamined": 0.8,
     "FrameLaterality": 0.95, "ImageLaterality": 0.95, "Laterality": 0.85,
     "AnatomicRegionModifierSequence": 0.95,
 }  # fmt: skip
@@ -45,7 +46,7 @@ _LEVELS = (
     ("ProtocolName",),
     ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription",
      "ProcedureCodeSequence", "RequestedProcedureCodeSequence"),
-    ("Modality",),
+    ("Modality", "ImageType"),
     ("BodyPartExamined",),
 )  # fmt: skip
 _LEVEL_OF = {attribute: at for at, level in enumerate(_LEVELS) for attribute in level}
@@ -106,6 +107,7 @@ class Evidence:
     PrimaryAnatomicStructureSequence: tuple[Code, ...] = ()
     ProcedureCodeSequence: tuple[Code, ...] = ()
     RequestedProcedureCodeSequence: tuple[Code, ...] = ()
+    ImageType: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,12 @@ def judge(evidence: Evidence, tables: Tables | None = None) -> Judgement:
     >>> judgement.findings[0].what
     'StudyDescription says Chest, BodyPartExamined says Skull.'
     """
-    tables = tables or load()
+    return _judged(evidence, tables or load())
+
+
+@lru_cache(maxsize=4096)
+def _judged(evidence: Evidence, tables: Tables) -> Judgement:
+    """The judgement; series of an archive often say the same."""
     regions, sides = _statements(evidence, tables)
     chosen = _decided(regions, tables)
     findings = [*_odd_regions(regions, tables)]
@@ -225,6 +232,11 @@ def _statements(evidence: Evidence, tables: Tables) -> tuple[list[Said], list[Sa
     if row := tables.modalities.get(evidence.Modality):
         for code_value in row.codes:
             _say(heard, "Modality", evidence.Modality, row, code_value, 1.0, tables)
+    for value in evidence.ImageType[2:]:
+        row = tables.image_types.get(value.strip().upper())
+        if row and evidence.Modality in row.modalities:
+            for code_value in row.codes:
+                _say(heard, "ImageType", value, row, code_value, 1.0, tables)
     if tag.strip():
         _hear_tag(heard, tag, evidence.Modality, tables)
     return heard.regions, heard.sides

@@ -23,8 +23,8 @@ COLUMNS = (
     "laterality", "paired", "parents", "note",
 )  # fmt: skip
 KINDS = frozenset(
-    ["region", "tag", "word", "hint", "code", "modality", "side", "side hint", "side letter",
-     "quiet", "doubt", "without", "tail", "disease"]
+    ["region", "tag", "word", "hint", "code", "modality", "image type", "side", "side hint",
+     "side letter", "quiet", "doubt", "without", "tail", "disease"]
 )  # fmt: skip
 OURS = ("regions.csv", "examined.csv", "codes.csv", "words.csv", "sides.csv", "quiet.csv")
 _VERSION = re.compile(r"\bVersion ([\w.-]{0,39}\w)")
@@ -81,7 +81,7 @@ class Region:
     parents: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Tables:
     """What is known: regions, and rows by what they are found by."""
 
@@ -89,6 +89,7 @@ class Tables:
     tags: dict[str, Row] = field(default_factory=dict)
     codes: dict[tuple[str, str], Row] = field(default_factory=dict)
     modalities: dict[str, Row] = field(default_factory=dict)
+    image_types: dict[str, Row] = field(default_factory=dict)
     phrases: dict[tuple[str, ...], tuple[Row, ...]] = field(default_factory=dict)
     tails: dict[str, Row] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
@@ -237,6 +238,8 @@ def _add(
         tables.codes[normal(row.term, row.scheme)] = row
     elif kind == "modality":
         tables.modalities[row.term] = row
+    elif kind == "image type":
+        tables.image_types[row.term] = row
     elif kind in ("tail", "disease"):
         tables.tails[folded(row.term)] = row
     else:

@@ -41,8 +41,6 @@ _SEQUENCES = (
     "elastography", "LGE", "phase contrast", "FLAIR", "STIR", "DWI", "perfusion", "cine", "T2*",
     "bSSFP", "PD", "T1", "T2", "angiography",
 )  # fmt: skip
-_PHASES = ("late arterial", "portal venous", "pancreatic", "nephrographic", "excretory", "delayed",
-           "arterial", "venous")  # fmt: skip
 _NO_AGENT = frozenset(
     ["", "none", "no", "ohne", "nativ", "native", "sans", "n", "0", "nein", "non"]
 )
@@ -266,6 +264,10 @@ def _image_type(series: Series) -> Iterator[tuple[str, str, float, str]]:
     said = "\\".join(series.ImageType)
     if "LOCALIZER" in values:
         yield "role", "localizer", 0.98, said
+    elif {"DOSEINFO", "DOSE_INFO", "DOSE"} & set(values[2:]):
+        yield "role", "dose record", 0.95, said
+    elif "SCREEN SAVE" in values:
+        yield "role", "screen capture", 0.91, said
     elif values[:1] == ["DERIVED"]:
         yield "role", "derived", 0.85, said
     elif values[:1] == ["ORIGINAL"]:
@@ -398,7 +400,8 @@ def _words_say(series: Series, attribute: str, words: Words) -> Iterator[Trait]:
         if chosen is None:
             continue
         word, phrase_said = chosen
-        yield Trait(kind, word.value, trust, attribute, phrase_said, word.rule, word.code)
+        sure = trust + 0.02 if kind == "role" else trust  # says more than a storage class
+        yield Trait(kind, word.value, sure, attribute, phrase_said, word.rule, word.code)
     if series.Modality == "MR" and re.search(r"T2\s?\*", text, re.IGNORECASE):
         code = words.codes.get(("sequence", "T2*"))
         yield Trait("sequence", "T2*", trust + 0.01, attribute, "T2*", "T2 with a star 1", code)
@@ -411,7 +414,11 @@ def _most_telling(kind: str, said: list[tuple[_Word, str]]) -> tuple[_Word, str]
     if kind == "sequence":
         order = _SEQUENCES
     elif kind == "phase":
-        order = _PHASES
+        if "portal venous" in values:
+            values.discard("venous")
+        if len(values) > 1:
+            return None  # a protocol lists all of its phases
+        order = ("portal venous",)
     elif kind == "contrast":
         order = ("before and after", "given", "none") if len(values) < 3 else ("before and after",)
     elif kind in ("plane", "view", "kernel", "correction") and len(values) > 1:
