@@ -62,6 +62,11 @@ def said(**attributes: object) -> list[str]:
         ("MR", "T1 koronar", []),
         ("XA", "Koronarangio", ["Coronary artery"]),
         ("MR", "0 to 255", []),
+        ("MR", "MRI brain for breast cancer mets", ["Brain"]),
+        ("CT", "Planning for pelvis", ["Pelvis"]),
+        ("CT", "Brust CT", ["Chest"]),
+        ("US", "Brust re", ["Breast R"]),
+        ("DX", "Left knee pain", ["Knee L"]),
         ("MR", "main stack", []),
         ("DX", "Radio main gauche", ["Hand L"]),
         ("CT", "rein nativ", []),
@@ -172,6 +177,9 @@ def test_sides_come_from_tags_and_codes_where_a_region_has_two() -> None:
     assert said(**knee, ImageLaterality="B") == ["Knee B"]
     assert said(**knee, ImageLaterality="U") == ["Knee"]
     assert said(StudyDescription="Thorax", Laterality="L") == ["Chest"]
+    both = (Code("36626-0", "LN"),)
+    assert said(ProcedureCodeSequence=both) == ["Breast B"]
+    assert said(ProcedureCodeSequence=both, ImageLaterality="L") == ["Breast L"]
     modifier = (Code("G-A100", "SRT", "Right"),)
     coded = {"AnatomicRegionSequence": (Code("T-D9200", "SRT"),)}
     assert said(**coded, AnatomicRegionModifierSequence=modifier) == ["Knee R"]

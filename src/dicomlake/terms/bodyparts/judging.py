@@ -247,11 +247,14 @@ def _say(
     side: str = "", before: bool = False,
 ) -> None:  # fmt: skip
     confidence = round(TRUST[attribute] * _FIT.get(row.grade, 1.0) * fit, 3)
-    laterality = _SIDES.get(side or row.laterality)
+    laterality = _SIDES.get(side)
     said = Said(
         attribute, words, row.rule, row.grade, confidence, tables.code(code), laterality, before
     )
     heard.regions.append(said)
+    if row.laterality:  # a code of a region or procedure that has a side, too
+        both = Said(attribute, words, row.rule, row.grade, confidence, None, _SIDES[row.laterality])
+        heard.sides.append(both)
 
 
 def _hear(
@@ -444,6 +447,7 @@ def _side(sides: Sequence[Said]) -> tuple[Said | None, Finding | None]:
         return None, None
     order = {
         "FrameLaterality": 0, "ImageLaterality": 1, "AnatomicRegionModifierSequence": 2,
+        "AnatomicRegionSequence": 2, "PrimaryAnatomicStructureSequence": 2,
         "SeriesDescription": 3, "ProtocolName": 4, "Laterality": 5,
     }  # fmt: skip
     ranked = sorted(sides, key=lambda s: order.get(s.attribute, 6))

@@ -74,7 +74,7 @@ def mentions(
     sentence: Sentence, tables: Tables, modality: str, languages: Counter[str]
 ) -> Iterator[Mention]:
     """Regions and sides that a description names."""
-    words, asked, not_shown, after = sentence.words, -1, -1, -1
+    words, asked, not_shown, after, named = sentence.words, -1, -1, -1, False
     for rows, start, end, near in sentence.options:
         letter = end - start == 1 and len(words[start].folded) == 1
         if letter and not _stands_alone(words, start, after == start):
@@ -82,15 +82,16 @@ def mentions(
         row = _chosen(rows, modality, languages, after == start)
         if row is None:
             continue
-        if row.kind == "doubt":
-            asked = _until(words, end)
+        if row.kind in ("doubt", "doubt after"):
+            if row.kind == "doubt" or named:
+                asked = _until(words, end)
             continue
         if row.kind == "without":
             not_shown = end
             continue
         if row.kind == "quiet" or start == not_shown:
             continue
-        after = end if row.codes else -1
+        after, named = (end if row.codes else -1), named or bool(row.codes)
         said = " ".join(word.raw for word in words[start:end])
         yield Mention(row, said, start, end, row.codes, start < asked, near)
     yield from sentence.levels

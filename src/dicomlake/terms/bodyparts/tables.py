@@ -24,7 +24,7 @@ COLUMNS = (
 )  # fmt: skip
 KINDS = frozenset(
     ["region", "tag", "word", "hint", "code", "modality", "image type", "side", "side hint",
-     "side letter", "quiet", "doubt", "without", "tail", "disease"]
+     "side letter", "quiet", "doubt", "doubt after", "without", "tail", "disease"]
 )  # fmt: skip
 OURS = ("regions.csv", "examined.csv", "codes.csv", "words.csv", "sides.csv", "quiet.csv")
 _VERSION = re.compile(r"\bVersion ([\w.-]{0,39}\w)")
