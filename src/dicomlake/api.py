@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from functools import cached_property
@@ -22,7 +22,7 @@ from dicomlake.engines.groups import By, Filled, fill_rate
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
-from dicomlake.jobs import documents, extraction
+from dicomlake.jobs import charts, documents, extraction
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.missing import Gap, gaps
@@ -220,6 +220,16 @@ class Lake:
 
         found: Filled = self._spreads.once(key, look)
         return found
+
+    def chart(self, spec: Mapping[str, Any], where: Condition = None) -> pa.Table:
+        """The groups that a chart of one's own shows, under the names of its fields.
+
+        `spec`: Vega-Lite, whose `data.dicomlake` says which groups (docs/dashboards.md); `where`:
+        only of what another question finds, too. UsageError for what a chart may not have.
+        """
+        node = parse(where, _lines) if isinstance(where, str) else where
+        wanted = charts.asked(spec)
+        return wanted.rows(self.engine.groups(wanted.under(node, "series")))
 
     def sql(self, statement: str, limit: int | None = None) -> pa.Table:
         """The rows of one read-only SELECT over the tables, as Arrow.

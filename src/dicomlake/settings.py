@@ -261,7 +261,8 @@ class Service(_Settings):
     """The REST service; with `token_env` or `token_file` callers must send that bearer token.
 
     `hosts`: names by which it is reached, besides those of this machine alone and `host`. `url`:
-    its address as browsers know it, where a proxy with TLS stands in front of it. `viewer`: the
+    its address as browsers know it, where a proxy with TLS stands in front of it. `proxies`:
+    addresses of proxies before it, whose X-Forwarded-Proto, -Host and -Prefix count. `viewer`: the
     folder in which OHIF is installed, instead of one for data of the user.
     """
 
@@ -272,6 +273,7 @@ class Service(_Settings):
     token_env: str = ""
     token_file: Path | None = None
     access: AccessSettings = AccessSettings()
+    proxies: tuple[str, ...] = ()
     viewer: Path | None = None
 
     def token(self) -> str:

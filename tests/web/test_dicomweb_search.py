@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import dicomlake
 from dicomlake.errors import UsageError
 from dicomlake.jobs.index import index
-from dicomlake.settings import Settings
+from dicomlake.settings import Service, Settings
 from dicomlake.sources.dicomweb.multipart import parts
 from dicomlake.sources.dicomweb.values import row_of
 from dicomlake.testing.dicom import dataset, encode, image
@@ -275,6 +275,12 @@ class TestAnswers:
         plain = pictures.get("/dicom-web/studies", headers={"Accept-Encoding": "identity"})
         assert "content-encoding" not in plain.headers
 
+    def test_a_validator_saves_the_body(self, pictures: TestClient) -> None:
+        first = pictures.get("/dicom-web/studies?limit=3")
+        again = {"If-None-Match": first.headers["etag"]}
+        assert pictures.get("/dicom-web/studies?limit=3", headers=again).status_code == 304
+        assert pictures.get("/dicom-web/studies?limit=4", headers=again).status_code == 200
+
     def test_rows_are_what_our_own_client_reads(self, pictures: TestClient) -> None:
         (row,) = [row_of(r) for r in found(pictures, "/studies", limit=1)]
         assert row["NumberOfStudyRelatedSeries"].isdigit()
@@ -316,6 +322,30 @@ class TestViewer:
             for tag in ("0020000D", "0020000E", "00080060", "00200011", "00080021", "0008103E",
                         "00201209"):  # fmt: skip
                 assert tag in row
+
+
+def test_links_carry_the_address_that_a_trusted_proxy_tells(pictures_lake: Path) -> None:
+    said = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "lake.example:8443",
+        "X-Forwarded-Prefix": "/imaging/",
+    }
+    odd = {"X-Forwarded-Proto": "ftp", "X-Forwarded-Host": "a b", "X-Forwarded-Prefix": "//x"}
+    for proxies, headers, root in (
+        (("testclient",), said, "https://lake.example:8443/imaging/dicom-web/"),
+        (("testclient",), odd, "http://localhost/dicom-web/"),
+        ((), said, "http://localhost/dicom-web/"),
+        (("10.0.0.1",), said, "http://localhost/dicom-web/"),
+    ):
+        settings = Settings(service=Service(proxies=proxies))
+        with TestClient(app(pictures_lake, settings), base_url="http://localhost") as client:
+            (row,) = client.get("/dicom-web/instances?limit=1", headers=headers).json()
+            url = row["00081190"]["Value"][0]
+            assert url.startswith(root)
+            path = url.removeprefix(root)
+            (header,) = client.get(f"/dicom-web/{path}/metadata", headers=headers).json()
+            links = [e["BulkDataURI"] for e in header.values() if "BulkDataURI" in e]
+            assert all(link.startswith(root) for link in links)
 
 
 def test_objects_without_a_study_have_no_address(tmp_path: Path) -> None:

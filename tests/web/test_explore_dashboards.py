@@ -196,6 +196,11 @@ def test_fill_rates_by_device(web: TestClient, files: dict[str, PlainSeries]) ->
     every = [sum(bool(s.values(path)) for s in files.values()) for path in paths]
     assert found["whole"] == {"key": None, "series": len(files), "filled": every}
 
+    long = {"one_of": {"path": "StationName", "values": [*told, *map(str, range(20_000))]}}
+    asked = {"by": "StationName", "path": paths, "where": long}
+    same = web.post("/api/fill-rate", json=asked).json()
+    assert same["rows"] == found["rows"]
+
 
 def test_values_that_the_standard_does_not_list(
     web: TestClient, files: dict[str, PlainSeries]

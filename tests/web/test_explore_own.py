@@ -141,6 +141,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (spec(usermeta={"embedOptions": {"loader": {}}}), "'usermeta'"),
     (spec(params=[{"name": "a", "bind": {"input": "range", "element": "#root"}}]), "'element'"),
     (spec(layer=[{"data": {"dicomlake": GROUPS}, "mark": "bar"}]), "at the top"),
+    (spec(layer=[{"data": {"sequence": {"start": 0, "stop": 1e9}}, "mark": "bar"}]), "data.values"),
     (spec({"by": []}), "list of what to group by"),
     (spec({"by": ["Modalty"]}), "Did you mean Modality"),
     (spec({"by": ["Modality"], "were": "x"}), "no 'were'"),

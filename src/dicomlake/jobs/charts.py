@@ -294,11 +294,14 @@ def _stay_inside(part: Any, depth: int = 0) -> None:
             raise UsageError(f"A chart may not have {key!r}: {_REFUSED[key]}.")
         if key == "data" and isinstance(inner, Mapping) and "dicomlake" in inner:
             raise UsageError("data.dicomlake stands once, at the top of the chart.")
+        if key == "data" and isinstance(inner, Mapping) and not set(inner) <= _INLINE:
+            raise UsageError("Further data of a chart stand in it: as data.values.")
         if inner == "image" and key in ("mark", "type"):
             raise UsageError("A chart may not have image marks: they load files from elsewhere.")
         _stay_inside(inner, depth + 1)
 
 
+_INLINE = frozenset(["values", "name", "format", "url"])
 _REFUSED = {
     "url": "nothing is loaded from elsewhere, its data come from the lake",
     "href": "it may not lead to other pages",

@@ -535,17 +535,17 @@ def colour(sent: Sequence[int] | None, *, lab: bool) -> str | None:
     lightness, a, b = sent[0] / 65535 * 100, sent[1] / 257 - 128, sent[2] / 257 - 128
     y = (lightness + 16) / 116
     x, z = y + a / 500, y - b / 200
-    # the white of D50, to linear sRGB (Bradford)
+    # with the white of D65, as those who write segmentations reckon
     white = [
         (v**3 if v**3 > 0.008856 else (v - 16 / 116) / 7.787) * scale
-        for v, scale in zip((x, y, z), (0.9642, 1.0, 0.8251), strict=True)
+        for v, scale in zip((x, y, z), (0.95047, 1.0, 1.08883), strict=True)
     ]
     linear = [
         sum(m * v for m, v in zip(row, white, strict=True))
         for row in (
-            (3.1338561, -1.6168667, -0.4906146),
-            (-0.9787684, 1.9161415, 0.0334540),
-            (0.0719453, -0.2289914, 1.4052427),
+            (3.2404542, -1.5371385, -0.4985314),
+            (-0.9692660, 1.8760108, 0.0415560),
+            (0.0556434, -0.2040259, 1.0572252),
         )
     ]
     shown = [12.92 * v if v <= 0.0031308 else 1.055 * v ** (1 / 2.4) - 0.055 for v in linear]

@@ -43,6 +43,8 @@ _HERE = (
     'new URL("./",self.location.href).pathname))'
 )
 _PUBLIC = re.compile(rb'__webpack_require__\.p = "/"')
+_FUNCTION = b"voiLutModule.voiLUTFunction[0]"
+"""Takes the first letter of a VOI LUT Function for the function, and then shows nothing."""
 _LINKS = re.compile(r'(href|src)="/')
 _URL = 'window.PUBLIC_URL="/"'
 
@@ -249,6 +251,7 @@ def rewritten(name: str, content: bytes) -> bytes:
     b'src: url(./a.woff2)'
     """
     if name.endswith(".js"):
+        content = content.replace(_FUNCTION, b"[].concat(voiLutModule.voiLUTFunction)[0]")
         return _PUBLIC.sub(f"__webpack_require__.p = {_HERE}".encode(), content)
     if name.endswith(".css") and "/" not in name:
         return content.replace(b"url(/", b"url(./")

@@ -71,31 +71,38 @@ def shape_of(header: Item) -> Shape:
     return Shape(rows, columns, bits, 1 if frames is None else frames)
 
 
-def frames_of(header: Item, fetch: Fetch, size: int) -> Iterator[NDArray[Any]]:
-    """The pixels of each frame in turn, flat; DataError when one cannot be read."""
+def frames_of(header: Item, fetch: Fetch, size: int, first: int = 1) -> Iterator[NDArray[Any]]:
+    """The pixels of each frame in turn from the first one asked for, counted from 1, flat.
+
+    DataError when one cannot be read.
+    """
     shape, syntax = shape_of(header), syntax_of(header)
     if key_of("PixelData") not in header:
         raise DataError("there are no pixels in the object")
     if syntax in NATIVE:
-        yield from _native(header, shape, fetch, size)
+        yield from _native(header, shape, fetch, size, first)
         return
     raw = bulk_of(header, "PixelData", header, fetch, size)
     count = 0
     for packed in fragments_of(raw, shape.frames):
         if count == shape.frames:
             break
+        count += 1
+        if count < first:
+            continue
         if syntax == DEFLATED_FRAMES:
             yield _unpacked(_inflated(packed, shape), shape)
         elif syntax == RLE:
             yield _rle(packed, shape)
         else:
             yield _by_pydicom(packed, shape, syntax)
-        count += 1
     if count < shape.frames:
         raise DataError(f"there are only {count} of {shape.frames} frames")
 
 
-def _native(header: Item, shape: Shape, fetch: Fetch, size: int) -> Iterator[NDArray[Any]]:
+def _native(
+    header: Item, shape: Shape, fetch: Fetch, size: int, first_frame: int
+) -> Iterator[NDArray[Any]]:
     """Frames that follow each other without a gap, in bits, in one value."""
     if "BulkDataURI" not in element_of(header, "PixelData") or syntax_of(header) == BIG_ENDIAN:
         raw = bulk_of(header, "PixelData", header, fetch, size)
@@ -107,7 +114,7 @@ def _native(header: Item, shape: Shape, fetch: Fetch, size: int) -> Iterator[NDA
     bits = shape.pixels * shape.bits
     if bits * shape.frames > length * 8:
         raise DataError(f"there are pixels of only {length * 8 // bits} of {shape.frames} frames")
-    for index in range(shape.frames):
+    for index in range(first_frame - 1, shape.frames):
         first, lead = divmod(index * bits, 8)
         count = (lead + bits + 7) // 8
         packed = read(start + first, count)

@@ -130,10 +130,10 @@ class Pixels:
         return read_all(reader, start + first, length)
 
     def _bits(self, number: int) -> NDArray[Any]:
-        for at, found in enumerate(single_bits(self._header, self._fetch, self._size), 1):
-            if at == number:
-                return found
-        raise DataError(f"there is no frame {number}")
+        found = next(single_bits(self._header, self._fetch, self._size, number), None)
+        if found is None:
+            raise DataError(f"there is no frame {number}")
+        return found
 
     # Compressed frames
 

@@ -88,7 +88,7 @@ _CONFIG = """\
     groupEnabledModesFirst: true,
     maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 10 },
     investigationalUseDialog: { option: "never" },
-    disableConfirmationPrompts: false,
+    httpErrorHandler: () => {},
     defaultDataSourceName: "dicomlake",
     dataSources: [
       {

@@ -316,6 +316,19 @@ export type FillRow = {
   filled: number[];
 };
 
+export type Filling = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  by: string;
+  /** The most frequent when left out */
+  path: string[];
+  /** The largest groups */
+  limit: number;
+};
+
 export type FindingsOut = {
   version: number;
   measurements: Measurement[];
@@ -1216,6 +1229,7 @@ export type Answers = {
   "POST /api/conformance": ConformanceOut;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
+  "POST /api/fill-rate": FillRate;
   "GET /api/health": Health;
   "GET /api/instances/{SOPInstanceUID}/header": HeaderOut;
   "GET /api/instances/{SOPInstanceUID}/inside": InsideOut;

@@ -177,7 +177,7 @@ export function AskPage() {
             ))}
           </div>
           <div className="answer-ways">
-            <Link className="to-charts" href={work.text ? `/charts?q=${encodeURIComponent(work.text)}` : "/charts"}>
+            <Link className="to-charts" href={`/charts?q=${encodeURIComponent(work.text ?? "")}&level=${level}&count=${PLURAL[level]}`}>
               {t("nav.charts")}
             </Link>
             <ViewChoice view={question.view} setView={(view) => change((now) => ({ ...now, view }))} />

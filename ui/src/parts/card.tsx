@@ -32,6 +32,7 @@ export function Card({
   meaning,
   wide,
   controls,
+  above,
   children,
 }: {
   title: string;
@@ -41,6 +42,8 @@ export function Card({
   meaning: Meaning;
   wide?: boolean;
   controls?: ReactNode;
+  /** What is there whatever the numbers are. */
+  above?: ReactNode;
   children: ReactNode;
 }) {
   const { t } = useTexts();
@@ -112,6 +115,7 @@ export function Card({
         </div>
       </header>
       {hint && <p className="chart-hint">{hint}</p>}
+      {above}
       {failed && <p className="note">{t("chart.nopicture")}</p>}
       {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
       {found.data === undefined && !found.error && <Skeleton />}

@@ -13,13 +13,13 @@ export function Chips({ where, set }: { where: Condition | null; set: (where: Co
   const { t } = useTexts();
   const parts = partsOf(where);
   return (
-    <ul className="chips" aria-label={t("chips")}>
+    <ul className="filter-chips" aria-label={t("chips")}>
       {parts.map((part, at) => (
         <Chip key={JSON.stringify(part)} part={part} away={() => set(remove(where, at))} />
       ))}
       {parts.length > 1 && (
         <li>
-          <button type="button" className="chips-clear" onClick={() => set(null)}>
+          <button type="button" className="filter-clear" onClick={() => set(null)}>
             {t("chart.clear")}
           </button>
         </li>
@@ -41,10 +41,11 @@ function Plain({ leaf, not, away }: { leaf: Leaf; not: boolean; away: () => void
   const path = pathOf(leaf);
   const term = useTerm(path);
   const label = term?.label ?? plainPath(path);
-  const values = valuesOf(leaf).map(shown);
+  const values = valuesOf(leaf).map((value) => shown(value).replace(/^(\d\d:\d\d):(00|59\.9+)$/, "$1"));
   const more = values.length > FEW ? ` +${values.length - FEW}` : "";
   const joint = "between" in leaf ? " – " : ", ";
-  const op = not ? t("chips.not", { op: t(`op.${opOf(leaf)}` as Key) }) : t(`op.${opOf(leaf)}` as Key);
+  const said = t(`op.${not && "missing" in leaf ? "exists" : opOf(leaf)}` as Key);
+  const op = not && !("missing" in leaf) ? t("chips.not", { op: said }) : said;
   return <Shape label={label} op={op} values={values.slice(0, FEW).join(joint) + more} title={values.join(joint)} not={not} away={away} />;
 }
 
@@ -59,7 +60,7 @@ function Shape({ label, op, values, title, not, away }: { label: string; op: str
   const { t } = useTexts();
   const whole = [label, op, values].filter(Boolean).join(" ");
   return (
-    <li className={not ? "chip chip-not" : "chip"} title={title}>
+    <li className={not ? "filter-chip filter-chip-not" : "filter-chip"} title={title}>
       <span>
         <b>{label}</b> {op && <i>{op}</i>} {values}
       </span>

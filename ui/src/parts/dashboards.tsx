@@ -1,9 +1,10 @@
 /** The dashboards: what the archive holds, when devices are busy, how good the data are. */
 
 import { Select, TagsInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
 import { useState } from "react";
 import { useAnswer } from "../api/client.ts";
-import { between, chosen, type How, type Key, partsOf, pick, without } from "../query/filters.ts";
+import { anyOf, between, chosen, type How, joined, type Key, partsOf, pick, without } from "../query/filters.ts";
 import type { Linked } from "../query/linked.ts";
 import { go, useAddress } from "../route.tsx";
 import { type Key as Text, useTexts } from "../texts.tsx";
@@ -60,7 +61,15 @@ function ValueBars({ linked, path, title, few = FEW }: Part & { path: string; ti
   const meaning = useMeaning(linked)(path, groups);
   const now = chosen(linked.where, path);
   const any = now.is.length + now.not.length > 0;
-  const rows: Bar[] = (groups.found.data?.rows ?? []).map((row) => {
+  const found = groups.found.data?.rows ?? [];
+  const rare = now.is.filter((key) => !found.some((row) => !row.others && keyOf(row.keys[0]) === key));
+  const also = useAnswer(
+    "POST /api/aggregate",
+    { body: { ...groups.asked, where: joined([...partsOf(groups.where), ...(rare.length ? [anyOf(path, rare)] : [])]), others: false } },
+    { keep: true, enabled: rare.length > 0 && groups.found.data !== undefined },
+  );
+  const more = rare.length ? (also.data?.rows ?? []).filter((row) => rare.includes(keyOf(row.keys[0]))) : [];
+  const rows: Bar[] = [...found, ...more].map((row) => {
     const key = keyOf(row.keys[0]);
     const on = row.others ? false : now.is.includes(key);
     return {
@@ -68,7 +77,7 @@ function ValueBars({ linked, path, title, few = FEW }: Part & { path: string; ti
       label: row.others ? t("chart.rest") : key === null ? t("chart.missing") : String(key),
       value: row.value ?? 0,
       on,
-      dim: any && !row.others && (now.is.length ? !on : now.not.includes(key)),
+      dim: any && (now.is.length ? !on : !row.others && now.not.includes(key)),
       ...(row.others ? {} : { act: (how: How) => linked.change((where) => pick(where, path, key, how)) }),
     };
   });
@@ -356,6 +365,10 @@ function Filled({ linked }: Part) {
   const { t, n } = useTexts();
   const [by, setBy] = useKept("by", "ManufacturerModelName");
   const [said, setSaid] = useKept("attributes", "");
+  const [typed, setTyped] = useState("");
+  const [search] = useDebouncedValue(typed.trim(), 200);
+  const terms = useAnswer("GET /api/vocabulary", { query: { search, limit: 20 } }, { keep: true, enabled: search.length > 1 });
+  const offered = search.length > 1 ? (terms.data?.terms ?? []).filter((term) => term.kind !== "group").map((term) => term.path) : USUAL;
   const [sorted, setSorted] = useState({ column: 0, rising: false });
   const paths = said ? (JSON.parse(said) as string[]) : [];
   const where = linked.where;
@@ -364,9 +377,9 @@ function Filled({ linked }: Part) {
     path: paths.length ? paths : USUAL,
     level: linked.level,
     limit: MOST_COLUMNS,
-    ...(where ? { where: JSON.stringify(where) } : {}),
+    where,
   };
-  const found = useAnswer("GET /api/fill-rate", { query: asked }, { keep: true, enabled: !linked.reading });
+  const found = useAnswer("POST /api/fill-rate", { body: asked }, { keep: true, enabled: !linked.reading });
   const title = t("chart.fill");
   const data = found.data;
   const columns = data ? [{ ...data.whole, key: t("fill.all") }, ...data.rows] : [];
@@ -383,10 +396,6 @@ function Filled({ linked }: Part) {
       t("fill.cell", { path, device: String(column.key), filled: n(column.filled[at]), series: n(column.series), share: n(share(column, at) * 100, 1) }),
     ),
   }));
-  const sheet: Sheet = {
-    head: [t("fill.attribute"), ...columns.map((column) => String(column.key))],
-    rows: columns.length > 1 || (data && data.whole.series > 0) ? rows.map((row) => [row.label, ...row.shares.map((one) => Math.round(one * 10_000) / 100)]) : [],
-  };
   const press = (row: number, column: number) => {
     const path = rows[row]!.key;
     const device = column > 0 ? columns[column]!.key : undefined;
@@ -397,14 +406,34 @@ function Filled({ linked }: Part) {
       return pick(lacking, by, key, "only");
     });
   };
+  const sheet: Sheet = {
+    head: [t("fill.attribute"), ...columns.map((column) => String(column.key))],
+    rows: columns.length > 1 || (data && data.whole.series > 0) ? rows.map((row) => [row.label, ...row.shares.map((one) => Math.round(one * 10_000) / 100)]) : [],
+    acts: rows.map((_, at) => () => press(at, 0)),
+  };
   const meaning = {
     text: t("explain.fill"),
-    operation: "GET /api/fill-rate",
+    operation: "POST /api/fill-rate",
     asked,
     where,
     level: linked.level,
     version: data?.version,
   };
+  const choice = (
+      <TagsInput
+        size="xs"
+        className="fill-choice"
+        aria-label={t("fill.choose")}
+        placeholder={paths.length ? "" : t("fill.choose")}
+        data={[...new Set(offered)]}
+        filter={search.length > 1 ? ({ options }) => options : undefined}
+        searchValue={typed}
+        onSearchChange={setTyped}
+        value={paths}
+        onChange={(next) => setSaid(next.length ? JSON.stringify(next) : "")}
+        clearable
+      />
+  );
   const controls = (
     <Select
       size="xs"
@@ -417,17 +446,7 @@ function Filled({ linked }: Part) {
     />
   );
   return (
-    <Card title={title} hint={t("fill.hint")} found={found} sheet={sheet} meaning={meaning} wide controls={controls}>
-      <TagsInput
-        size="xs"
-        className="fill-choice"
-        aria-label={t("fill.choose")}
-        placeholder={paths.length ? "" : t("fill.choose")}
-        data={USUAL}
-        value={paths}
-        onChange={(next) => setSaid(next.length ? JSON.stringify(next) : "")}
-        clearable
-      />
+    <Card title={title} hint={t("fill.hint")} found={found} sheet={sheet} meaning={meaning} wide controls={controls} above={choice}>
       <div className="chart-scroll tall">
         <Matrix rows={rows} columns={columns.map((column) => String(column.key))} label={title} press={press}
           sorted={sorted.column}

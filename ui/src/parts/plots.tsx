@@ -179,13 +179,14 @@ export function Time({
   const most = niceTop(Math.max(...columns.map((column) => column.whole), 1));
   const height = 216;
   const [top, low, left] = [24, 22, 44];
-  const legend = [...splits, ...(columns.some((column) => column.rest) ? [REST] : [])];
+  const legend = [...splits, REST].map((split, at) => ({ split, at }));
+  const present = legend.filter(({ split, at }) => columns.some((column) => (split === REST ? column.rest : column.parts[at])));
   const inside = (step: string) => !range || (endOf(step, bin) >= range.low && step <= range.high);
   return (
     <Frame height={height} label={label}>
       {(width) => {
         const room = width - left - 6;
-        const each = room / Math.max(columns.length, 1);
+        const each = Math.min(room / Math.max(columns.length, 1), WIDEST);
         const tall = height - top - low;
         const placeOf = (event: PointerEvent<SVGGElement>) => {
           const box = event.currentTarget.ownerSVGElement!.getBoundingClientRect();
@@ -197,11 +198,11 @@ export function Time({
           if (how === "also" && range) draw?.({ low: min(next.low, range.low), high: max(next.high, range.high) });
           else draw?.(range && range.low === next.low && range.high === next.high ? null : next);
         };
-        const every = Math.ceil(columns.length / Math.max(Math.floor(room / 62), 1));
+        const every = Math.ceil(columns.length / Math.max(Math.floor((each * columns.length) / 62), 1));
         let x = left;
         return (
           <>
-            {legend.length > 1 && legend.map((split, at) => {
+            {present.map(({ split, at }) => {
               const name = split === REST ? t("chart.rest") : named(split);
               const from = x;
               x += wide(name) + 30;
@@ -217,7 +218,9 @@ export function Time({
             {[0, 0.5, 1].map((share) => (
               <g key={share} aria-hidden="true">
                 <line className="grid" x1={left} x2={width - 6} y1={top + tall * (1 - share)} y2={top + tall * (1 - share)} />
-                <text className="axis end" x={left - 6} y={top + tall * (1 - share) + 4}>{n(most * share, 1)}</text>
+                {Number.isInteger(most * share) && (
+                  <text className="axis end" x={left - 6} y={top + tall * (1 - share) + 4}>{n(most * share)}</text>
+                )}
               </g>
             ))}
             <g
@@ -291,6 +294,8 @@ export function Time({
   );
 }
 
+/** Of a column, in pixels. */
+const WIDEST = 64;
 const REST = "\u0000rest";
 const min = (a: string, b: string) => (a < b ? a : b);
 const max = (a: string, b: string) => (a > b ? a : b);
@@ -298,7 +303,7 @@ const max = (a: string, b: string) => (a > b ? a : b);
 /** A round number that is not smaller. */
 export function niceTop(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value) ?? value;
+  return [1, 2, 3, 4, 6, 8, 10].map((step) => step * power).find((step) => step >= value) ?? value;
 }
 
 /** A step of time as people say it. */

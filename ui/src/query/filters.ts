@@ -61,7 +61,7 @@ export function chosen(where: Condition | null, path: string): Chosen {
   return found;
 }
 
-function anyOf(path: string, keys: Key[]): Condition {
+export function anyOf(path: string, keys: Key[]): Condition {
   const values = keys.filter((key): key is string | number => key !== null);
   const parts: Leaf[] = [];
   if (values.length) parts.push(values.length > 1 ? leafOf(path, "one_of", values) : leafOf(path, "=", values));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import orjson
@@ -59,13 +60,31 @@ def instances_of_series(study: str, series: str, request: Request, shelf: TheShe
 
 
 def root_of(request: Request) -> str:
-    """The address of the service of DICOMweb, as the caller knows it."""
+    """The address of the service of DICOMweb, as the caller knows it.
+
+    What a proxy says of the address that its callers asked is believed of those in the settings.
+    """
     host = request.headers.get("host", "localhost")
     there, port = request.scope.get("server") or ("", None)
     if host == there and port not in (None, 80, 443):  # some clients leave out the port
         host = f"{host}:{port}"
-    base = f"{request.url.scheme}://{host}"
-    return base + request.url.path.partition("/dicom-web")[0] + "/dicom-web"
+    scheme, prefix = request.url.scheme, request.url.path.partition("/dicom-web")[0]
+    near = request.client.host if request.client else ""
+    if near in shelf_of(request).settings.service.proxies:
+        said = {name: _forwarded(request, name) for name in ("proto", "host", "prefix")}
+        scheme = said["proto"] if said["proto"] in ("http", "https") else scheme
+        host = said["host"] if _HOST.fullmatch(said["host"]) else host
+        prefix = said["prefix"].rstrip("/") if _PREFIX.fullmatch(said["prefix"]) else prefix
+    return f"{scheme}://{host}{prefix}/dicom-web"
+
+
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?", re.ASCII)
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]{1,64}){1,8}/?", re.ASCII)
+
+
+def _forwarded(request: Request, name: str) -> str:
+    """What the first of the proxies on the way says."""
+    return request.headers.get(f"x-forwarded-{name}", "").partition(",")[0].strip()
 
 
 def _search(request: Request, shelf: Shelf, level: str, **within: str) -> Response:
@@ -84,7 +103,11 @@ def _search(request: Request, shelf: Shelf, level: str, **within: str) -> Respon
         made = media.related((media.Part(media.XML, [native(row)]) for row in found.rows), kind)
         made.headers.update(headers)
         return made
-    return media.document(request, [orjson.dumps(found.rows)], headers)
+    body = orjson.dumps(found.rows)
+    headers |= {"ETag": shelf.tag([body, found.total]), "Cache-Control": media.CACHED}
+    if same := media.unchanged(request, headers["ETag"]):
+        return same
+    return media.document(request, [body], headers)
 
 
 def _kind(request: Request) -> str:

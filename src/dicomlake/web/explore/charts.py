@@ -99,6 +99,16 @@ class Groups(Shape):
     seconds: float
 
 
+class Filling(Asked):
+    """Of which attributes and groups to say how many series have a value."""
+
+    by: str = Field("ManufacturerModelName", min_length=1, max_length=2000)
+    path: list[Annotated[str, Field(max_length=2000)]] = Field(
+        [], max_length=MOST_FILLED, description="The most frequent when left out"
+    )
+    limit: int = Field(40, ge=1, le=MOST_FILLED, description="The largest groups")
+
+
 class FillRow(Shape):
     """How many series of a group have a value at each path."""
 
@@ -199,6 +209,7 @@ _FILL: dict[str, Any] = {
     "rows": [{"key": "Model 1", "series": 20, "filled": [20, 11]}],
     "whole": {"key": None, "series": 22, "filled": [21, 12]}, "seconds": 0.02,
 }  # fmt: skip
+_FILLING = {"by": "StationName", "path": ["KVP"], "where": "Modality = 'CT'"}
 _COUNTS = {"patients": 2, "studies": 4, "series": 9, "instances": 120}
 _EXAMINED = {"where": "Modality = 'CT'", "limit": 20}
 _CONFORMANCE: dict[str, Any] = {
@@ -298,10 +309,32 @@ async def fill_rate(
     query_id: QueryId = None,
 ) -> Response:
     """For each group and attribute, how many series have a value."""
+    wanted = Filling(where=where, level=level, version=version, by=by, path=path or [], limit=limit)
+    return await _filled(http, desk, wanted, query_id)
 
+
+@router.post(
+    "/api/fill-rate",
+    dependencies=[needs(May.READ)],
+    summary="Show which attributes have values, of what a long question finds",
+    response_model=FillRate,
+    responses={**shown(_FILL), **documented(409, 422, 503)},
+)
+async def fill_rate_of(
+    http: Request,
+    wanted: Annotated[Filling, Body(openapi_examples={"CT": {"value": _FILLING}})],
+    desk: TheDesk,
+    query_id: QueryId = None,
+) -> Response:
+    """The same as GET, for questions that are too long for an address."""
+    return await _filled(http, desk, wanted, query_id)
+
+
+async def _filled(http: Request, desk: Desk, wanted: Filling, query_id: str | None) -> Response:
     def work(run: Running) -> Response:
-        lake = run.use(desk.lakes.at(version))
-        found = lake.fill_rate(by, path or (), condition(where), limit, run, level)
+        lake = run.use(desk.lakes.at(wanted.version))
+        where = condition(wanted.where)
+        found = lake.fill_rate(wanted.by, wanted.path, where, wanted.limit, run, wanted.level)
         whole, *rows = [
             {"key": plain(key), "series": series, "filled": filled}
             for key, series, filled in (found.whole, *found.rows)
@@ -309,7 +342,7 @@ async def fill_rate(
         return as_json(
             {
                 "version": lake.version,
-                "by": by,
+                "by": wanted.by,
                 "paths": found.paths,
                 "rows": rows,
                 "whole": whole,
