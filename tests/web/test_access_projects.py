@@ -102,6 +102,7 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
             route = f"/api/vocabulary/{kind}"
             yield route, "GET", route, {"params": {"path": path}}
         yield "/api/fill-rate", "GET", "/api/fill-rate", {"params": {"by": path, "path": PATHS}}
+        yield "/api/fill-rate", "POST", "/api/fill-rate", {"json": {"by": path, "path": PATHS}}
         asked = {"by": [path], "measure": {"what": "patients"}}
         yield "/api/aggregate", "POST", "/api/aggregate", {"json": asked}
         common = {"path": path, "value": "seen"}

@@ -179,7 +179,7 @@ READ_JSON = [
     ("POST", "/api/sql"), ("POST", "/api/queries"), ("PUT", "/api/queries/none"),
     ("POST", "/api/permalink"), ("POST", "/api/jobs"), ("POST", "/api/login"),
     ("POST", "/api/me/project"), ("POST", "/api/conformance"), ("POST", "/api/charts"),
-    ("PUT", "/api/charts/none"), ("POST", "/api/charts/data"),
+    ("PUT", "/api/charts/none"), ("POST", "/api/charts/data"), ("POST", "/api/fill-rate"),
 ]  # fmt: skip
 
 
@@ -195,6 +195,11 @@ def test_what_is_no_question_is_told(inside: House, what: str) -> None:
             assert answer.headers["content-type"] == "application/problem+json", path
             assert len(answer.content) < 20_000
             assert "root:" not in answer.text
+
+
+def test_long_paths_are_told(inside: House) -> None:
+    for path in ("/api/fill-rate?path=", "/api/fill-rate?by=", "/api/common?value=x&path="):
+        assert inside.get("admin", f"{path}{'x' * 3000}").status_code == 422
 
 
 def test_all_routes_with_a_body_were_asked() -> None:

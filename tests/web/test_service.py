@@ -20,6 +20,8 @@ from fastapi.testclient import TestClient
 
 from dicomlake.errors import ServiceError, UsageError
 from dicomlake.jobs import layout
+from dicomlake.jobs.access.roles import Role
+from dicomlake.jobs.access.tokens import Tokens
 from dicomlake.settings import Service, Settings
 from dicomlake.testing.archives import free_port
 from dicomlake.web import app, guard, metrics
@@ -251,6 +253,9 @@ def test_the_description_is_valid_and_complete(client: TestClient) -> None:
             names.add(f"{method.upper()} {path}")
             assert said["summary"], path
             assert said["description"], path
+            if path in ("/api/login/start", "/api/login/done"):
+                assert "302" in said["responses"]  # they send a browser on
+                continue
             status = "202" if path == "/api/jobs" and method == "post" else "200"
             content = said["responses"][status]["content"]
             shown = [one for one in content.values() if "example" in one]
@@ -291,7 +296,7 @@ def test_the_description_knows_the_token(lake: Path, token: str) -> None:
     client = served(lake, token_env="SERVICE_TOKEN")
     sent = {"authorization": f"Bearer {token}".encode()}
     found = client.get("/api/openapi.json", headers=sent).json()
-    assert found["security"] == [{"token": []}]
+    assert found["security"] == [{"token": []}, {"password": []}, {"session": []}]
     assert found["paths"]["/api/health"]["get"]["security"] == []
     assert "401" not in found["paths"]["/api/health"]["get"]["responses"]
     assert PROBLEM in found["paths"]["/api/jobs"]["get"]["responses"]["401"]["content"]
@@ -361,6 +366,10 @@ def test_serve_says_what_is_wrong(lake: Path, tmp_path: Path) -> None:
     code, text = said("serve", "--lake", str(tmp_path / "none"))
     assert code == 2
     assert "is no lake" in text
+    code, text = said("serve", "--lake", str(lake), "--host", "192.0.2.1")
+    assert code == 2
+    assert "access token add" in text
+    Tokens(lake).add("ann", Role.admin)
     code, text = said("serve", "--lake", str(lake), "--host", "192.0.2.1")
     assert code == 2
     assert "--port" in text

@@ -117,8 +117,11 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
 
 def _whole_examples(found: dict[str, Any]) -> None:
     """Let examples have their nulls, which FastAPI leaves out."""
-    routes = [r for router in explore.ROUTERS for r in router.routes if isinstance(r, APIRoute)]
+    routers = (access.router, *explore.ROUTERS)
+    routes = [r for router in routers for r in router.routes if isinstance(r, APIRoute)]
     for route in routes:
+        if 200 not in route.responses:  # it sends a browser on
+            continue
         said = found["paths"][route.path][min(route.methods or ["get"]).lower()]["responses"]["200"]
         for media, content in route.responses[200].get("content", {}).items():
             if "example" in content:

@@ -149,7 +149,7 @@ class Tokens:
 def folder_of(path: Path) -> None:
     """Make the folder of a file that only its owner may read; UsageError when it cannot be."""
     try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{path.parent} cannot be made: {error.strerror}.") from error
 

@@ -75,7 +75,7 @@ def parts_folder(lake: Path) -> Iterator[Path]:
     for old in above.glob("*"):
         if not _alive(old.name):
             shutil.rmtree(old, ignore_errors=True)
-    above.parent.mkdir(mode=0o700, exist_ok=True)
+    above.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     above.mkdir(mode=0o700, exist_ok=True)
     made = above / f"{os.getpid()}-{secrets.token_hex(4)}"
     made.mkdir(mode=0o700)

@@ -297,7 +297,7 @@ async def fill_rate(
         str, Query(min_length=1, max_length=2000, description="Attribute path of the groups")
     ] = "ManufacturerModelName",
     path: Annotated[
-        list[str] | None,
+        list[Annotated[str, Field(max_length=2000)]] | None,
         Query(
             max_length=MOST_FILLED, description="Attribute paths; the most frequent when left out"
         ),
