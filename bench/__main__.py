@@ -8,7 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import contents, explore, folder, pacs, queue, reader, scale
+from bench import bodyparts, contents, explore, folder, pacs, queue, reader, scale
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -25,7 +25,9 @@ def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
-    parts = ["reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue"]
+    parts = [
+        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts"
+    ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
     options.add_argument("--documents", type=int, help="reports of the lake that is asked")
@@ -66,6 +68,9 @@ def main() -> None:
             lake = asked.lake or Path(place) / "lake"
             for title, (head, rows) in explore.measure(lake, series).items():
                 show(title, head, rows)
+    if asked.only in (None, "bodyparts"):
+        for title, (head, rows) in bodyparts.measure().items():
+            show(title, head, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)

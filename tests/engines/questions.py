@@ -154,7 +154,7 @@ def questions(pool):
             st.builds(And, parts),
             st.builds(Or, parts),
             st.builds(Not, inner),
-            st.builds(Same, st.sampled_from(["instance", "series", "study"]), inner),
+            st.builds(Same, st.sampled_from(["instance", "series", "study", "patient"]), inner),
             _related(inner),
         )
 

@@ -148,7 +148,7 @@ def _joined(inner):
         st.builds(And, parts),
         st.builds(Or, parts),
         st.builds(Not, inner),
-        st.builds(Same, st.sampled_from(["instance", "series", "study"]), inner),
+        st.builds(Same, st.sampled_from(["instance", "series", "study", "patient"]), inner),
         st.builds(Same, st.just("item"), st.builds(Exists, st.sampled_from(BULK))),
         st.sampled_from(sorted(ROWS)).flatmap(_of_row),
         _related(inner),

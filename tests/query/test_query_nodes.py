@@ -262,10 +262,10 @@ def test_offsets_are_kept_as_fixed_ones():
             "not needs conditions, such as Exists('Modality'), not None.",
         ),
         (
-            lambda: Same("patient", A),
+            lambda: Same("house", A),
             UsageError,
-            "'patient' is no level for same. Use one of item, segment, channel, event, total,"
-            " instance, series, study.",
+            "'house' is no level for same. Use one of item, segment, channel, event, total,"
+            " instance, series, study, patient.",
         ),
         (
             lambda: Related(A, B, "near"),

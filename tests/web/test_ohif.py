@@ -185,6 +185,8 @@ class TestServing:
                 assert answer.headers["content-type"] == kind
                 hashed = "immutable" in answer.headers["cache-control"]
                 assert hashed is (len(name.partition(".")[0]) == 16)
+            policy = client.get("/viewer/app.bundle.js").headers["content-security-policy"]
+            assert "script-src 'self' 'unsafe-eval'" in policy  # that of workers
             config = client.get("/viewer/app-config.js").text
             assert "../dicom-web" in config
             assert "elsewhere" not in config

@@ -12,7 +12,7 @@ from dicomlake.jobs.index import index
 from dicomlake.settings import Service, Settings
 
 from . import phantom
-from .phantom import SERIES, SIZE, SLICES, SPACING, STUDY
+from .phantom import SERIES, SIZE, SLICES, SPACING, STUDY, sop
 from .walks import chromium, quiet_page, served
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -264,6 +264,22 @@ def test_the_study_shows_the_viewer_and_says_how_ohif_comes(page: sync_api.Page)
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Back to the study").click()
     see(page.get_by_role("heading", name="Phantom", exact=True)).to_be_visible()
+
+
+def test_it_stays_while_the_study_follows(page: sync_api.Page) -> None:
+    page.goto(f"/studies/{STUDY}?series={SERIES['CT']}")
+    see(page.locator(".stage[data-ready]")).to_be_visible()
+    box = page.get_by_role("checkbox", name="SEG of the phantom")
+    box.check()
+    with page.expect_response(lambda answer: answer.url.endswith("/inside")):
+        page.locator(".stage").press("ArrowDown")
+    see(box).to_be_checked()
+    see(page.locator(".viewer-reel output")).to_have_text(f"2 / {SLICES}")
+    page.get_by_role("tab", name="Header").click()
+    see(page.get_by_role("cell", name="(0008,0018)", exact=True)).to_be_visible()
+    see(page.locator(".header-table")).to_contain_text(sop("CT", 1))
+    page.get_by_role("tab", name="Image").click()
+    see(page.locator(".viewer-reel output")).to_have_text(f"2 / {SLICES}")
 
 
 def test_in_german(page: sync_api.Page) -> None:

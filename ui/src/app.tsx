@@ -9,6 +9,7 @@ import {
 import { Component, type ComponentType, lazy, type ReactNode, Suspense, useEffect } from "react";
 import { SignIn, UserMenu, useMay, useSignedIn } from "./parts/access.tsx";
 import { Icon } from "./parts/icon.tsx";
+import { Shortcuts } from "./parts/shortcuts.tsx";
 import { Loading, Message } from "./parts/states.tsx";
 import { AskPage } from "./pages/ask.tsx";
 import { Link, useAddress } from "./route.tsx";
@@ -17,6 +18,7 @@ import { type Key, useTexts } from "./texts.tsx";
 const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   ask: AskPage,
   studies: lazy(() => import("./pages/study.tsx")),
+  saved: lazy(() => import("./pages/saved.tsx")),
   jobs: lazy(() => import("./pages/jobs.tsx")),
   sources: lazy(() => import("./pages/sources.tsx")),
   status: lazy(() => import("./pages/status.tsx")),
@@ -28,6 +30,7 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
 const PLACES: [string, Key, string][] = [
   ["ask", "nav.ask", "count"],
   ["charts", "nav.charts", "count"],
+  ["saved", "nav.saved", "count"],
   ["jobs", "nav.jobs", "fetch"],
   ["sources", "nav.sources", "watch"],
   ["status", "nav.status", "watch"],
@@ -90,6 +93,7 @@ export function App() {
           </Suspense>
         </Failing>
       </main>
+      <Shortcuts />
     </div>
   );
 }
@@ -99,7 +103,7 @@ function LanguageChoice() {
   return (
     <Menu position="bottom-end" width={150}>
       <Menu.Target>
-        <Button variant="subtle" color="gray" size="compact-sm" aria-label={t("nav.language")}>
+        <Button variant="subtle" color="gray" size="compact-sm" aria-label={`${t("nav.language")}: ${language.toUpperCase()}`}>
           {language.toUpperCase()}
         </Button>
       </Menu.Target>

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 HEADERS_AT_ONCE = 512
 _SIZE = {"patient": 0, "study": 1, "series": 2}
+_GROUPS = frozenset(_SIZE)
+"""Levels of series and what they make up."""
 
 
 @dataclass(slots=True)
@@ -340,7 +342,7 @@ class Search:
         Times are those of series, and so are the counts of series, studies and patients.
         """
         related = isinstance(node, Related) or getattr(node, "path", "") in _COUNTED
-        if not related and not (isinstance(node, Same) and node.level in ("series", "study")):
+        if not related and not (isinstance(node, Same) and node.level in _GROUPS):
             return None
         if node not in self._per_series:
             self._per_series[node] = self.series(node, "series")

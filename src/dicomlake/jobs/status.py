@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dicomlake.contracts.queues import DEAD, DONE, RUNNING, WAITING, WRITTEN, Queue
+from dicomlake.contracts.queues import DEAD, DONE, RUNNING, WAITING, WRITTEN, Queue, State
 from dicomlake.jobs.care import ALL
 from dicomlake.jobs.inbox import waiting
 from dicomlake.jobs.requests import asked, queue_of
@@ -18,6 +18,7 @@ from dicomlake.settings import Settings
 
 WINDOWS = (1, 15, 60)
 """Minutes over which throughput is counted."""
+PACE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Status:
     """What goes on at a lake.
 
     `tasks`: rows of source, kind, priority, state, tasks, oldest. `throughput`: series and objects
-    per minute over the last minutes. `lag`: age in seconds of the oldest waiting task by priority,
+    per minute over the last minutes. `pace`: series done in each of the last PACE minutes, the
+    oldest first. `lag`: age in seconds of the oldest waiting task by priority,
     and of the oldest one that is written but not committed. `inbox`: batches for the writer.
     """
 
@@ -63,6 +65,7 @@ class Status:
     tasks: list[dict[str, Any]] = field(default_factory=list)
     states: dict[str, int] = field(default_factory=dict)
     throughput: dict[str, dict[str, float]] = field(default_factory=dict)
+    pace: list[int] = field(default_factory=list)
     lag: dict[str, float] = field(default_factory=dict)
     failures: list[Failed] = field(default_factory=list)
     inbox: int = 0
@@ -87,6 +90,7 @@ def status(lake: str | Path, settings: Settings, queue: Queue | None = None) -> 
 def _status(lake: Path, settings: Settings, queue: Queue) -> Status:
     now = time.time()
     counts = queue.counts()
+    done = [s for s in queue.tasks((DONE, WRITTEN), limit=20_000) if s.task.kind == "series"]
     states: Counter[str] = Counter()
     lag: dict[str, float] = {}
     for count in counts:
@@ -125,7 +129,8 @@ def _status(lake: Path, settings: Settings, queue: Queue) -> Status:
         sources,
         [asdict(count) for count in counts],
         dict(states),
-        _throughput(queue, now),
+        _throughput(done, now),
+        _pace(done, now),
         lag,
         [_failed(state) for state in queue.tasks((DEAD,), limit=20)],
         waiting(lake),
@@ -134,13 +139,21 @@ def _status(lake: Path, settings: Settings, queue: Queue) -> Status:
     )
 
 
-def _throughput(queue: Queue, now: float) -> dict[str, dict[str, float]]:
+def _pace(done: list[State], now: float) -> list[int]:
+    found = [0] * PACE
+    for state in done:
+        minute = int((now - state.ended) // 60)
+        if 0 <= minute < PACE:
+            found[PACE - 1 - minute] += 1
+    return found
+
+
+def _throughput(done: list[State], now: float) -> dict[str, dict[str, float]]:
     """Series and objects per minute over the last minutes, from tasks that are done."""
-    done = queue.tasks((DONE, WRITTEN), limit=20_000)
     found = {}
     for minutes in WINDOWS:
         since = now - 60 * minutes
-        recent = [s for s in done if s.task.kind == "series" and s.ended >= since]
+        recent = [s for s in done if s.ended >= since]
         objects = sum(int(state.result.get("objects", 0)) for state in recent)
         found[f"{minutes} min"] = {
             "series": len(recent) / minutes,

@@ -42,7 +42,9 @@ T = TypeVar("T")
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 LEVELS = ("patient", "study", "series", "instance")
 """What a query may answer with."""
-SAME_LEVELS = ("item", "segment", "channel", "event", "total", "instance", "series", "study")
+SAME_LEVELS = (
+    "item", "segment", "channel", "event", "total", "instance", "series", "study", "patient",
+)  # fmt: skip
 """What conditions may be asked to hold on together."""
 RELATIONS = ("before", "after", "within")
 MAX_DEPTH = 200
@@ -420,7 +422,7 @@ class Not(Node):
 
 @dataclass(frozen=True, slots=True)
 class Same(Node):
-    """The condition holds on one single item, segment, instance, series or study.
+    """The condition holds on one single item, segment, instance, series, study or patient.
 
     >>> Same("series", Compare("Modality", "=", "MR") & Exists("ContrastBolusAgent")).level
     'series'

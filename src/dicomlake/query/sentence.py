@@ -3,12 +3,16 @@
 >>> from dicomlake.query import parse_query
 >>> sentence(parse_query("Modality = 'MR' and MagneticFieldStrength >= 3 level patient"))
 'Patients with: Modality is MR, and Magnetic Field Strength is at least 3 tesla.'
+>>> sentence(parse_query("Modality = 'MR' and MagneticFieldStrength >= 3"), "de")
+'Serien mit: Modality ist MR, und Magnetic Field Strength ist mindestens 3 tesla.'
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from functools import singledispatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial, singledispatch
 
 from dicomlake import tables
 from dicomlake.query.attributes import attribute
@@ -32,98 +36,204 @@ from dicomlake.query.nodes import (
 )
 from dicomlake.query.values import Age, Quantity, Value, plain
 
-_LEVELS = {"patient": "Patients", "study": "Studies", "series": "Series", "instance": "Instances"}
 _FEW = 5
 """Values of a list that a sentence names."""
-_AGES = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 
 
-def sentence(query: Query) -> str:
-    """What a query asks, as a sentence."""
-    what = _LEVELS[query.level]
-    found = (
-        f"All {what.lower()}." if query.where is None else f"{what} with: {phrase(query.where)}."
-    )
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How one language says it; what stands in braces is filled in."""
+
+    levels: Mapping[str, str]
+    all: str
+    found: str
+    sorted: str
+    then: str
+    downwards: str
+    first: str
+    compare: Mapping[str, str]
+    dates: Mapping[str, str]
+    one_of: str
+    more: str
+    between: str
+    exists: str
+    exists_row: str
+    missing: str
+    missing_row: str
+    contains: str
+    like: str
+    within: str
+    joined_and: str
+    joined_or: str
+    negated: str
+    same: str
+    things: Mapping[str, str]
+    relations: Mapping[str, str]
+    at_most: str
+    at_least: str
+    days: str
+    related: str
+    any_depth: str
+    of: str
+    of_row: str
+    anatomy: str
+    ages: Mapping[str, tuple[str, str]]
+    thousands: str
+
+
+_ENGLISH = _Words(
+    levels={
+        "patient": "Patients", "study": "Studies", "series": "Series", "instance": "Instances",
+    },
+    all="All {what}.", found="{what} with: {said}.", sorted=" Sorted by {by}.", then=", then ",
+    downwards=" downwards", first=" The first {n}.",
+    compare={"=": "is", "!=": "is other than", ">": "is above", ">=": "is at least",
+             "<": "is below", "<=": "is at most"},
+    dates={"=": "is", "!=": "is other than", ">": "is after", ">=": "is on or after",
+           "<": "is before", "<=": "is on or before"},
+    one_of="{name} is one of {said}", more=" and {n} more",
+    between="{name} is between {low} and {high}", exists="{name} has a value",
+    exists_row="there is a {path}", missing="{name} has no value",
+    missing_row="there is no {path}", contains="{name} contains “{text}”",
+    like="{name} looks like “{text}”", within="{name} is {said} or something narrower",
+    joined_and=", and ", joined_or=", or ", negated="not ({said})",
+    same="in one and the same {thing} ({said})", things={},
+    relations={"before": "before", "after": "after", "within": "before or after"},
+    at_most="at most {high} days ", at_least="at least {low} days ", days="{low} to {high} days ",
+    related="({first}) {days}{word} ({second}) of the same patient",
+    any_depth="{name} (at any depth)", of="{name} of {around}", of_row="{name} of the {around}",
+    anatomy="anatomy",
+    ages={"Y": ("year", "years"), "M": ("month", "months"), "W": ("week", "weeks"),
+          "D": ("day", "days")},
+    thousands=",",
+)  # fmt: skip
+_GERMAN = _Words(
+    levels={
+        "patient": "Patienten", "study": "Studien", "series": "Serien", "instance": "Instanzen",
+    },
+    all="Alle {what}.", found="{what} mit: {said}.", sorted=" Sortiert nach {by}.",
+    then=", dann ", downwards=" absteigend", first=" Die ersten {n}.",
+    compare={"=": "ist", "!=": "ist anders als", ">": "ist über", ">=": "ist mindestens",
+             "<": "ist unter", "<=": "ist höchstens"},
+    dates={"=": "ist", "!=": "ist anders als", ">": "ist nach", ">=": "ist am oder nach",
+           "<": "ist vor", "<=": "ist am oder vor"},
+    one_of="{name} ist eines von {said}", more=" und {n} weiteren",
+    between="{name} liegt zwischen {low} und {high}", exists="{name} hat einen Wert",
+    exists_row="es gibt {thing}", missing="{name} hat keinen Wert",
+    missing_row="es gibt nicht {thing}", contains="{name} enthält „{text}“",
+    like="{name} passt auf „{text}“", within="{name} ist {said} oder etwas Engeres",
+    joined_and=", und ", joined_or=", oder ", negated="nicht ({said})",
+    same="in {thing} ({said})",
+    things={
+        "item": "ein und demselben Eintrag", "segment": "ein und demselben Segment",
+        "channel": "ein und demselben Kanal", "event": "ein und demselben Dosisereignis",
+        "total": "ein und derselben Dosissumme", "instance": "ein und derselben Instanz",
+        "series": "ein und derselben Serie", "study": "ein und derselben Studie",
+        "patient": "ein und demselben Patienten",
+    },
+    relations={"before": "vor", "after": "nach", "within": "vor oder nach"},
+    at_most="höchstens {high} Tage ", at_least="mindestens {low} Tage ",
+    days="{low} bis {high} Tage ",
+    related="({first}) {days}{word} ({second}) desselben Patienten",
+    any_depth="{name} (in beliebiger Tiefe)", of="{name} von {around}",
+    of_row="{name} von {around}", anatomy="Anatomie",
+    ages={"Y": ("Jahr", "Jahre"), "M": ("Monat", "Monate"), "W": ("Woche", "Wochen"),
+          "D": ("Tag", "Tage")},
+    thousands=".",
+)  # fmt: skip
+_LANGUAGES = {"en": _ENGLISH, "de": _GERMAN}
+
+
+def sentence(query: Query, language: str = "en") -> str:
+    """What a query asks, as a sentence in English or German ("de")."""
+    words = _LANGUAGES[language]
+    what = words.levels[query.level]
+    if query.where is None:
+        what = what.lower() if words is _ENGLISH else what
+        found = words.all.format(what=what)
+    else:
+        found = words.found.format(what=what, said=phrase(query.where, language))
     if query.order:
         first = [
-            f"{name_of(path.removeprefix('-'))}{' downwards' if path[:1] == '-' else ''}"
+            name_of(path.removeprefix("-"), language) + words.downwards * (path[:1] == "-")
             for path in query.order
         ]
-        found += f" Sorted by {', then '.join(first)}."
-    return found + (f" The first {query.limit:,}." if query.limit is not None else "")
+        found += words.sorted.format(by=words.then.join(first))
+    return found + ("" if query.limit is None else words.first.format(n=_count(query.limit, words)))
 
 
-def phrase(node: Node) -> str:
+def phrase(node: Node, language: str = "en") -> str:
     """A condition in words.
 
     >>> from dicomlake.query import parse
     >>> phrase(parse("not (Modality in ('CT', 'MR') or PatientAge < 18Y)"))
     'not (Modality is one of CT, MR, or Patient’s Age is below 18 years)'
     """
-    said: str = fold(node, _phrase)
+    said: str = fold(node, partial(_phrase, words=_LANGUAGES[language]))
     return said
 
 
-def name_of(path: str) -> str:
+def name_of(path: str, language: str = "en") -> str:
     """What people call a path."""
+    return _name(path, _LANGUAGES[language])
+
+
+def _name(path: str, words: _Words) -> str:
     about = attribute(path)
     *around, last = path.split(".") if not path.startswith(("(", "[", "*.[")) else [path]
     name = about.name.replace("'", "’") if about.name and about.tag else last.replace("_", " ")
     if path == "anatomy":
-        return "anatomy"
+        return words.anatomy
     if around == ["*"]:
-        return f"{name} (at any depth)"
+        return words.any_depth.format(name=name)
     if about.table and around:
-        return f"{name} of the {around[0]}"
-    return f"{name} of {name_of('.'.join(around))}" if around and about.tag else name
+        return words.of_row.format(name=name, around=around[0])
+    if around and about.tag:
+        return words.of.format(name=name, around=_name(".".join(around), words))
+    return name
+
+
+def _count(number: int, words: _Words) -> str:
+    return f"{number:,}".replace(",", words.thousands)
 
 
 @singledispatch
-def _phrase(node: Node, inner: list[str]) -> str:
+def _phrase(node: Node, inner: list[str], words: _Words) -> str:
     return type(node).__name__
 
 
-_WORDS = {"=": "is", "!=": "is other than", ">": "is above", ">=": "is at least", "<": "is below",
-          "<=": "is at most"}  # fmt: skip
-_DATES = {**_WORDS, ">": "is after", ">=": "is on or after", "<": "is before",
-          "<=": "is on or before"}  # fmt: skip
+@_phrase.register
+def _(node: Compare, inner: list[str], words: _Words) -> str:
+    said = words.dates if isinstance(node.value, dt.date | dt.time) else words.compare
+    return f"{_name(node.path, words)} {said[node.op]} {_value(node.path, node.value, words)}"
 
 
 @_phrase.register
-def _(node: Compare, inner: list[str]) -> str:
-    words = _DATES if isinstance(node.value, dt.date | dt.time) else _WORDS
-    return f"{name_of(node.path)} {words[node.op]} {_value(node.path, node.value)}"
-
-
-@_phrase.register
-def _(node: OneOf, inner: list[str]) -> str:
-    said = ", ".join(_value(node.path, value) for value in node.values[:_FEW])
+def _(node: OneOf, inner: list[str], words: _Words) -> str:
+    said = ", ".join(_value(node.path, value, words) for value in node.values[:_FEW])
     more = len(node.values) - _FEW
-    return f"{name_of(node.path)} is one of {said}" + (f" and {more:,} more" if more > 0 else "")
+    found = words.one_of.format(name=_name(node.path, words), said=said)
+    return found + (words.more.format(n=_count(more, words)) if more > 0 else "")
 
 
 @_phrase.register
-def _(node: Between, inner: list[str]) -> str:
-    low, high = (_value(node.path, value) for value in (node.low, node.high))
-    return f"{name_of(node.path)} is between {low} and {high}"
+def _(node: Between, inner: list[str], words: _Words) -> str:
+    low, high = (_value(node.path, value, words) for value in (node.low, node.high))
+    return words.between.format(name=_name(node.path, words), low=low, high=high)
 
 
 @_phrase.register
-def _(node: Exists, inner: list[str]) -> str:
-    return (
-        f"{name_of(node.path)} has a value"
-        if "." in node.path or not _is_row(node.path)
-        else (f"there is a {node.path}")
-    )
+def _(node: Exists, inner: list[str], words: _Words) -> str:
+    if _is_row(node.path):
+        return words.exists_row.format(path=node.path, thing=node.path)
+    return words.exists.format(name=_name(node.path, words))
 
 
 @_phrase.register
-def _(node: Missing, inner: list[str]) -> str:
-    return (
-        f"{name_of(node.path)} has no value"
-        if not _is_row(node.path)
-        else (f"there is no {node.path}")
-    )
+def _(node: Missing, inner: list[str], words: _Words) -> str:
+    if _is_row(node.path):
+        return words.missing_row.format(path=node.path, thing=node.path)
+    return words.missing.format(name=_name(node.path, words))
 
 
 def _is_row(path: str) -> bool:
@@ -132,61 +242,63 @@ def _is_row(path: str) -> bool:
 
 
 @_phrase.register
-def _(node: Contains, inner: list[str]) -> str:
-    return f"{name_of(node.path)} contains “{node.text}”"
+def _(node: Contains, inner: list[str], words: _Words) -> str:
+    return words.contains.format(name=_name(node.path, words), text=node.text)
 
 
 @_phrase.register
-def _(node: Like, inner: list[str]) -> str:
-    return f"{name_of(node.path)} looks like “{node.pattern}”"
+def _(node: Like, inner: list[str], words: _Words) -> str:
+    return words.like.format(name=_name(node.path, words), text=node.pattern)
 
 
 @_phrase.register
-def _(node: Within, inner: list[str]) -> str:
+def _(node: Within, inner: list[str], words: _Words) -> str:
     code = f"{node.code.scheme}:{node.code.value}"
     said = f"{node.code.meaning} ({code})" if node.code.meaning else code
-    return f"{name_of(node.path)} is {said} or something narrower"
+    return words.within.format(name=_name(node.path, words), said=said)
 
 
 @_phrase.register
-def _(node: And, inner: list[str]) -> str:
-    return ", and ".join(map(_closed, node.parts, inner))
+def _(node: And, inner: list[str], words: _Words) -> str:
+    return words.joined_and.join(map(_closed, node.parts, inner))
 
 
 @_phrase.register
-def _(node: Or, inner: list[str]) -> str:
-    return ", or ".join(map(_closed, node.parts, inner))
+def _(node: Or, inner: list[str], words: _Words) -> str:
+    return words.joined_or.join(map(_closed, node.parts, inner))
 
 
 @_phrase.register
-def _(node: Not, inner: list[str]) -> str:
-    return f"not ({inner[0]})"
+def _(node: Not, inner: list[str], words: _Words) -> str:
+    return words.negated.format(said=inner[0])
 
 
 @_phrase.register
-def _(node: Same, inner: list[str]) -> str:
-    return f"in one and the same {node.level} ({inner[0]})"
+def _(node: Same, inner: list[str], words: _Words) -> str:
+    return words.same.format(thing=words.things.get(node.level, node.level), said=inner[0])
 
 
 @_phrase.register
-def _(node: Related, inner: list[str]) -> str:
+def _(node: Related, inner: list[str], words: _Words) -> str:
     low, high = node.days_low, node.days_high
-    days = "" if high is None else f"at most {high:g} days "
+    days = "" if high is None else words.at_most.format(high=f"{high:g}")
     if low is not None:
-        days = f"at least {low:g} days " if high is None else f"{low:g} to {high:g} days "
-    word = "before or after" if node.relation == "within" else node.relation
-    return f"({inner[0]}) {days}{word} ({inner[1]}) of the same patient"
+        text = words.at_least if high is None else words.days
+        days = text.format(low=f"{low:g}", high="" if high is None else f"{high:g}")
+    return words.related.format(
+        first=inner[0], days=days, word=words.relations[node.relation], second=inner[1]
+    )
 
 
 def _closed(node: Node, said: str) -> str:
     return f"({said})" if isinstance(node, And | Or) and len(node.parts) > 1 else said
 
 
-def _value(path: str, value: Value) -> str:
+def _value(path: str, value: Value, words: _Words) -> str:
     if isinstance(value, Quantity):
         return str(value)
     if isinstance(value, Age):
-        return f"{value.count} {_AGES[value.unit]}{'' if value.count == 1 else 's'}"
+        return f"{value.count} {words.ages[value.unit][value.count != 1]}"
     unit = attribute(path).unit or tables.UNITS.get(path.rpartition(".")[2], "").partition(",")[0]
     number = isinstance(value, int | float)
     return f"{plain(value)} {unit}" if number and unit else str(plain(value))

@@ -290,6 +290,27 @@ class TaskOut(_Body):
         )
 
 
+class SourceTask(TaskOut):
+    """One task of any job."""
+
+    source: str
+
+    @classmethod
+    def of_source(cls, state: State) -> SourceTask:
+        """A task as it goes out, with its source."""
+        return cls(**TaskOut.of(state).model_dump(), source=state.task.source)
+
+
+class Retried(_Body):
+    """Which dead tasks are tried again."""
+
+    ids: list[Annotated[str, StringConstraints(max_length=256)]] = Field(
+        [], max_length=20_000, description="Their ids; when left out, all that fit the rest"
+    )
+    source: str = Field("", max_length=200)
+    kind: str = Field("", max_length=64)
+
+
 class Changed(_Body):
     """How many tasks something changed."""
 

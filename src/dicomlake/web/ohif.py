@@ -174,7 +174,10 @@ def _answer(folder: Path, rest: str) -> Response:
     if ".." in name.parts or name.is_absolute() or not path.is_file():
         raise Failed(404, "OHIF has no such file. Load its page again.")
     lasting = "public, max-age=31536000, immutable" if _HASHED.search(name.name) else "no-cache"
-    return FileResponse(path, headers={**_GUARDS, "Cache-Control": lasting}, media_type=media)
+    headers = {**_GUARDS, "Cache-Control": lasting}
+    if name.suffix in (".js", ".mjs"):  # workers follow the policy of their own file
+        headers["Content-Security-Policy"] = _POLICY.replace(" 'nonce-{nonce}'", "")
+    return FileResponse(path, headers=headers, media_type=media)
 
 
 def _page(root: Path, above: str) -> Response:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse, Response
 
+from dicomlake.contracts.queues import DEAD, State
 from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.layout import shipped
 from dicomlake.jobs.status import SourceStatus
 from dicomlake.version import __version__
 from dicomlake.web import bodies
 from dicomlake.web.access.needs import needs
-from dicomlake.web.bodies import CheckOut, Health, SourceOut, shown
+from dicomlake.web.bodies import (
+    Changed,
+    CheckOut,
+    Health,
+    Retried,
+    SourceOut,
+    SourceTask,
+    shown,
+)
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.metrics import CONTENT_TYPE, metrics_of
 from dicomlake.web.problems import documented
@@ -43,6 +52,50 @@ _STATUS = {
 def status(desk: TheDesk) -> dict[str, Any]:
     """Sources, tasks by source, state and priority, throughput, lag, failures, inbox, workers."""
     return desk.status().as_json()
+
+
+TaskState = Literal["waiting", "running", "written", "done", "dead", "cancelled"]
+
+
+@router.get(
+    "/api/tasks",
+    dependencies=[needs(May.WATCH)],
+    tags=["operations"],
+    summary="List tasks of all jobs, newest first",
+    responses={**shown([{**bodies.TASK, "source": "pacs"}]), **documented(503)},
+)
+def tasks(
+    desk: TheDesk,
+    state: Annotated[list[TaskState] | None, Query(description="Only in these states")] = None,
+    source: Annotated[str, Query(max_length=200, description="Only of this source")] = "",
+    kind: Annotated[str, Query(max_length=64, description="Only of this kind")] = "",
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 200,
+) -> list[SourceTask]:
+    """What each task is about, its source, its attempts and its last error."""
+    found = _tasks(desk, tuple(state or bodies.TASK_STATES), source, kind)
+    return [SourceTask.of_source(one) for one in found[:limit]]
+
+
+def _tasks(desk: Desk, states: tuple[str, ...], source: str, kind: str) -> list[State]:
+    found = desk.requests.queue.tasks(states, limit=MOST_TASKS)
+    return [one for one in found if source in ("", one.task.source) and kind in ("", one.task.kind)]
+
+
+MOST_TASKS = 20_000
+"""That are looked at when tasks are listed or tried again."""
+
+
+@router.post(
+    "/api/tasks/retry",
+    dependencies=[needs(May.OPERATE)],
+    tags=["operations"],
+    summary="Try again what failed for good",
+    responses={**shown({"tasks": 3}), **documented(422, 503)},
+)
+def retry(chosen: Retried, desk: TheDesk) -> Changed:
+    """Let dead tasks wait again: some by their ids, else those of a source or kind, or all."""
+    ids = chosen.ids or [one.id for one in _tasks(desk, (DEAD,), chosen.source, chosen.kind)]
+    return Changed(tasks=desk.requests.queue.revive(ids=ids) if ids else 0)
 
 
 @router.get(

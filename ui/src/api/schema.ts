@@ -131,6 +131,11 @@ export type CheckOut = {
   says: string;
 };
 
+export type Checkup = {
+  seconds: number;
+  findings: FindingOut[];
+};
+
 export type ChosenProject = {
   project: string;
 };
@@ -329,6 +334,13 @@ export type Filling = {
   limit: number;
 };
 
+export type FindingOut = {
+  level: "ok" | "notice" | "error";
+  what: string;
+  /** What to do; nothing where nothing is to be done */
+  advice: string;
+};
+
 export type FindingsOut = {
   version: number;
   measurements: Measurement[];
@@ -432,7 +444,7 @@ export type ImageOut = {
   slope: number;
   intercept: number;
   unit: string;
-  tables: TableOut[];
+  tables: dicomlake__web__explore__images__TableOut[];
   windows: WindowOut[];
   /** Dimension Index Values */
   place: number[];
@@ -823,6 +835,13 @@ export type ReportLine = {
   value: string;
 };
 
+export type Retried = {
+  /** Their ids; when left out, all that fit the rest */
+  ids: string[];
+  source: string;
+  kind: string;
+};
+
 export type Role = "viewer" | "researcher" | "steward" | "admin";
 
 export type SavedDetails = {
@@ -928,6 +947,22 @@ export type SourceOut = {
   in_use: number;
 };
 
+export type SourceTask = {
+  id: string;
+  kind: string;
+  /** Keyword of the attribute that it is about */
+  what: string;
+  value: string;
+  state: string;
+  priority: number;
+  attempts: number;
+  error: string;
+  created?: string | null;
+  started?: string | null;
+  ended?: string | null;
+  source: string;
+};
+
 export type SqlOut = {
   version: number;
   columns: Column[];
@@ -1007,18 +1042,6 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
-};
-
-export type TableOut = {
-  kind: "modality" | "voi";
-  /** Value that the first entry is for */
-  first: number;
-  entries: number[] | null;
-  /** Where entries are below the instance, if not here */
-  bulk: string | null;
-  bits: number;
-  explanation: string;
-  type: string;
 };
 
 export type TaskOut = {
@@ -1212,6 +1235,28 @@ export type WindowOut = {
 export type Written = {
   text?: string | null;
   json?: Record<string, unknown> | null;
+  /** Of the sentence */
+  language: "en" | "de";
+};
+
+export type dicomlake__web__explore__images__TableOut = {
+  kind: "modality" | "voi";
+  /** Value that the first entry is for */
+  first: number;
+  entries: number[] | null;
+  /** Where entries are below the instance, if not here */
+  bulk: string | null;
+  bits: number;
+  explanation: string;
+  type: string;
+};
+
+export type dicomlake__web__explore__lakes__TableOut = {
+  name: string;
+  files: number;
+  rows: number;
+  bytes: number;
+  version: number;
 };
 
 /** What comes back, by method and path. */
@@ -1245,6 +1290,8 @@ export type Answers = {
   "POST /api/jobs/{id}/retry": Changed;
   "GET /api/jobs/{id}/tasks": TaskOut[];
   "GET /api/lake": LakeOut;
+  "GET /api/lake/checkup": Checkup;
+  "GET /api/lake/tables": dicomlake__web__explore__lakes__TableOut[];
   "POST /api/login": Me;
   "GET /api/login/done": unknown;
   "GET /api/login/start": unknown;
@@ -1280,6 +1327,8 @@ export type Answers = {
   "GET /api/status": Record<string, unknown>;
   "GET /api/studies/{StudyInstanceUID}": StudyOut;
   "GET /api/studies/{StudyInstanceUID}/findings": FindingsOut;
+  "GET /api/tasks": SourceTask[];
+  "POST /api/tasks/retry": Changed;
   "GET /api/viewer": ViewerOut;
   "GET /api/vocabulary": Terms;
   "GET /api/vocabulary/histogram": Histogram;

@@ -17,7 +17,7 @@ import {
 } from "./geometry.ts";
 import { around } from "./load.ts";
 import { coloursOf, contoursOn, maskPixels, masksOn, shapesOn } from "./overlay.ts";
-import { digitsOf, type Format, lookUp, percentiles, storedOf, valueOf } from "./pixels.ts";
+import { digitsOf, type Format, lookUp, percentiles, reduced, stepOf, storedOf, valueOf } from "./pixels.ts";
 import { areaOf, farFrom, holds, valuesIn } from "./regions.ts";
 import { brightness, dragged, padded, paint, spanning, type Window } from "./window.ts";
 
@@ -67,6 +67,15 @@ describe("stored values", () => {
     expect([9, 10, 12, 99].map((value) => lookUp(table, value))).toEqual([5, 5, 7, 7]);
     expect(valueOf(11, { ...PLAIN, table })).toBe(6);
     expect([digitsOf(HU, false), digitsOf({ ...HU, slope: 0.5 }, false), digitsOf(PLAIN, true)]).toEqual([0, 2, 4]);
+  });
+  it("are made smaller by their means", () => {
+    const stored = Int16Array.from({ length: 15 }, (_, at) => at - 8); // 5 by 3
+    expect(reduced(stored, { width: 5, height: 3 }, 1)).toBe(stored);
+    const small = reduced(stored, { width: 5, height: 3 }, 2);
+    expect(small).toBeInstanceOf(Int16Array);
+    expect([...small]).toEqual([-5, -3]);
+    expect([...reduced(Float32Array.of(0, 1, 0, 1), { width: 2, height: 2 }, 2)]).toEqual([0.5]);
+    expect([2, 1, 0.51, 0.5, 0.26, 0.1].map(stepOf)).toEqual([1, 1, 1, 2, 2, 8]);
   });
   it("have percentiles, without padding", () => {
     const stored = Int16Array.from({ length: 101 }, (_, at) => at);

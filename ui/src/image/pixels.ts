@@ -93,3 +93,24 @@ export function percentiles(
   sample.sort((a, b) => a - b);
   return parts.map((part) => sample[Math.round(part * (sample.length - 1))] ?? 0);
 }
+
+/** An image made smaller: each value is the mean of as many by as many; what is left over at the edges is dropped. */
+export function reduced(stored: Stored, { width, height }: { width: number; height: number }, step: number): Stored {
+  if (step <= 1) return stored;
+  const [columns, rows] = [Math.floor(width / step), Math.floor(height / step)];
+  const found = new (stored.constructor as new (length: number) => Stored)(columns * rows);
+  const round = stored instanceof Float32Array ? (value: number) => value : Math.round;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) {
+      let sum = 0;
+      for (let y = 0; y < step; y++) {
+        const from = (row * step + y) * width + column * step;
+        for (let x = 0; x < step; x++) sum += stored[from + x]!;
+      }
+      found[row * columns + column] = round(sum / (step * step));
+    }
+  return found;
+}
+
+/** By how much an image may be made smaller before it is drawn at a scale: a power of two. */
+export const stepOf = (scale: number): number => 2 ** Math.max(0, Math.floor(Math.log2(1 / scale)));

@@ -9,7 +9,7 @@ import type { StepOut, TermOut, Totals } from "../api/schema.ts";
 import { AddGroups, Conditions, type Editor } from "../parts/conditions.tsx";
 import { Written } from "../parts/forms.tsx";
 import { Icon } from "../parts/icon.tsx";
-import { ColumnChoice, Export, Results, ViewChoice } from "../parts/results.tsx";
+import { ColumnChoice, Export, Results, ViewChoice, VIEWS } from "../parts/results.tsx";
 import { Trouble } from "../parts/states.tsx";
 import { firstLeaf } from "../parts/terms.ts";
 import { Vocabulary } from "../parts/vocabulary.tsx";
@@ -78,6 +78,11 @@ export function AskPage() {
     ["mod+Z", () => work.undo?.()],
     ["mod+shift+Z", () => work.redo?.()],
     ["mod+Y", () => work.redo?.()],
+    ...LEVELS.map((one, at): [string, () => void] => [
+      String(at + 1),
+      () => change((now) => (now.level === one ? now : { ...now, level: one, order: [], show: [] })),
+    ]),
+    ["v", () => change((now) => ({ ...now, view: VIEWS[(VIEWS.indexOf(now.view) + 1) % VIEWS.length]! }))],
   ]);
 
   const body = { where: asked, level };
@@ -112,6 +117,10 @@ export function AskPage() {
   };
   const paths = [...trees.walk(tree)].flatMap((part) => (part.kind === "test" ? [pathOf(part.leaf)] : []));
   const empty = trees.isEmpty(tree);
+  // the first condition after which nothing is left
+  const culprit = [...trees.walk(tree)].find(
+    (part): part is trees.Test => part.kind === "test" && steps.get(part.id)?.kept[PLURAL[level]] === 0,
+  );
 
   return (
     <div className="ask">
@@ -198,12 +207,39 @@ export function AskPage() {
             show={question.show}
             order={question.order}
             view={question.view}
+            nothing={
+              culprit && (
+                <Culprit
+                  step={steps.get(culprit.id)!}
+                  counted={PLURAL[level]}
+                  mute={() => set(trees.replace(tree, culprit.id, { ...culprit, muted: true }))}
+                />
+              )
+            }
             asked={paths}
             setShow={(show) => change((now) => ({ ...now, show }))}
             setOrder={(order) => change((now) => ({ ...now, order }))}
           />
         )}
       </div>
+    </div>
+  );
+}
+
+/** Which condition leaves nothing, and a way out. */
+function Culprit({ step, counted, mute }: { step: StepOut; counted: keyof Totals; mute: () => void }) {
+  const { t, n } = useTexts();
+  return (
+    <div className="culprit">
+      <p>
+        <code>{step.text}</code>{" "}
+        {step.alone[counted] === 0
+          ? t("results.culprit.alone")
+          : t("results.culprit", { n: n(step.alone[counted]), what: t(`level.${counted}`) })}
+      </p>
+      <Button variant="light" onClick={mute} leftSection={<Icon name="mute" size={14} />}>
+        {t("row.mute")}
+      </Button>
     </div>
   );
 }

@@ -220,7 +220,10 @@ function SeriesView({ study, series, all }: { study: string; series: SeriesHead;
             <Viewer
               series={uid}
               {...(at > 0 ? { sop } : {})}
-              onImage={(_, shown) => setAt(Math.max(0, instances.findIndex((one) => one.SOPInstanceUID === shown)))}
+              onImage={(_, shown) => {
+                setTab("picture"); // it stays while what is inside of the next instance is asked for
+                setAt(Math.max(0, instances.findIndex((one) => one.SOPInstanceUID === shown)));
+              }}
             >
               <ViewerWays study={study} series={uid} />
             </Viewer>

@@ -2,7 +2,7 @@
 
 import { CopyButton, NativeSelect, Switch, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { Fragment, useMemo, useState } from "react";
+import { Fragment, useEffect, useMemo, useState } from "react";
 import { useAnswer } from "../api/client.ts";
 import type { Common, ElementOut, HeaderNode } from "../api/schema.ts";
 import { asked, withCondition } from "../query/remembered.ts";
@@ -196,7 +196,7 @@ export function Header({ sop }: { sop: string }) {
         </thead>
         <tbody>
           {nodes.map((node) => (
-            <Element key={`${node.path}.${sought !== ""}`} node={node} depth={0} open={sought !== ""} />
+            <Element key={node.path} node={node} depth={0} open={sought !== ""} />
           ))}
         </tbody>
       </table>
@@ -209,6 +209,9 @@ function Element({ node, depth, open: first }: { node: HeaderNode; depth: number
   const { t, n } = useTexts();
   const [open, setOpen] = useState(depth < 1 || first);
   const [detail, setDetail] = useState(false);
+  useEffect(() => {
+    if (first) setOpen(true); // what a search finds is seen at once
+  }, [first]);
   const nested = node.items.length > 0;
   const name = node.name || node.keyword || t("header.unknown");
   return (

@@ -52,6 +52,7 @@ const PATHS = {
   list: "M7 5.5h10 M7 10h10 M7 14.5h10 M3.5 5.5h.01 M3.5 10h.01 M3.5 14.5h.01",
   grid: "M4 4h5v5H4z M11 4h5v5h-5z M4 11h5v5H4z M11 11h5v5h-5z",
   timeline: "M3 6h14 M3 14h14 M6 4.5v3 M13 4.5v3 M9 12.5v3 M15 12.5v3",
+  edit: "M4 16l.8-3.500L13 4.300l2.700 2.700-8.200 8.200z M11 6.300l2.700 2.700",
 } as const;
 
 export type IconName = keyof typeof PATHS;

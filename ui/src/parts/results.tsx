@@ -3,7 +3,7 @@
 import { ActionIcon, Button, Menu, NumberInput, Popover, Progress, TextInput, Tooltip } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useQueries } from "@tanstack/react-query";
-import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { ask, call, events, Refused, saved, useAnswer } from "../api/client.ts";
 import type { AnswerOut, Column } from "../api/schema.ts";
 import type { Condition, Level } from "../query/condition.ts";
@@ -40,6 +40,8 @@ type Results = {
   setShow: (show: string[]) => void;
   setOrder: (order: string[]) => void;
   view: View;
+  /** What to say where nothing is found. */
+  nothing?: ReactNode;
 };
 
 export const VIEWS = ["table", "gallery", "timeline"] as const;
@@ -71,7 +73,11 @@ function Found(props: Results) {
   if (first.error) return <Trouble error={first.error} again={() => void first.refetch()} />;
   if (!first.data) return <Loading />;
   if (first.data.total === 0)
-    return <Message title={t("results.none")} text={t(where ? "results.none.do" : "results.empty.do")} />;
+    return (
+      <Message title={t("results.none")} text={t(where ? "results.none.do" : "results.empty.do")}>
+        {where && props.nothing}
+      </Message>
+    );
   return (
     <section className="results" aria-label={t("results")}>
       {first.data.notes.map((note) => (
@@ -383,7 +389,7 @@ export function ColumnChoice({ level, show, asked, setShow }: Pick<Results, "lev
 }
 
 /** How far an export is. */
-type Going = { id: string; stop: AbortController; rows: number; total: number | null };
+type Going = { id: string; format: string; stop: AbortController; rows: number; total: number | null };
 
 export function Export({ where, level, show, order }: Body) {
   const { t, n } = useTexts();
@@ -403,7 +409,7 @@ export function Export({ where, level, show, order }: Body) {
   const take = async (format: string) => {
     const id = `export-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
     const stop = new AbortController();
-    setGoing({ id, stop, rows: 0, total: null });
+    setGoing({ id, format, stop, rows: 0, total: null });
     setProblem(null);
     void follow(id, stop.signal);
     try {
@@ -423,7 +429,9 @@ export function Export({ where, level, show, order }: Body) {
   const cancel = () => {
     if (!going) return;
     going.stop.abort();
-    void call("DELETE /api/query/{id}", { params: { id: going.id } }).catch(() => undefined); // it is over already
+    // the others end with their connection; this one reads all rows before it sends any
+    if (going.format === "parquet")
+      void call("DELETE /api/query/{id}", { params: { id: going.id } }).catch(() => undefined); // it may be over
     setGoing(null);
   };
   return (

@@ -18,6 +18,7 @@ import {
   zoomed,
 } from "../image/geometry.ts";
 import { type Frame, keyOf } from "../image/load.ts";
+import { reduced, stepOf } from "../image/pixels.ts";
 import { farFrom, type Kind, type Mark } from "../image/regions.ts";
 import { dragged, type Look, paint, type Window } from "../image/window.ts";
 
@@ -57,35 +58,39 @@ export type StageProps = {
 
 const STEP = 40; // pixels of wheel or finger for one image
 
-/** A canvas that holds the image itself, painted when the image or its look changes. */
-function useBuffer(image: ImageOut, frame: Frame | undefined, look: Look | null) {
-  return useMemo(() => {
-    if (!frame) return null;
+/** A canvas that holds the image, as fine as it is seen; painted when the image or its look changes. */
+function useBuffer(image: ImageOut, frame: Frame | undefined, look: Look | null, step: number) {
+  const small = useMemo(() => {
+    if (!frame || "picture" in frame) return null;
+    const size = { width: image.Columns, height: image.Rows };
+    const [width, height] = [Math.floor(size.width / step), Math.floor(size.height / step)];
     const canvas = document.createElement("canvas");
-    canvas.width = image.Columns;
-    canvas.height = image.Rows;
+    canvas.width = width;
+    canvas.height = height;
     const drawing = canvas.getContext("2d")!;
-    if ("picture" in frame) {
-      drawing.drawImage(frame.picture, 0, 0);
-    } else if (look) {
-      const pixels = drawing.createImageData(image.Columns, image.Rows);
-      paint(new Uint32Array(pixels.data.buffer), frame.stored, look);
-      drawing.putImageData(pixels, 0, 0);
-    }
-    return canvas;
-  }, [image, frame, look]);
+    const pixels = drawing.createImageData(width, height);
+    return { canvas, drawing, pixels, stored: reduced(frame.stored, size, step) };
+  }, [image, frame, step]);
+  return useMemo(() => {
+    if (frame && "picture" in frame) return { source: frame.picture, step: 1 };
+    if (!small || !look) return null;
+    paint(new Uint32Array(small.pixels.data.buffer), small.stored, look);
+    small.drawing.putImageData(small.pixels, 0, 0);
+    return { source: small.canvas, step };
+  }, [frame, small, look, step]);
 }
 
 export function Stage(props: StageProps) {
   const { image, frame, look, view, layers, marks, chosen, says } = props;
   const { ref, width, height } = useElementSize();
   const canvas = useRef<HTMLCanvasElement>(null);
-  const buffer = useBuffer(image, frame, look);
   const place = { width, height };
   const aspect = aspectOf(image.spacing);
   const size = { width: image.Columns, height: image.Rows };
   const matrix = placed(size, place, aspect, view);
   const pointing = usePointer(props, place, matrix);
+  const fine = Math.hypot(matrix.a, matrix.b) * (window.devicePixelRatio || 1);
+  const buffer = useBuffer(image, frame, look, Math.min(stepOf(fine || 1), image.Columns, image.Rows));
 
   const scale = width && height ? fitting(size, place, aspect, view.turns) : 1;
   const { onFit } = props;
@@ -110,7 +115,8 @@ export function Stage(props: StageProps) {
       set(matrix);
       drawing.imageSmoothingEnabled = Math.hypot(matrix.a, matrix.b) < 4;
       drawing.imageSmoothingQuality = "high";
-      drawing.drawImage(buffer, 0, 0);
+      const { width: across, height: down } = buffer.source;
+      drawing.drawImage(buffer.source, 0, 0, across * buffer.step, down * buffer.step);
     }
     for (const layer of layers) drawLayer(drawing, layer, matrix, set);
     set({ a: 1, b: 0, c: 0, d: 1, e: 0, f: 0 });

@@ -1,8 +1,8 @@
 /** What a condition compares with: picked from what the lake holds, typed, or pasted. */
 
-import { Checkbox, NumberInput, TextInput } from "@mantine/core";
+import { Button, Checkbox, FileButton, NumberInput, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useId, useRef, useState } from "react";
+import { useId, useMemo, useRef, useState } from "react";
 import { useAnswer } from "../api/client.ts";
 import type { ValueOut } from "../api/schema.ts";
 import {
@@ -16,6 +16,7 @@ import {
   valuesOf,
 } from "../query/condition.ts";
 import { useTexts } from "../texts.tsx";
+import { listed, MOST_LISTED } from "../query/list.ts";
 import { Icon } from "./icon.tsx";
 import { Loading, Trouble } from "./states.tsx";
 import type { Term } from "./terms.ts";
@@ -161,9 +162,48 @@ function Chips({ leaf, set }: { leaf: Leaf; set: (leaf: Leaf) => void }) {
   );
 }
 
+/** Spans of days up to today, to choose with one click. */
+function Recent({ leaf, set }: Editing) {
+  const { t, n } = useTexts();
+  const path = pathOf(leaf);
+  const day = (before: number) => {
+    const date = new Date();
+    date.setDate(date.getDate() - before);
+    return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((one) => String(one).padStart(2, "0")).join("-");
+  };
+  const year = new Date().getFullYear();
+  const now = JSON.stringify(leaf);
+  const offers: [string, Leaf][] = [
+    ...[7, 30, 90, 365].map((days): [string, Leaf] => [t("recent.days", { n: n(days) }), leafOf(path, ">=", [day(days)])]),
+    [String(year), leafOf(path, "between", [`${year}-01-01`, `${year}-12-31`])],
+    [String(year - 1), leafOf(path, "between", [`${year - 1}-01-01`, `${year - 1}-12-31`])],
+  ];
+  return (
+    <div className="quick" role="group" aria-label={t("recent")}>
+      {offers.map(([label, offer]) => (
+        <button
+          type="button"
+          key={label}
+          aria-pressed={JSON.stringify(offer) === now}
+          onClick={() => set(offer)}
+        >
+          {label}
+        </button>
+      ))}
+    </div>
+  );
+}
+
 /** What stands below an open row. */
 export function Picker(props: Editing & { where: string }) {
-  if (numeric(props.term) || isMoment(props.term)) return <Bars {...props} />;
+  if (isMoment(props.term))
+    return (
+      <>
+        {props.term?.kind !== "time" && <Recent {...props} />}
+        <Bars {...props} />
+      </>
+    );
+  if (numeric(props.term)) return <Bars {...props} />;
   return <List {...props} />;
 }
 
@@ -171,6 +211,7 @@ export function Picker(props: Editing & { where: string }) {
 function List({ leaf, term, set, where }: Editing & { where: string }) {
   const { t, n } = useTexts();
   const [typed, setTyped] = useState("");
+  const [told, setTold] = useState("");
   const [prefix] = useDebouncedValue(typed.trim(), 250);
   const path = pathOf(leaf);
   const found = useAnswer(
@@ -179,7 +220,8 @@ function List({ leaf, term, set, where }: Editing & { where: string }) {
     { keep: true },
   );
   const many = "one_of" in leaf;
-  const now = valuesOf(leaf).map(shown);
+  const now = useMemo(() => valuesOf(leaf).map(shown), [leaf]);
+  const chosen = useMemo(() => new Set(now), [now]);
   const number = term?.kind === "number";
   const valueOf = (text: string): Value => (number && text !== "" ? Number(text) : text);
   const pick = (value: ValueOut) => {
@@ -194,8 +236,13 @@ function List({ leaf, term, set, where }: Editing & { where: string }) {
     } else set(leafOf(path, opOf(leaf), [valueOf(text)]));
   };
   const addList = (text: string) => {
-    const values = text.split(/[\n\r\t,;]+/).map((one) => one.trim()).filter(Boolean);
+    const values = listed(text, [path, term?.label ?? ""]);
     if (values.length === 0) return;
+    setTold("");
+    if (values.length > MOST_LISTED) {
+      setTold(t("picker.toomany", { n: n(values.length), most: n(MOST_LISTED) }));
+      return;
+    }
     if ("within" in leaf) set({ within: { path, code: codeOf(values[0]!) } });
     else if (many)
       set(leafOf(path, "one_of", [...new Set([...valuesOf(leaf), ...values.map(valueOf)])]));
@@ -222,6 +269,31 @@ function List({ leaf, term, set, where }: Editing & { where: string }) {
           if (event.key === "Enter") addList(typed);
         }}
       />
+      {many && (
+        <span className="picker-file">
+          <FileButton
+            accept=".csv,.txt,.tsv,text/csv,text/plain"
+            onChange={(file) => void file?.text().then(addList, () => setTold(t("picker.unreadable")))}
+          >
+            {(props) => (
+              <Button {...props} variant="subtle" size="compact-xs" leftSection={<Icon name="file" size={13} />}>
+                {t("picker.file")}
+              </Button>
+            )}
+          </FileButton>
+          {now.length > 0 && <small>{t("picker.chosen", { n: n(now.length) })}</small>}
+          {now.length > MOST_CHIPS && (
+            <Button variant="subtle" color="gray" size="compact-xs" onClick={() => set(leafOf(path, "one_of", []))}>
+              {t("question.new")}
+            </Button>
+          )}
+        </span>
+      )}
+      {told && (
+        <p className="note" role="alert">
+          {told}
+        </p>
+      )}
       {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
       {!found.data && !found.error && <Loading />}
       {found.data && found.data.values.length === 0 && <p className="hint">{t("picker.none")}</p>}
@@ -229,7 +301,7 @@ function List({ leaf, term, set, where }: Editing & { where: string }) {
         <ul className="picker-values">
           {found.data.values.map((value) => {
             const text = String(value.value);
-            const on = now.includes(text);
+            const on = chosen.has(text);
             return (
               <li key={text}>
                 <button type="button" aria-pressed={on} onClick={() => pick(value)}>

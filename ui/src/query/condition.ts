@@ -15,6 +15,7 @@ export const SCOPES = [
   "instance",
   "series",
   "study",
+  "patient",
 ] as const;
 export type Scope = (typeof SCOPES)[number];
 export const RELATIONS = ["before", "after", "within"] as const;

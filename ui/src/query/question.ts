@@ -4,10 +4,11 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react";
 import { call, Refused } from "../api/client.ts";
 import { go, useAddress } from "../route.tsx";
+import { useTexts } from "../texts.tsx";
 import { LEVELS, type Condition, type Level, type Query } from "./condition.ts";
 import type { View } from "../parts/results.tsx";
 import { remember } from "./remembered.ts";
-import { conditionOf, type Group, group, treeOf } from "./tree.ts";
+import { conditionOf, type Group, group, mutedAt, treeOf, unmuted } from "./tree.ts";
 
 /** `view`: how what was found is shown. */
 export type Question = { tree: Group; level: Level; show: string[]; order: string[]; view: View };
@@ -64,10 +65,11 @@ export function questionOf(query: Query, level: Level): Question {
   };
 }
 
-function addressOf(question: Question, text: string, link: string): string {
+function addressOf(question: Question, text: string, link: string, muted: string[]): string {
   const search = new URLSearchParams();
   if (link) search.set("link", link);
   else if (text) search.set("q", text);
+  for (const place of muted) search.append("muted", place);
   if (question.level !== EMPTY.level) search.set("level", question.level);
   if (question.show.length) search.set("show", JSON.stringify(question.show));
   if (question.view !== EMPTY.view) search.set("view", question.view);
@@ -80,6 +82,7 @@ function addressOf(question: Question, text: string, link: string): string {
 export function useQuestion(): Working {
   const [{ past, now, future }, act] = useReducer(reduce, { past: [], now: EMPTY, future: [] });
   const { whole, query } = useAddress();
+  const { language } = useTexts();
   const [text, setText] = useState<string | null>(null);
   const [sentence, setSentence] = useState("");
   const [problem, setProblem] = useState<Refused | null>(null);
@@ -106,6 +109,7 @@ export function useQuestion(): Working {
           do: "change",
           change: () => ({
             ...questionOf(found, level),
+            tree: mutedAt(treeOf(found.where), query.getAll("muted")),
             level,
             show: listOf(query.get("show")),
             order: listOf(query.get("order")),
@@ -138,25 +142,31 @@ export function useQuestion(): Working {
     const stop = new AbortController();
     const write = async () => {
       try {
-        const body = { json: { where, level: now.level } };
-        const parsed = await call("POST /api/query/parse", { body, signal: stop.signal });
-        const onlyWhere = where
-          ? parsed.text.replace(/\s+level (patient|study|series|instance)$/, "")
-          : "";
-        setText(onlyWhere);
-        remember(onlyWhere, now.level);
-        setSentence(parsed.sentence);
+        const inWords = async (asked: Condition | null) => {
+          const body = { json: { where: asked, level: now.level }, language };
+          const parsed = await call("POST /api/query/parse", { body, signal: stop.signal });
+          const only = asked ? parsed.text.replace(/\s+level (patient|study|series|instance)$/, "") : "";
+          return { text: only, sentence: parsed.sentence };
+        };
+        const said = await inWords(where);
+        setText(said.text);
+        remember(said.text, now.level);
+        setSentence(said.sentence);
         setProblem(null);
+        // the link holds the whole question, and what of it is left out for now
+        const { tree, places } = unmuted(now.tree);
+        const all = places.length ? conditionOf(tree) : where;
+        const allText = places.length ? (await inWords(all)).text : said.text;
         let link = "";
-        if (onlyWhere.length > LONGEST) {
+        if (allText.length > LONGEST) {
           const made = await call("POST /api/permalink", {
-            body: { where, level: now.level },
+            body: { where: all, level: now.level },
             signal: stop.signal,
           });
           link = made.id;
         }
         if (stop.signal.aborted) return;
-        const to = addressOf(now, onlyWhere, link);
+        const to = addressOf(now, allText, link, places);
         const first = written.current === null || to === written.current;
         written.current = to;
         go(to, { replace: first });
@@ -168,7 +178,7 @@ export function useQuestion(): Working {
     };
     void write();
     return () => stop.abort();
-  }, [asked, where, now, reading, unread]);
+  }, [asked, where, now, reading, unread, language]);
 
   return {
     question: now,

@@ -1,7 +1,7 @@
 import { describe, expect, test as it } from "vitest";
 import type { Condition } from "./condition.ts";
 import { complete, leafOf, opOf, valuesOf } from "./condition.ts";
-import { conditionOf, copy, find, group, insert, move, placesOf, replace, test, treeOf, walk } from "./tree.ts";
+import { conditionOf, copy, find, group, insert, move, mutedAt, placesOf, replace, test, treeOf, unmuted, walk } from "./tree.ts";
 
 const mr: Condition = { compare: { path: "Modality", op: "=", value: "MR" } };
 const ct: Condition = { compare: { path: "Modality", op: "=", value: "CT" } };
@@ -18,6 +18,7 @@ const conditions: Condition[] = [
   { same: { level: "series", part: { and: [mr, tesla] } } },
   { same: { level: "item", part: { or: [mr, tesla] } } },
   { same: { level: "study", part: mr } },
+  { same: { level: "patient", part: { and: [mr, ct] } } },
   { not: { same: { level: "study", part: { not: mr } } } },
   { same: { level: "study", part: { same: { level: "series", part: mr } } } },
   { related: { first: mr, second: ct, relation: "before", days_low: null, days_high: 30 } },
@@ -56,6 +57,25 @@ describe("a condition", () => {
     expect(conditionOf(insert(tree, tree.id, test(leafOf("Modality", "="))))).toEqual({
       and: [mr, tesla],
     });
+  });
+});
+
+describe("what is muted", () => {
+  it("comes back from a link: the whole question, and where it is muted", () => {
+    const inner = { ...group([test(ct), { ...test(tesla), muted: true }], "or", "series"), not: true };
+    const tree = group([{ ...test(mr), muted: true }, test(ct), inner]);
+    const { tree: open, places } = unmuted(tree);
+    expect(places).toEqual(["and[0]", "and[2].not.same.part.or[1]"]);
+    const again = mutedAt(treeOf(conditionOf(open)), places);
+    expect(conditionOf(again)).toEqual(conditionOf(tree));
+    expect([...walk(again)].filter((part) => part.muted)).toHaveLength(2);
+  });
+
+  it("may be all there is", () => {
+    const { tree: open, places } = unmuted(group([{ ...test(mr), muted: true }]));
+    const again = mutedAt(treeOf(conditionOf(open)), places);
+    expect(conditionOf(again)).toBeNull();
+    expect(again.parts).toHaveLength(1);
   });
 });
 

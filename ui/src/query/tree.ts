@@ -199,3 +199,25 @@ export function copy<P extends Part>(part: P): P {
 export function isEmpty(root: Group): boolean {
   return root.parts.length === 0;
 }
+
+/** The tree with nothing left out, and where the service would place what is muted in it. */
+export function unmuted(root: Group): { tree: Group; places: string[] } {
+  const muted = new Set([...walk(root)].filter((part) => part.muted).map((part) => part.id));
+  const open = <P extends Part>(part: P): P =>
+    part.kind === "test"
+      ? { ...part, muted: false }
+      : ({ ...part, muted: false, parts: part.parts.map((inner) => open(inner)) } as P);
+  const tree = open(root);
+  const places = [...placesOf(tree)].filter(([id]) => muted.has(id)).map(([, place]) => place);
+  return { tree, places };
+}
+
+/** A tree in which the parts at some places are muted. */
+export function mutedAt(root: Group, places: string[]): Group {
+  if (places.length === 0) return root;
+  const ids = [...placesOf(root)].filter(([, place]) => places.includes(place)).map(([id]) => id);
+  return ids.reduce((tree, id) => {
+    const part = find(tree, id);
+    return part && part.id !== tree.id ? replace(tree, id, { ...part, muted: true }) : tree;
+  }, root);
+}

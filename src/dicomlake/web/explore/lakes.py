@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from dicomlake import plugins, tables
 from dicomlake.jobs.access.roles import May
+from dicomlake.jobs.doctor import examine
+from dicomlake.lake import Store
 from dicomlake.web.access.needs import needs, sees_all
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
@@ -51,6 +54,31 @@ class LakeOut(Shape):
     sources: int = Field(description="Sources in the settings")
 
 
+class TableOut(Shape):
+    """A table of a lake: what lies on disk, rows of replaced series included."""
+
+    name: str
+    files: int
+    rows: int
+    bytes: int
+    version: int
+
+
+class FindingOut(Shape):
+    """What a check of the lake found."""
+
+    level: Literal["ok", "notice", "error"]
+    what: str
+    advice: str = Field(description="What to do; nothing where nothing is to be done")
+
+
+class Checkup(Shape):
+    """A lake that was checked."""
+
+    seconds: float
+    findings: list[FindingOut]
+
+
 _TOTALS = {"patients": 2, "studies": 9, "series": 38, "instances": 411, "failures": 0}
 _EXAMPLE: dict[str, Any] = {
     "name": "lake", "path": "/data/lake", "version": 7, "totals": _TOTALS,
@@ -86,3 +114,61 @@ def lake(request: Request, desk: TheDesk, version: Version = None) -> LakeOut:
 def _version(entry: dict[str, Any]) -> LakeVersion:
     when = datetime.fromtimestamp(entry["when"] / 1e6, UTC) if entry["when"] else None
     return LakeVersion(version=entry["version"], when=when, what=entry["what"])
+
+
+@router.get(
+    "/api/lake/tables",
+    dependencies=[needs(May.WATCH)],
+    summary="List the tables of the lake and their sizes",
+    responses={
+        **shown([{"name": "series", "files": 3, "rows": 505, "bytes": 120000, "version": 7}]),
+        **documented(503),
+    },
+)
+def tables_of(desk: TheDesk) -> list[TableOut]:
+    """Files, rows and bytes of every table."""
+    desk.lakes.at(None)
+    store = Store(desk.lake)
+    found = []
+    for name in tables.ALL:
+        files = store.files(name)
+        found.append(
+            TableOut(
+                name=name,
+                files=len(files),
+                rows=sum(file.rows for file in files),
+                bytes=sum(file.size for file in files),
+                version=store.table(name).version(),
+            )
+        )
+    return found
+
+
+@router.get(
+    "/api/lake/checkup",
+    dependencies=[needs(May.WATCH)],
+    summary="Check the lake",
+    responses={
+        **shown(
+            {
+                "seconds": 0.2,
+                "findings": [
+                    {
+                        "level": "notice",
+                        "what": "40 small files",
+                        "advice": "Run dicomlake compact.",
+                    }
+                ],
+            }
+        ),
+        **documented(503),
+    },
+)
+def checkup(desk: TheDesk) -> Checkup:
+    """What `dicomlake doctor` says of the lake, and what to do; changes nothing."""
+    desk.lakes.at(None)
+    began = time.monotonic()
+    findings = [
+        FindingOut(level=one.level, what=one.what, advice=one.advice) for one in examine(desk.lake)
+    ]
+    return Checkup(seconds=round(time.monotonic() - began, 3), findings=findings)

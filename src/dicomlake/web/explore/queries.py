@@ -125,6 +125,7 @@ class Written(Shape):
 
     text: str | None = Field(None, max_length=1_000_000)
     json_: dict[str, Any] | None = Field(None, alias="json")
+    language: Literal["en", "de"] = Field("en", description="Of the sentence")
 
 
 class Parsed(Shape):
@@ -316,7 +317,12 @@ def parse(written: Written) -> Parsed:
         raise Failed(422, "Send either text or json.")
     found = parse_query(written.text) if written.text is not None else read_json(written.json_)
     paths = [] if found.where is None else list(dict.fromkeys(paths_of(found.where)))
-    return Parsed(text=render(found), json=to_json(found), sentence=sentence(found), paths=paths)
+    return Parsed(
+        text=render(found),
+        json=to_json(found),
+        sentence=sentence(found, written.language),
+        paths=paths,
+    )
 
 
 def read_json(plain: Any) -> Question:

@@ -1,0 +1,52 @@
+"""Questions in plain words, in English and German."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from dicomlake.query import Query, parse_query
+from dicomlake.query.sentence import sentence
+
+from .strategies import queries
+
+
+@pytest.mark.parametrize(
+    ("text", "english", "german"),
+    [
+        ("", "All series.", "Alle Serien."),
+        (
+            "PatientAge > 60Y and not Modality in ('CT', 'MR') level patient",
+            "Patients with: Patient’s Age is above 60 years, and not (Modality is one of CT, MR).",
+            "Patienten mit: Patient’s Age ist über 60 Jahre, und nicht (Modality ist eines von CT, "
+            "MR).",
+        ),
+        (
+            "same(patient, StudyDate >= 2024-01-01 or BodyPartExamined missing) level study limit "
+            "5000",
+            "Studies with: in one and the same patient (Study Date is on or after 2024-01-01, or "
+            "Body Part Examined has no value). The first 5,000.",
+            "Studien mit: in ein und demselben Patienten (Study Date ist am oder nach 2024-01-01, "
+            "oder Body Part Examined hat keinen Wert). Die ersten 5.000.",
+        ),
+        (
+            "related(Modality = 'CT', segment exists, before 30 days) order by -StudyDate",
+            "Series with: (Modality is CT) at most 30 days before (there is a segment) of the same "
+            "patient. Sorted by Study Date downwards.",
+            "Serien mit: (Modality ist CT) höchstens 30 Tage vor (es gibt segment) desselben "
+            "Patienten. Sortiert nach Study Date absteigend.",
+        ),
+    ],
+)
+def test_sentences(text: str, english: str, german: str) -> None:
+    query = parse_query(text) if text else Query(None)
+    assert sentence(query) == english
+    assert sentence(query, "de") == german
+
+
+@given(queries)
+def test_every_question_has_a_sentence_in_both_languages(query: Query) -> None:
+    for language in ("en", "de"):
+        said = sentence(query, language)
+        assert said.endswith(".")
+        assert "{" not in said or "{" in str(query)
