@@ -180,6 +180,7 @@ READ_JSON = [
     ("POST", "/api/permalink"), ("POST", "/api/jobs"), ("POST", "/api/login"),
     ("POST", "/api/me/project"), ("POST", "/api/conformance"), ("POST", "/api/charts"),
     ("PUT", "/api/charts/none"), ("POST", "/api/charts/data"), ("POST", "/api/fill-rate"),
+    ("POST", "/api/tasks/retry"),
 ]  # fmt: skip
 
 
