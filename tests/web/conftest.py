@@ -6,25 +6,27 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import dicomlake
 from dicomlake.api import Lake
 from dicomlake.jobs.index import index
-from dicomlake.settings import Service, Settings, Source
+from dicomlake.settings import Service, Settings
 from dicomlake.testing import hospital
 from dicomlake.web import app
 from dicomlake.web.desk import Desk
+
+from .serving import SOURCES
+from .walks import chromium, quiet_page, served
 
 with warnings.catch_warnings():  # it would rather have a newer httpx
     warnings.filterwarnings("ignore", "Using `httpx`")
     from fastapi.testclient import TestClient
 
-SOURCES = {
-    "pacs": Source(kind="dimse", host="127.0.0.1", port=1, called="PACS", timeout_s=1),
-    "bucket": Source(kind="objects", url="s3://bucket/ct"),
-}
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="session")
@@ -104,3 +106,27 @@ def corpus_web(
     index([corpus_folder], lake, workers=1)
     with TestClient(app(lake, Settings()), base_url="http://localhost") as made:
         yield made
+
+
+# Browsers: a module that walks through pages says in `place` which lake they are about
+
+
+@pytest.fixture(scope="module")
+def address(place: Path) -> Iterator[str]:
+    """Where a service of the lake of the module listens."""
+    with served(place) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser of the machine; one per module, because its loop keeps other loops out."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """A page that may say no error, and ask no other machine."""
+    with quiet_page(browser, address) as found:
+        yield found

@@ -10,9 +10,15 @@ from pathlib import Path
 
 import uvicorn
 
-from dicomlake.settings import Service, Settings
+from dicomlake.settings import Service, Settings, Source
 from dicomlake.web import app
 from dicomlake.web.server import _listening
+
+SOURCES = {
+    "pacs": Source(kind="dimse", host="127.0.0.1", port=1, called="PACS", timeout_s=1),
+    "bucket": Source(kind="objects", url="s3://bucket/ct"),
+}
+"""Archives that nobody asks."""
 
 
 @contextlib.contextmanager

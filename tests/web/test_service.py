@@ -27,7 +27,7 @@ from dicomlake.testing.archives import free_port
 from dicomlake.web import app, guard, metrics
 from dicomlake.web.desk import Desk
 
-from .conftest import SOURCES
+from .serving import SOURCES
 
 PROBLEM = "application/problem+json"
 

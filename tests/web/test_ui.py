@@ -15,7 +15,7 @@ from dicomlake.jobs.index import index
 from dicomlake.testing import hospital
 from dicomlake.testing.dicom import encode, image
 
-from .walks import STATIC, add, chromium, need, quiet_page, served, total
+from .walks import STATIC, add, need, quiet_page, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -25,7 +25,7 @@ SCRIPT = "<script>alert(1)</script><img src onerror>"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake of some patients of the hospital, and of one whose name is a script."""
     folder = tmp_path_factory.mktemp("ui")
     hospital.write(folder / "files", 8)
@@ -35,30 +35,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "lake"
 
 
-@pytest.fixture(scope="module")
-def address(whole: Path) -> Iterator[str]:
-    """Where the service of that lake listens."""
-    with served(whole) as found:
-        yield found
+def expected(place: Path, level: str, question: str = QUESTION) -> str:
+    return f"{dicomlake.open(place).query(question, level=level).total:,}"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
-    with quiet_page(browser, address) as found:
-        yield found
-
-
-def expected(whole: Path, level: str, question: str = QUESTION) -> str:
-    return f"{dicomlake.open(whole).query(question, level=level).total:,}"
-
-
-def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, whole: Path) -> None:
+def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, place: Path) -> None:
     see = sync_api.expect
     page.goto("/")
     see(page.get_by_role("heading", name="What would you like to know?")).to_be_visible()
@@ -68,11 +49,11 @@ def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, whole: Pat
     page.get_by_label("Value", exact=True).fill("3")
     for level in ("patient", "series", "instance", "study"):
         total(page, level).click()
-        see(total(page, level)).to_have_text(expected(whole, level))
+        see(total(page, level)).to_have_text(expected(place, level))
     kept = page.locator(".kept b")
     see(kept).to_have_count(2)
-    see(kept.first).to_have_text(expected(whole, "study", "Modality = 'MR'"))
-    see(kept.last).to_have_text(expected(whole, "study"))
+    see(kept.first).to_have_text(expected(place, "study", "Modality = 'MR'"))
+    see(kept.last).to_have_text(expected(place, "study"))
     link = page.url
     assert "MagneticFieldStrength" in link
 
@@ -86,19 +67,19 @@ def test_a_question_by_clicking_a_study_and_back(page: sync_api.Page, whole: Pat
     see(page.get_by_role("cell", name="Magnetic Field Strength", exact=True)).to_be_visible()
 
     page.go_back()
-    see(total(page, "study")).to_have_text(expected(whole, "study"))
+    see(total(page, "study")).to_have_text(expected(place, "study"))
     page.goto(link)
-    see(total(page, "study")).to_have_text(expected(whole, "study"))
+    see(total(page, "study")).to_have_text(expected(place, "study"))
     see(page.locator(".row-label")).to_have_text(["Modality", "Magnetic Field Strength"])
 
 
-def test_text_and_json_are_the_same_question(page: sync_api.Page, whole: Path) -> None:
+def test_text_and_json_are_the_same_question(page: sync_api.Page, place: Path) -> None:
     see = sync_api.expect
     page.goto("/")
     page.get_by_role("tab", name="Text").click()
     page.get_by_label("Text", exact=True).last.fill("not Modality = 'MR' or PatientSex = 'F'")
     page.get_by_role("button", name="Take over").click()
-    told = expected(whole, "study", "not Modality = 'MR' or PatientSex = 'F'")
+    told = expected(place, "study", "not Modality = 'MR' or PatientSex = 'F'")
     see(total(page, "study")).to_have_text(told)
     page.get_by_role("tab", name="JSON").click()
     see(page.get_by_label("JSON", exact=True).last).to_have_value(
@@ -110,7 +91,7 @@ def test_text_and_json_are_the_same_question(page: sync_api.Page, whole: Path) -
     page.get_by_role("tab", name="Visual").click()
     see(page.locator(".not")).to_have_text("not")
     page.get_by_role("button", name="Leave out for now: Modality").click()
-    see(total(page, "study")).to_have_text(expected(whole, "study", "PatientSex = 'F'"))
+    see(total(page, "study")).to_have_text(expected(place, "study", "PatientSex = 'F'"))
     page.keyboard.press("Control+z")
     see(total(page, "study")).to_have_text(told)
 
@@ -144,7 +125,7 @@ def refused(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
         yield found
 
 
-def test_a_link_that_cannot_be_read_is_mended(refused: sync_api.Page, whole: Path) -> None:
+def test_a_link_that_cannot_be_read_is_mended(refused: sync_api.Page, place: Path) -> None:
     see, page = sync_api.expect, refused
     page.goto("/ask?q=Modalty = 'CT'")
     see(page.get_by_role("alert")).to_contain_text("Did you mean Modality?")
@@ -153,7 +134,7 @@ def test_a_link_that_cannot_be_read_is_mended(refused: sync_api.Page, whole: Pat
     see(text).to_have_value("Modalty = 'CT'")
     text.fill("Modality = 'CT'")
     page.get_by_role("button", name="Take over").click()
-    see(total(page, "study")).to_have_text(expected(whole, "study", "Modality = 'CT'"))
+    see(total(page, "study")).to_have_text(expected(place, "study", "Modality = 'CT'"))
     see(page.get_by_role("alert")).to_have_count(0)
 
 

@@ -16,7 +16,7 @@ from dicomlake.settings import AccessSettings, Oidc, Service
 from dicomlake.testing.oidc import Issuer
 
 from .guarded import SOURCES, make_lake, settings
-from .walks import chromium, quiet_page, served, total
+from .walks import quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -46,12 +46,6 @@ def secrets(lake: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def address(lake: Path, secrets: dict[str, str]) -> Iterator[str]:
     with served(lake, settings()) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
         yield found
 
 

@@ -12,9 +12,9 @@ import pytest
 
 import dicomlake
 
-from .test_ui import address, browser, page, sync_api, whole
+from .test_ui import place, sync_api
 
-__all__ = ["address", "browser", "page", "whole"]
+__all__ = ["place"]
 pytestmark = pytest.mark.service
 
 
@@ -32,9 +32,9 @@ def numbers(page: sync_api.Page, chart: str) -> list[str]:
     return [str(one.get_attribute("aria-label")) for one in found]
 
 
-def see_totals(page: sync_api.Page, whole: Path, question: str, level: str = "series") -> None:
+def see_totals(page: sync_api.Page, place: Path, question: str, level: str = "series") -> None:
     """All four totals are those that Python finds."""
-    totals = dicomlake.open(whole).query(question or None, level=level).totals
+    totals = dicomlake.open(place).query(question or None, level=level).totals
     for name, count in totals.items():
         shown = page.locator(f".total[data-count={name}] b")
         sync_api.expect(shown).to_have_text(f"{count:,}")
@@ -45,12 +45,12 @@ def groups(address: str, **body: Any) -> list[tuple[Any, int]]:
     return [(row["keys"][0], row["value"]) for row in found["rows"]]
 
 
-def test_a_click_narrows_everything(page: sync_api.Page, whole: Path, address: str) -> None:
+def test_a_click_narrows_everything(page: sync_api.Page, place: Path, address: str) -> None:
     see = sync_api.expect
     page.goto("/charts?count=series")
-    see_totals(page, whole, "")
+    see_totals(page, place, "")
     bar(page, "Modality", "CT").click()
-    see_totals(page, whole, "Modality = 'CT'")
+    see_totals(page, place, "Modality = 'CT'")
     see(page).to_have_url(re.compile("Modality"))
     see(page.locator(".filter-chip")).to_have_text(["Modality is CT"])
     see(bar(page, "Modality", "CT")).to_have_attribute("aria-pressed", "true")
@@ -66,44 +66,44 @@ def test_a_click_narrows_everything(page: sync_api.Page, whole: Path, address: s
     assert [f"{key}: {n} series" for key, n in every][:14] == numbers(page, "Modality")[:14]
 
     bar(page, "Modality", "MR").click(modifiers=["Shift"])
-    see_totals(page, whole, "Modality in ('CT', 'MR')")
+    see_totals(page, place, "Modality in ('CT', 'MR')")
     bar(page, "Body part", "not given").click(modifiers=["Alt"])
     both = "Modality in ('CT', 'MR') and not BodyPartExamined missing"
-    see_totals(page, whole, both)
+    see_totals(page, place, both)
     see(page.locator(".filter-chip")).to_have_text(
         ["Modality is any of CT, MR", "Body Part Examined is there"]
     )
 
     page.go_back()
-    see_totals(page, whole, "Modality in ('CT', 'MR')")
+    see_totals(page, place, "Modality in ('CT', 'MR')")
     page.go_back()
-    see_totals(page, whole, "Modality = 'CT'")
+    see_totals(page, place, "Modality = 'CT'")
     bar(page, "Modality", "CT").click()  # once more takes it back
-    see_totals(page, whole, "")
+    see_totals(page, place, "")
     see(page.locator(".filter-chip")).to_have_count(0)
 
 
-def test_chips_are_removed_and_the_link_keeps_them(page: sync_api.Page, whole: Path) -> None:
+def test_chips_are_removed_and_the_link_keeps_them(page: sync_api.Page, place: Path) -> None:
     see = sync_api.expect
     page.goto("/charts?q=Modality = 'MR' and PatientSex = 'F'&count=patients")
-    see_totals(page, whole, "Modality = 'MR' and PatientSex = 'F'")
+    see_totals(page, place, "Modality = 'MR' and PatientSex = 'F'")
     see(page.locator(".total[aria-pressed=true]")).to_have_attribute("data-count", "patients")
     page.get_by_role("button", name="Remove the filter: Modality is MR").click()
-    see_totals(page, whole, "PatientSex = 'F'")
+    see_totals(page, place, "PatientSex = 'F'")
     page.get_by_role("link", name="Quality").click()
     see(card(page, "What is filled in")).to_be_visible()
-    see_totals(page, whole, "PatientSex = 'F'")
+    see_totals(page, place, "PatientSex = 'F'")
     link = page.url
     page.goto("/")
     page.goto(link)
     see(page.locator(".filter-chip")).to_have_count(1)
-    see_totals(page, whole, "PatientSex = 'F'")
+    see_totals(page, place, "PatientSex = 'F'")
     page.get_by_role("combobox", name="What the filters keep").click()
     page.get_by_role("option", name="Whole patients that fit").click()
-    see_totals(page, whole, "PatientSex = 'F'", "patient")
+    see_totals(page, place, "PatientSex = 'F'", "patient")
 
 
-def test_it_opens_as_the_same_question(page: sync_api.Page, whole: Path) -> None:
+def test_it_opens_as_the_same_question(page: sync_api.Page, place: Path) -> None:
     see = sync_api.expect
     page.goto("/charts")
     bar(page, "Modality", "MR").click()
@@ -112,12 +112,12 @@ def test_it_opens_as_the_same_question(page: sync_api.Page, whole: Path) -> None
     see(page.locator(".filter-chip")).to_have_count(2)
     page.get_by_role("link", name="Open as a question").click()
     see(page.locator(".row-label")).to_have_text(["Modality", "Body Part Examined"])
-    totals = dicomlake.open(whole).query("Modality = 'MR' and BodyPartExamined = 'BRAIN'").totals
+    totals = dicomlake.open(place).query("Modality = 'MR' and BodyPartExamined = 'BRAIN'").totals
     for level, name in (("series", "series"), ("study", "studies"), ("patient", "patients")):
         see(page.locator(f".total[data-level={level}] b")).to_have_text(f"{totals[name]:,}")
 
 
-def test_a_time_is_drawn(page: sync_api.Page, whole: Path) -> None:
+def test_a_time_is_drawn(page: sync_api.Page, place: Path) -> None:
     see = sync_api.expect
     page.goto("/charts?count=series")
     columns = card(page, "Modality over time").locator(".column")
@@ -136,7 +136,7 @@ def test_a_time_is_drawn(page: sync_api.Page, whole: Path) -> None:
     said = re.findall(r"\d{4}-\d\d-\d\d", asked)
     assert said[0] == steps[0]
     assert said[1] > str(steps[1])
-    see_totals(page, whole, asked)
+    see_totals(page, place, asked)
     see(columns).to_have_count(count)  # it is not narrowed by itself
     see(card(page, "Modality over time").locator(".column.dim")).to_have_count(count - 4)
 
@@ -148,7 +148,7 @@ def test_a_time_is_drawn(page: sync_api.Page, whole: Path) -> None:
     )
     see(card(page, "Modality over time").locator(".column.dim")).to_have_count(count - 6)
     page.get_by_role("button", name=re.compile("Remove the filter: Study Date")).click()
-    see_totals(page, whole, "")
+    see_totals(page, place, "")
 
 
 def test_tables_files_and_meanings(page: sync_api.Page, address: str, tmp_path: Path) -> None:
@@ -186,30 +186,30 @@ def test_tables_files_and_meanings(page: sync_api.Page, address: str, tmp_path: 
     see(page.get_by_role("dialog")).to_contain_text("PatientSex = 'F'")
 
 
-def test_hours_and_devices(page: sync_api.Page, whole: Path) -> None:
+def test_hours_and_devices(page: sync_api.Page, place: Path) -> None:
     see = sync_api.expect
     page.goto("/charts/activity?count=series")
     device = card(page, "Hours of the week by device").locator(".press").first
     see(device).to_be_visible()
     station = str(device.get_attribute("aria-label")).partition(":")[0]
     device.click()
-    see_totals(page, whole, f"StationName = '{station}'")
+    see_totals(page, place, f"StationName = '{station}'")
     page.get_by_role("button", name=f"Remove the filter: Station Name is {station}").click()
-    see_totals(page, whole, "")
+    see_totals(page, place, "")
     hour = card(page, "Hours of the week").get_by_role("button", name=re.compile("^10:00"))
     hour.press("Enter")
-    see_totals(page, whole, "StudyTime between '10:00:00' and '10:59:59.999999'")
+    see_totals(page, place, "StudyTime between '10:00:00' and '10:59:59.999999'")
 
 
-def test_quality(page: sync_api.Page, whole: Path, address: str) -> None:
+def test_quality(page: sync_api.Page, place: Path, address: str) -> None:
     see = sync_api.expect
     page.goto("/charts/quality?count=series")
     matrix = card(page, "What is filled in")
     see(matrix.locator(".press").first).to_be_visible()
     matrix.get_by_role("button", name=re.compile("^BodyPartExamined, All: ")).click()
-    see_totals(page, whole, "BodyPartExamined missing")
+    see_totals(page, place, "BodyPartExamined missing")
     page.get_by_role("button", name=re.compile("^Remove the filter")).click()
-    see_totals(page, whole, "")
+    see_totals(page, place, "")
     matrix.get_by_role("combobox", name="Choose attributes").fill("EchoTime")
     page.keyboard.press("Enter")
     see(matrix.locator("svg text.name title")).to_have_text(["EchoTime"])
@@ -218,7 +218,7 @@ def test_quality(page: sync_api.Page, whole: Path, address: str) -> None:
     label = str(spelt.get_attribute("aria-label"))
     value = label.removeprefix("BodyPartExamined: ").rpartition(": ")[0]
     spelt.click()
-    see_totals(page, whole, f"BodyPartExamined = '{value}'")
+    see_totals(page, place, f"BodyPartExamined = '{value}'")
     see(card(page, "Not readable")).to_contain_text("Not narrowed by the filters")
 
 
@@ -253,7 +253,7 @@ SPEC = {
 
 
 def test_a_chart_of_ones_own(
-    page: sync_api.Page, whole: Path, address: str, tmp_path: Path
+    page: sync_api.Page, place: Path, address: str, tmp_path: Path
 ) -> None:
     see = sync_api.expect
     page.goto("/charts/own")
@@ -299,7 +299,7 @@ def test_a_chart_of_ones_own(
     page.locator("input[type=file]").set_input_files(copied)
     see(page.get_by_label("Name", exact=True)).to_have_value("A copy")
     see(card(page, "A copy").locator(".vega svg")).to_be_visible()
-    folder = next((whole / "_saved" / "charts").iterdir())
+    folder = next((place / "_saved" / "charts").iterdir())
     assert sorted(file.name for file in folder.iterdir()) == ["1.json", "2.json"]
 
 

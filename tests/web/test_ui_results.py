@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from dicomlake.lake import Store
 from dicomlake.lake.store import connect
 from dicomlake.testing import hospital
 
-from .walks import chromium, quiet_page, served, total
+from .walks import quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -72,24 +71,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
             columns.append(pa.nulls(MANY, field.type))
     store.append("series", pa.Table.from_arrays(columns, schema=tables.SERIES), children="{}")
     return path
-
-
-@pytest.fixture(scope="module")
-def address(place: Path) -> Iterator[str]:
-    with served(place) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
-    with quiet_page(browser, address) as found:
-        yield found
 
 
 def test_any_of_a_million_rows_is_shown(browser: sync_api.Browser, many: Path) -> None:

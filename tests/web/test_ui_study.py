@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from dicomlake.api import Lake
 from dicomlake.jobs.index import index
 from dicomlake.testing import hospital
 
-from .walks import chromium, quiet_page, served, total
+from .walks import total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -33,24 +32,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lake(place: Path) -> Lake:
     """The same lake in Python, to compare with."""
     return dicomlake.open(place)
-
-
-@pytest.fixture(scope="module")
-def address(place: Path) -> Iterator[str]:
-    with served(place) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
-    with quiet_page(browser, address) as found:
-        yield found
 
 
 def one(lake: Lake, sql: str) -> str:

@@ -13,7 +13,7 @@ from dicomlake.settings import Service, Settings
 
 from . import phantom
 from .phantom import SERIES, SIZE, SLICES, SPACING, STUDY, sop
-from .walks import chromium, quiet_page, served
+from .walks import served
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -36,18 +36,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     index([phantom.write(folder / "files")], folder / "lake", workers=1)
     settings = Settings(service=Service(viewer=folder / "none"))
     with served(folder / "lake", settings) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
-    with quiet_page(browser, address) as found:
         yield found
 
 

@@ -3,7 +3,6 @@ by keys alone; without faults of accessibility; and what is said where nothing i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from dicomlake.testing import hospital
 from dicomlake.testing.dicom import encode, uid
 from dicomlake.testing.hospital.reports import code, container
 
-from .walks import add, chromium, need, quiet_page, served, total
+from .walks import add, need, quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -76,24 +75,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lake(place: Path) -> Lake:
     return dicomlake.open(place)
-
-
-@pytest.fixture(scope="module")
-def address(place: Path) -> Iterator[str]:
-    with served(place) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: sync_api.Browser, address: str) -> Iterator[sync_api.Page]:
-    with quiet_page(browser, address) as found:
-        yield found
 
 
 def pick(page: sync_api.Page, value: str) -> None:

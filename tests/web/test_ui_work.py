@@ -11,17 +11,11 @@ import pytest
 from dicomlake.jobs.requests import Requests
 from dicomlake.settings import Settings
 
-from .conftest import SOURCES
-from .walks import chromium, quiet_page, served, total
+from .serving import SOURCES
+from .walks import quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

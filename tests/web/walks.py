@@ -5,22 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
 from dicomlake.settings import Settings
-from dicomlake.web import app
 from dicomlake.web.pages import STATIC
 
-from .conftest import SOURCES
+from . import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
@@ -40,20 +35,10 @@ def need(there: object, message: str) -> None:
 
 @contextlib.contextmanager
 def served(lake: Path, settings: Settings | None = None) -> Iterator[str]:
-    """Where a service of a lake listens."""
+    """Where a service of a lake listens, with its pages."""
     need((STATIC / "index.html").is_file(), "the web application is not built: make ui")
-    listening = socket.create_server(("127.0.0.1", 0))
-    made = app(lake, settings or Settings(source=SOURCES))
-    server = uvicorn.Server(uvicorn.Config(made, log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    end = time.monotonic() + 60
-    while not server.started and time.monotonic() < end:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-    listening.close()
+    with serving.served(lake, settings or Settings(source=serving.SOURCES)) as found:
+        yield found
 
 
 @contextlib.contextmanager
