@@ -21,7 +21,7 @@ from dicomlake.terms.bodyparts.judging import (
     judge,
     of,
 )
-from dicomlake.terms.bodyparts.tables import Grade, Region, Row, Tables, load
+from dicomlake.terms.bodyparts.tables import Grade, Region, Row, Tables, listed, load
 
 __all__ = [
     "BOTH",
@@ -39,6 +39,7 @@ __all__ = [
     "Said",
     "Tables",
     "judge",
+    "listed",
     "load",
     "of",
 ]

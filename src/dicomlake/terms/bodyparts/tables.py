@@ -144,6 +144,18 @@ def load(*sites: str | Path) -> Tables:
 
 
 @cache
+def listed() -> frozenset[str]:
+    """The terms that the Standard lists for Body Part Examined (PS3.16 Table L-1).
+
+    >>> "CSPINE" in listed(), "GANZKOERPER" in listed()
+    (True, False)
+    """
+    text = resources.files(__package__).joinpath("examined.csv").read_text(encoding="utf-8")
+    rows = _rows("examined.csv", text)
+    return frozenset(raw["term"] for _, raw in rows if raw["note"].startswith("PS3.16 Table L-1"))
+
+
+@cache
 def _ours() -> Tables:
     return _loaded(())
 
