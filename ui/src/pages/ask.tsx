@@ -27,6 +27,11 @@ const PLURAL: Record<Level, keyof Totals> = {
 };
 
 const EXAMPLES: [Key, string, Level][] = [
+  [
+    "example.white",
+    "Modality = 'MR' and MagneticFieldStrength >= 3 and PatientSex = 'F' and PatientAge > 60Y and *.[DCM:121071 |Finding|] within DCM:110702",
+    "study",
+  ],
   ["example.mr", "Modality = 'MR' and MagneticFieldStrength >= 3", "study"],
   ["example.time", "related(Modality = 'CT', Modality = 'MR', before 365 days)", "patient"],
   [

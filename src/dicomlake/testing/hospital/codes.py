@@ -62,6 +62,8 @@ ANATOMY = sct("123037004", "Anatomical Structure")
 ABNORMAL = sct("49755003", "Morphologically Abnormal Structure")
 LESION = sct("52988006", "Lesion")
 MASS = sct("4147007", "Mass")
+WHITE_MATTER = sct("68523003", "Cerebral White Matter")
+WHITE_MATTER_HYPERINTENSITY = dcm("110702", "White Matter T2 Hyperintensity")  # CID 7140
 NODULE = sct("27925004", "Nodule")
 
 LONG_AXIS = sct("103339001", "Long Axis")

@@ -114,17 +114,22 @@ class Study:
             layer = self._layers[encoder] = encoder.elements(self._description())
         return layer
 
+    @property
+    def age(self) -> int:
+        """Years of the patient at the day of the study."""
+        born = self.person.born
+        before = (self.when.month, self.when.day) < (born.month, born.day)
+        return self.when.year - born.year - before
+
     def _description(self) -> dict[str, Value]:
         person, habits = self.person, self.habits
-        years = self.when.year - person.born.year
-        years -= (self.when.month, self.when.day) < (person.born.month, person.born.day)
         values: dict[str, Value] = {
             "PatientName": person.name,
             "PatientID": habits.patient_id(person.id),
             "IssuerOfPatientID": person.issuer,
             "PatientBirthDate": habits.birth_date or person.born.strftime("%Y%m%d"),
             "PatientSex": person.sex,
-            "PatientAge": f"{years:03d}Y",
+            "PatientAge": f"{self.age:03d}Y",
             "PatientSize": person.height,
             "PatientWeight": person.weight,
             "StudyInstanceUID": self.uid,
