@@ -90,7 +90,9 @@ def test_a_wrong_token_is_told_and_the_right_one_lets_in(
     page.get_by_role("button", name="Enter").click()
     total(page, "series").wait_for()
     assert "q=Modality" in page.url  # where one wanted to go
-    assert places(page) == ["Explore and ask", "Dashboards", "Jobs", "Sources", "Status", "Audit"]
+    assert places(page) == [
+        "Explore and ask", "Dashboards", "Saved", "Jobs", "Sources", "Status", "Audit",
+    ]  # fmt: skip
     page.reload()
     total(page, "series").wait_for()
 
@@ -98,7 +100,7 @@ def test_a_wrong_token_is_told_and_the_right_one_lets_in(
 def test_a_viewer_counts_and_sees_no_rows(page: Page, secrets: dict[str, str]) -> None:
     enter(page, secrets["viewer"])
     sync_api.expect(page.get_by_role("heading", name="Your role counts")).to_be_visible()
-    assert places(page) == ["Explore and ask", "Dashboards"]
+    assert places(page) == ["Explore and ask", "Dashboards", "Saved"]
     sync_api.expect(total(page, "series")).not_to_have_text("–")
     assert int(total(page, "series").inner_text().replace(",", "")) % 5 == 0
     page.get_by_role("button", name="You are vera").click()
@@ -160,7 +162,10 @@ def test_an_account_signs_in(lake: Path, browser: Browser) -> None:
             assert page.url.endswith("/charts")
             sync_api.expect(page.get_by_text("Project: Everything")).to_be_visible()
             picture(page, "account")
-            page.get_by_role("menuitem", name="open").click()
+            with page.expect_response(lambda a: a.url.endswith("/api/me") and a.ok):
+                page.get_by_role("menuitem", name="open").click()
+            page.wait_for_load_state("networkidle")
+            sync_api.expect(page.get_by_role("menu")).to_have_count(0)
             page.get_by_role("button", name="You are olga").click()
             sync_api.expect(page.get_by_text("Project: open")).to_be_visible()
             page.context.close()

@@ -61,7 +61,9 @@ def test_brains_of_women_with_a_finding(page: sync_api.Page, lake: Lake) -> None
     add(page, "age", "Patient's Age")
     page.get_by_label("What Patient's Age is asked").select_option(">")
     page.get_by_label("Value", exact=True).last.fill("60Y")
-    add(page, "finding", "Finding")
+    page.get_by_label("Names, tags, codes, values").fill("finding")
+    group = page.locator(".term", has_text="Measurement Group")
+    group.get_by_role("button", name="Add Finding to the question", exact=True).first.click()
     pick(page, "White Matter T2 Hyperintensity (DCM:110702)")
     for level in ("patient", "series", "instance", "study"):
         total(page, level).click()

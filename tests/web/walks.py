@@ -76,7 +76,7 @@ def quiet_page(browser: Browser, address: str, but: str = "") -> Iterator[Page]:
 
     def said(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not (but and but in message.text):
-            wrong.append(f"{message.type}: {message.text}")
+            wrong.append(f"{message.type}: {message.text} {message.location.get('url')}")
 
     page.on("console", said)
     page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
@@ -84,7 +84,7 @@ def quiet_page(browser: Browser, address: str, but: str = "") -> Iterator[Page]:
     page.on("requestfailed", failed)
     yield page
     context.close()
-    assert wrong == []
+    assert not wrong, wrong
 
 
 def total(page: Page, level: str) -> Locator:

@@ -3,7 +3,7 @@
 import { ActionIcon, Button, CopyButton, Menu, Modal, Switch, Tabs, TextInput, Tooltip } from "@mantine/core";
 import { useDebouncedValue, useHotkeys } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { call, Refused, useAnswer } from "../api/client.ts";
 import type { StepOut, TermOut, Totals } from "../api/schema.ts";
 import { AddGroups, Conditions, type Editor } from "../parts/conditions.tsx";
@@ -50,13 +50,19 @@ export function AskPage() {
   const { t } = useTexts();
   const work = useQuestion();
   const { question, where, change, unread } = work;
-  const silent = work.reading || unread !== null;
   const { tree, level } = question;
   const [open, setOpen] = useState<string | null>(null);
   const [aim, setAim] = useState("");
   const [form, setForm] = useState<string | null>("visual");
   const [said] = useDebouncedValue(JSON.stringify(where), 300);
   const asked = useMemo(() => JSON.parse(said) as Condition | null, [said]);
+  // at first nothing is asked before the question has been read, rather than everything
+  const begun = useRef(false);
+  const silent =
+    work.reading || unread !== null || (!begun.current && said !== JSON.stringify(where));
+  useEffect(() => {
+    if (!silent) begun.current = true;
+  }, [silent]);
   const target = trees.find(tree, aim)?.kind === "group" ? aim : tree.id;
 
   const set = (next: trees.Group) => change((now) => ({ ...now, tree: next }));

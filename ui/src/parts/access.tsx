@@ -112,7 +112,7 @@ export function UserMenu({ me }: { me: Me }) {
           leftSection={<Icon name="person" />}
           aria-label={t("access.menu", { name: me.name })}
         >
-          {open ? t("access.local") : me.name}
+          {me.name}
         </Button>
       </Menu.Target>
       <Menu.Dropdown>

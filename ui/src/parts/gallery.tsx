@@ -39,6 +39,8 @@ export function Gallery({ first, body }: { first: AnswerOut; body: Body }) {
           const series = cell("SeriesInstanceUID");
           const sop = cell("SOPInstanceUID");
           const path = `/dicom-web/studies/${study}${series ? `/series/${series}` : ""}${sop ? `/instances/${sop}` : ""}/thumbnail`;
+          const pictured = Boolean(sop || series ? cell("Rows") : study);
+          const label = cell("Modality") || cell("ModalitiesInStudy") || "?";
           const about = [cell("Modality") || cell("ModalitiesInStudy"), cell("StudyDate")].filter(Boolean).join(" · ");
           const title = cell("SeriesDescription") || cell("StudyDescription") || cell("PatientID") || t("study.unnamed");
           return (
@@ -54,7 +56,7 @@ export function Gallery({ first, body }: { first: AnswerOut; body: Body }) {
                   title={[title, about, cell("PatientID")].filter(Boolean).join("\n")}
                 >
                   <span className="gallery-picture">
-                    <Picture path={path} label={cell("Modality") || cell("ModalitiesInStudy") || "?"} />
+                    {pictured ? <Picture path={path} label={label} /> : <span className="no-picture">{label}</span>}
                   </span>
                   <b>{title}</b>
                   <small>{about}</small>

@@ -40,7 +40,8 @@ export function Picture({ path, label }: { path: string; label: string }) {
     void load();
     return () => {
       stop.abort();
-      if (made) URL.revokeObjectURL(made);
+      // not at once: it may still be on its way into the picture that goes
+      if (made) setTimeout(() => URL.revokeObjectURL(made), 10_000);
     };
   }, [path]);
   return url ? <img src={url} alt={label} /> : <span className="no-picture">{label}</span>;

@@ -47,10 +47,10 @@ type Results = {
 export const VIEWS = ["table", "gallery", "timeline"] as const;
 export type View = (typeof VIEWS)[number];
 /** What cards of the gallery say beside their picture. */
-const CARDS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Modality", "ModalitiesInStudy", "StudyDate", "SeriesDescription", "StudyDescription", "PatientID"];
+const CARDS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Modality", "ModalitiesInStudy", "StudyDate", "SeriesDescription", "StudyDescription", "PatientID", "Rows"];
 const NOT_OF: Record<Level, string[]> = {
   patient: ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"],
-  study: ["SeriesInstanceUID", "SOPInstanceUID", "Modality", "SeriesDescription"],
+  study: ["SeriesInstanceUID", "SOPInstanceUID", "Modality", "SeriesDescription", "Rows"],
   series: ["SOPInstanceUID", "ModalitiesInStudy"],
   instance: ["ModalitiesInStudy"],
 };

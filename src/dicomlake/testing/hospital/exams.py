@@ -209,7 +209,7 @@ def _mr_brain(study: Study) -> None:
         reports.letter(study)
     if study.rng.random() < 0.2:
         reports.key_objects(study, made[0])
-    if study.age >= 55 and study.person.number % 4:  # most brains of that age
+    if study.age >= 55 and study.person.number % 2:
         size = _mm(study, 3, 14)
         white = (c.WHITE_MATTER_HYPERINTENSITY, c.WHITE_MATTER, size, round(size * 0.7, 1))
         reports.measurements(study, made[0], [white])
