@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial, singledispatch
 
 from dicomlake import tables
+from dicomlake.dicom.concepts import code_of
+from dicomlake.dicom.dictionary import segments
 from dicomlake.query.attributes import attribute
 from dicomlake.query.nodes import (
     And,
@@ -35,6 +37,7 @@ from dicomlake.query.nodes import (
     fold,
 )
 from dicomlake.query.values import Age, Quantity, Value, plain
+from dicomlake.terms.mapping import meaning_of
 
 _FEW = 5
 """Values of a list that a sentence names."""
@@ -184,6 +187,8 @@ def _name(path: str, words: _Words) -> str:
     name = about.name.replace("'", "’") if about.name and about.tag else last.replace("_", " ")
     if path == "anatomy":
         return words.anatomy
+    if path.startswith(("[", "*.[")):
+        return meaning_of(*code_of(segments(path)[-1])) or path
     if around == ["*"]:
         return words.any_depth.format(name=name)
     if about.table and around:
@@ -254,7 +259,8 @@ def _(node: Like, inner: list[str], words: _Words) -> str:
 @_phrase.register
 def _(node: Within, inner: list[str], words: _Words) -> str:
     code = f"{node.code.scheme}:{node.code.value}"
-    said = f"{node.code.meaning} ({code})" if node.code.meaning else code
+    meaning = node.code.meaning or meaning_of(node.code.value, node.code.scheme)
+    said = f"{meaning} ({code})" if meaning else code
     return words.within.format(name=_name(node.path, words), said=said)
 
 

@@ -89,6 +89,26 @@ def _terminology() -> tuple[dict[str, set[str]], set[str]]:
     return codes, set().union(*codes.values())
 
 
+def meaning_of(value: str, scheme: str) -> str:
+    """What the Standard calls a code (PS3.16, by way of pydicom), or "".
+
+    >>> meaning_of("121071", "DCM"), meaning_of("X", "99HOUSE")
+    ('Finding', '')
+    """
+    return _meanings(scheme).get(value, "")
+
+
+@cache
+def _meanings(scheme: str) -> dict[str, str]:
+    from pydicom.sr._concepts_dict import concepts
+
+    coded: dict[str, tuple[str, object]]
+    found: dict[str, str] = {}
+    for coded in concepts.get(scheme, {}).values():  # type: ignore[assignment]
+        found |= {value: meaning for value, (meaning, _) in coded.items()}
+    return found
+
+
 def _snomed(value: str, name: str) -> tuple[str, str]:
     """The code of SNOMED CT where there is one, whichever of the two the scheme names."""
     new = _rt_to_ct().get(value)

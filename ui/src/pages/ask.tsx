@@ -29,7 +29,7 @@ const PLURAL: Record<Level, keyof Totals> = {
 const EXAMPLES: [Key, string, Level][] = [
   [
     "example.white",
-    "Modality = 'MR' and MagneticFieldStrength >= 3 and PatientSex = 'F' and PatientAge > 60Y and *.[DCM:121071 |Finding|] within DCM:110702",
+    "Modality = 'MR' and MagneticFieldStrength >= 3 and PatientSex = 'F' and PatientAge > 60Y and *.[DCM:121071 |Finding|] within DCM:110702 |White Matter T2 Hyperintensity|",
     "study",
   ],
   ["example.mr", "Modality = 'MR' and MagneticFieldStrength >= 3", "study"],
