@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dicomlake.dicom import dictionary
 
-VERSION = 3
+VERSION = 4
 """Layout of the tables; a lake of another one is refused with a clear message."""
 
 STAMP = pa.timestamp("us", "UTC")
@@ -458,6 +458,86 @@ DOSE_TOTALS = pa.schema(
     {"comment": "one row per accumulated dose that a document states, by plane and side"},
 )
 
+_MADE = [
+    _field("enrichment_id", pa.int64(), "the enrichment that made the row"),
+    _text("enricher", "name of the enricher that made it"),
+]
+
+_EVIDENCE = pa.struct(
+    [
+        pa.field("path", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("code", pa.string()),
+        pa.field("confidence", pa.float64()),
+    ]
+)
+
+ANNOTATIONS = pa.schema(
+    [
+        _ID,
+        *_MADE,
+        _text("kind", "what sort of statement it is: structure (seen in the picture), tissue, "
+              "body part, laterality, procedure, series type, code or finding"),
+        _text("label", "what the enricher calls it: kidney_left, CHEST, arterial"),
+        *_coded("structure", "the part of a body, without its side"),
+        *_coded("laterality", "side: right, left, both or unilateral", sent=False),
+        *_coded("code", "what is said where it is no part of a body: a procedure, a phase"),
+        _text("name", "what it is called, with its side: Left kidney"),
+        _listed("also", pa.string(), "the same in other codes: SCHEME:VALUE; of a side "
+                "pre-coordinated ones, of structures RadLex"),
+        _field("confidence", pa.float64(), "how sure the enricher is, 0 to 1; null: not said"),
+        _text("equivalence", "how well the code fits what was mapped to it: equivalent, "
+              "narrower or broader (ISO/TR 12300); null: nothing was mapped"),
+        _listed("evidence", _EVIDENCE, "what it follows from: attribute path, text as sent, code "
+                "and confidence of each"),
+        _measure("volume", "mL", "volume in the picture"),
+        _field("intensity", pa.float64(), "mean value of its voxels; of CT in HU"),
+        _field("complete", pa.bool_(), "false: cut off by the field of view; null: unknown"),
+        _listed("box", pa.float64(), "smallest and largest x, y, z of its voxels in mm, patient "
+                "coordinates (PS3.3 C.7.6.2): x, y, z, x, y, z"),
+        _measure("grid", "mm", "distance of the voxels that it was measured on"),
+    ],
+    {"comment": "one row per statement of an enricher about a series"},
+)  # fmt: skip
+
+FINDINGS = pa.schema(
+    [
+        _ID,
+        *_MADE,
+        _text("rule", "name of the rule: body part disagrees, date in the future, ..."),
+        _text("severity", "error, warning or note"),
+        _text("path", "the attribute that it is about, as in elements; empty: the series"),
+        _text("text", "what is wrong, in words and without patient data"),
+        _text("value", "the value as sent, where it is no name, date or identifier of a person"),
+        _text("expected", "what would be right"),
+        _field("instances", pa.int64(), "instances that it is found in, where they are counted"),
+    ],
+    {"comment": "one row per fault or disagreement that an enricher found in a series"},
+)  # fmt: skip
+
+ENRICHMENTS = pa.schema(
+    [
+        _ID,
+        _field("enrichment_id", pa.int64(), "number of this enrichment; of those of one series "
+               "and enricher that did not fail the highest one counts"),
+        _text("enricher", "name of the enricher"),
+        _text("version", "its version"),
+        _text("model", "what it decides by: tables or weights, by name and digest"),
+        _text("options", "how it was asked to work, as JSON"),
+        _text("state", "done, skipped (not for this series) or failed"),
+        _text("reason", "why it was skipped or failed, in words and without patient data"),
+        _whole("annotations", "rows of annotations that it made"),
+        _whole("findings", "rows of findings that it made"),
+        _listed("kept", pa.string(), "what was kept besides: URIs of masks"),
+        _text("run_id", "the run that wrote it"),
+        _text("worker", "host and device that computed it"),
+        _field("made", STAMP, "when it was computed"),
+        _field("seconds", pa.float64(), "how long that took, s"),
+    ],
+    {"comment": "one row per series and enricher that looked at it: where annotations and "
+     "findings come from; a later one supersedes, none is overwritten"},
+)  # fmt: skip
+
 COUNTED = """
 (row_number() over (
     partition by event_key
@@ -611,6 +691,9 @@ ALL = {
     "waveforms": WAVEFORMS,
     "dose_events": DOSE_EVENTS,
     "dose_totals": DOSE_TOTALS,
+    "annotations": ANNOTATIONS,
+    "findings": FINDINGS,
+    "enrichments": ENRICHMENTS,
     "runs": RUNS,
     "failures": FAILURES,
     "files": FILES,
@@ -622,7 +705,9 @@ ALL = {
 
 CONTENTS = ("items", "segments", "waveforms", "dose_events", "dose_totals")
 """Tables of what is inside of objects; readers of contents make their rows."""
-CHILDREN = ("instances", "elements", *CONTENTS)
+STATED = ("annotations", "findings")
+"""Tables of what enrichers state; rows count while their enrichment is not superseded."""
+CHILDREN = ("instances", "elements", *CONTENTS, *STATED, "enrichments")
 """Tables whose rows count only while `series` holds their series_id."""
 
 

@@ -38,7 +38,7 @@ from dicomlake.lake.files import (
 __all__ = ["CHILDREN", "MARK", "WORK", "Store", "connect", "is_lake", "view"]
 
 MARK = "dicomlake.json"
-OLDER = (1, 2)
+OLDER = (1, 2, 3)
 """Layouts that `Store.create` brings up to date; nothing is lost."""
 WORK = "_work"
 """Folder for what is only needed while a job runs."""

@@ -1,0 +1,1 @@
+"""Enrichers: what is said of series beyond their headers; each is a class that fits `Enricher`."""

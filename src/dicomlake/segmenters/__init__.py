@@ -1,0 +1,1 @@
+"""Segmenters: what is in the picture as labelled volumes; each fits the Protocol `Segmenter`."""

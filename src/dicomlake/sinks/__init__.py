@@ -1,0 +1,1 @@
+"""Sinks: where what the lake publishes goes."""
