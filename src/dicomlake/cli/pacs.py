@@ -461,7 +461,7 @@ def _listed(lake: Path, source: str) -> str:
 
 
 @app.command(
-    epilog="Examples:  dicomlake worker --lake lake    dicomlake worker --processes 4 --lake lake    "
+    epilog="Examples:  dicomlake worker --lake lake    dicomlake worker --processes 4    "
     "dicomlake worker --processes 0 --enrichers 1 --hardware gpu"
 )
 def worker(
