@@ -7,9 +7,10 @@ What is measured of it is the same for all of them: `measured`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -47,7 +48,8 @@ class Grid:
     @property
     def voxel_ml(self) -> float:
         """What a voxel measures, in mL."""
-        return abs(float(np.linalg.det(np.asarray(self.steps, float)))) / 1000
+        slices, rows, columns = np.asarray(self.steps, float)
+        return abs(float(slices @ np.cross(rows, columns))) / 1000
 
     @property
     def affine(self) -> NDArray[np.float64]:
@@ -239,14 +241,15 @@ def _complete(labels: Labels, low: list[int], high: list[int]) -> bool:
     return bool(min(before.min(), after.min()) > BORDER_MM - 1e-6)
 
 
-@runtime_checkable
 class Segmenter(Protocol):
-    """Finds structures in volumes; ours are registered like anybody's."""
+    """Finds structures in volumes; registered as `segmenters`, made by `cls(options)`."""
 
     name: str
     """What the column `enricher` says of its rows."""
     version: str
     """Raise it when its answers change."""
+    modalities: tuple[str, ...]
+    """Modalities that it may take."""
 
     def model(self) -> str:
         """What it decides by, by name and digest of tables or weights."""
@@ -263,5 +266,25 @@ class Segmenter(Protocol):
     def segment(self, volume: Volume) -> Labels:
         """The structures of a volume.
 
-        DataError when this one cannot be done, ServiceError when it may be tried again.
+        DataError when this one cannot be done, ServiceError when none can be done now.
         """
+
+    def close(self) -> None:
+        """End what it keeps running."""
+
+
+class SegmenterClass(Protocol):
+    """What an entry point of the family `segmenters` names."""
+
+    def __call__(self, options: Mapping[str, str]) -> Segmenter:
+        """A segmenter; UsageError for an option that it does not know."""
+
+
+class StackReader(Protocol):
+    """Reads the slices of a series; the reader `volume` is one."""
+
+    def stack(self, headers: Sequence[Mapping[str, Any]]) -> Stack:
+        """The slices in their order, from headers (DICOM JSON); DataError says why not."""
+
+    def volume(self, stack: Stack, opener: Callable[[int], AbstractContextManager[Any]]) -> Volume:
+        """Their voxels; `opener` opens an object by its number among the headers."""

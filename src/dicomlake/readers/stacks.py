@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dicomlake.contracts.segmenters import Grid, Stack, Vector, Volume
-from dicomlake.dicom.walk import Fetch
 from dicomlake.errors import DataError
 from dicomlake.readers.attributes import Item, first, items, number, numbers, text, texts, whole
 from dicomlake.readers.pixels import Pixels
@@ -59,12 +58,16 @@ class _Plane:
     spacing: tuple[float, float]
 
 
-class Object(Protocol):
-    """One object as it is opened: its header and bytes."""
+class StackReader:
+    """Stacks and volumes of series of CT and MR; registered as the reader `volume`."""
 
-    header: dict[str, Any]
-    fetch: Fetch
-    size: int
+    def stack(self, headers: Sequence[Item]) -> Stack:
+        """As `stack_of`."""
+        return stack_of(headers)
+
+    def volume(self, stack: Stack, opener: Callable[[int], AbstractContextManager[Any]]) -> Volume:
+        """As `volume_of`."""
+        return volume_of(stack, opener)
 
 
 def stack_of(headers: Sequence[Item]) -> Stack:
@@ -99,8 +102,9 @@ def stack_of(headers: Sequence[Item]) -> Stack:
     )
 
 
-def volume_of(stack: Stack, opener: Callable[[int], AbstractContextManager[Object]]) -> Volume:
-    """The voxels of a stack; `opener` opens an object by its number among the headers.
+def volume_of(stack: Stack, opener: Callable[[int], AbstractContextManager[Any]]) -> Volume:
+    """The voxels of a stack; `opener` opens an object by its number among the headers,
+    with `header`, `fetch` and `size`.
 
     DataError when pixels are missing or cannot be decoded.
     """
@@ -135,9 +139,9 @@ def _stored(pixels: Pixels, header: Item, frame: int) -> NDArray[Any]:
 
 
 def _scaled(stored: NDArray[Any], slope: float, intercept: float, kind: Any) -> NDArray[Any]:
-    values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    values: NDArray[Any] = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     if kind is np.int16:
-        return np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+        values = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
     return values
 
 

@@ -7,13 +7,13 @@ on any machine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dicomlake.contracts.segmenters import Grid, Labels, Stack, Volume
-from dicomlake.errors import DataError
+from dicomlake.errors import DataError, UsageError
 from dicomlake.segmenters.masks import Parts, eroded, filled, grown, parts_of
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ BONE_HU, DENSE_HU = 200, 400
 FAT_HU = (-190, -30)
 SHEET_MM = 3.0
 """What is thinner than twice this, such as a table, is no body."""
-_LUNG_ML, _BONE_ML, _AIR_ML = 15.0, 0.5, 0.1
+_LUNG_ML, _BONE_ML, _FAT_ML, _AIR_ML = 15.0, 0.5, 0.5, 0.1
 _HOLE_MM2 = 2000.0
 _BRIDGE_MM = 9.0
 """Lungs that meet are told apart when this much off their surface takes them apart."""
+_FEWEST_BLOCKS = 32
+"""Along each axis; so what does not fill a block stays below some percent."""
 _SIDE = 0.9
 """A single lung has a side when so much of it lies on one side of the body."""
 
@@ -56,6 +58,11 @@ class HounsfieldSegmenter:
 
     name = "hounsfield"
     version = "1"
+    modalities = ("CT",)
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        if options:
+            raise UsageError(f"The segmenter hounsfield has no option {sorted(options)[0]!r}.")
 
     def model(self) -> str:
         """What it decides by: its ranges."""
@@ -84,7 +91,8 @@ class HounsfieldSegmenter:
         if not body.any():
             raise DataError("there is nothing but air in it")
         labels = np.where(body, np.uint8(REST), np.uint8(0))
-        labels[body & (values > FAT_HU[0]) & (values < FAT_HU[1])] = FAT
+        fat = body & (values > FAT_HU[0]) & (values < FAT_HU[1])
+        labels[_enough(fat, _FAT_ML, grid)] = FAT
         labels[_bone(body, values, grid)] = BONE
         air = body & (values < AIR_HU)
         lungs = _lungs(air, values, grid)
@@ -92,12 +100,17 @@ class HounsfieldSegmenter:
         _paint_lungs(labels, lungs, body, values, grid)
         return Labels(labels, grid, STRUCTURES, values, volume.grid)
 
+    def close(self) -> None:
+        """Nothing runs on."""
+
 
 def _reduced(volume: Volume) -> tuple[NDArray[np.int16], Grid]:
     """Means of blocks of voxels; what does not fill a block at the end is left out."""
-    factors = [max(1, int(FINEST_MM / length + 1e-6)) for length in volume.grid.spacing]
-    shape = [max(1, n // f) for n, f in zip(volume.grid.shape, factors, strict=True)]
-    factors = [min(f, n) for f, n in zip(factors, volume.grid.shape, strict=True)]
+    factors = [
+        max(1, min(int(FINEST_MM / length + 1e-6), n // _FEWEST_BLOCKS))
+        for length, n in zip(volume.grid.spacing, volume.grid.shape, strict=True)
+    ]
+    shape = [n // f for n, f in zip(volume.grid.shape, factors, strict=True)]
     (fz, fy, fx), (depth, rows, columns) = factors, shape
     values = np.empty((depth, rows, columns), np.int16)
     for at in range(depth):

@@ -1,4 +1,9 @@
-"""A made-up chest whose volumes are known: shapes painted into a volume one over the other."""
+"""Made-up bodies whose volumes are known: shapes painted into a volume one over the other.
+
+>>> ball = Phantom(axial((20, 40, 40), (3, 3, 3))).ellipsoid("bone", (0, 0, 0), (30, 30, 30))
+>>> round(ball.truth["bone"]), ball.volume().voxels.max()
+(114, np.int16(700))
+"""
 
 from __future__ import annotations
 
@@ -40,17 +45,15 @@ class Phantom:
         """x, y, z in mm, in patient coordinates."""
         shape = self.grid.shape
         index = np.ogrid[: shape[0], : shape[1], : shape[2]]
-        found = [
+        x, y, z = (
             sum((index[a] * self.grid.steps[a][way] for a in range(3)), self.grid.origin[way])
             for way in range(3)
-        ]
-        return found[0], found[1], found[2]
+        )
+        return x, y, z
 
     def ellipsoid(self, name: str, middle: Iterable[float], radii: Iterable[float]) -> Phantom:
         """An ellipsoid; a radius of infinity makes it a cylinder along that axis."""
-        away = sum(
-            ((a - m) / r) ** 2 for a, m, r in zip(self._mm(), middle, radii, strict=True)
-        )
+        away = sum(((a - m) / r) ** 2 for a, m, r in zip(self._mm(), middle, radii, strict=True))
         return self._paint(name, np.broadcast_to(away <= 1, self.grid.shape))
 
     def block(self, name: str, low: Iterable[float], high: Iterable[float]) -> Phantom:
@@ -68,14 +71,18 @@ class Phantom:
 
     @property
     def truth(self) -> dict[str, float]:
+        """The mL of each structure."""
         counts = np.bincount(self.painted.ravel(), minlength=len(self.names))
         return {n: float(c * self.grid.voxel_ml) for n, c in zip(self.names, counts, strict=True)}
 
     def volume(self, values: Mapping[str, float] = HU, noise: float = 0.0) -> Volume:
+        """A CT of it, with a value for each structure in HU and the deviation of its noise."""
         found = np.array([values[name] for name in self.names], np.float32)[self.painted]
         if noise:
-            found += np.random.default_rng(7).normal(0, noise, found.shape).astype(np.float32)
-        return Volume(np.rint(found).astype(np.int16), self.grid)
+            random = np.random.default_rng(7)
+            for plane in found:
+                plane += random.normal(0, noise, plane.shape).astype(np.float32)
+        return Volume(np.rint(found, out=found).astype(np.int16), self.grid)
 
 
 def axial(
