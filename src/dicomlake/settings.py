@@ -281,6 +281,27 @@ class Service(_Settings):
         return _secret(self.token_env, self.token_file, "token")
 
 
+class Enrich(_Settings):
+    """How an enricher works: `[enrich.NAME]`. What has another name is one of its options.
+
+    `automatic`: workers look at new series by themselves; those of today and of `days` days before
+    come before all others.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    automatic: bool = False
+    days: Annotated[int, Field(ge=0, le=3660)] = 1
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Its options, as text."""
+        return {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in (self.model_extra or {}).items()
+        }
+
+
 class Settings(_Settings):
     """All settings of a lake."""
 
@@ -291,6 +312,7 @@ class Settings(_Settings):
     schedule: tuple[Schedule, ...] = ()
     service: Service = Service()
     project: dict[str, Project] = {}
+    enrich: dict[str, Enrich] = {}
 
     @field_validator("source", "project")
     @classmethod
