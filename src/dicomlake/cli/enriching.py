@@ -122,15 +122,14 @@ def _standings(found: list[Standing]) -> Any:
     from rich.table import Table
 
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    heads = ("enricher", "version", "on", "done", "skipped", "failed", "waiting", "statements",
-             "findings")  # fmt: skip
+    heads = ("enricher", "version", "on", "done", "skipped", "failed", "waiting", "rows")
     for head in heads:
-        table.add_column(head, justify="left" if head in heads[:3] else "right")
+        table.add_column(head, justify="left" if head in heads[:3] else "right", no_wrap=True)
     for one in found:
         waits = "?" if one.waiting is None else f"{one.waiting:,}"
-        table.add_row(one.name, one.version, one.hardware, f"{one.done:,}", f"{one.skipped:,}",
-                      f"{one.failed:,}", waits, f"{one.annotations:,}",
-                      f"{one.findings:,}")  # fmt: skip
+        numbers = (one.done, one.skipped, one.failed)
+        table.add_row(one.name, one.version, one.hardware, *(f"{n:,}" for n in numbers), waits,
+                      f"{one.annotations + one.findings:,}")  # fmt: skip
     return table
 
 
