@@ -507,6 +507,8 @@ def worker(
         if metrics is not None:
             _metrics(lake, found, metrics)
         many = "1 worker" if processes == 1 else f"{processes} workers"
+        if enrichers:
+            many += f" and {enrichers} for enrichers on {hardware}"
         heard = found.listener
         listens = f", listening as {heard.ae_title} on {heard.host}:{heard.port}" if heard else ""
         times = f", {len(found.schedule)} lines of the schedule" if found.schedule else ""
