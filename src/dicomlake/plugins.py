@@ -7,7 +7,9 @@ from typing import Any
 
 from dicomlake.errors import UsageError
 
-FAMILIES = ("sources", "archives", "queues", "readers", "contents", "engines")
+FAMILIES = (
+    "sources", "archives", "queues", "readers", "contents", "engines", "enrichers", "segmenters",
+)  # fmt: skip
 
 
 def names(family: str) -> list[str]:

@@ -209,15 +209,15 @@ class Shown:
     def _inside(self, paths: list[str], page: str = "page") -> dict[str, pa.Array]:
         """Columns from what is inside of objects."""
         found: dict[str, pa.Array] = {}
-        same = 'p."SOPInstanceUID" = c."SOPInstanceUID"' if page == "members" else "true"
         for path in paths:
             if path == ANATOMY:
                 found[path] = self._anatomy(page)
                 continue
             if path in ROWS:
-                found[path] = self._rows(path, page, same)
+                found[path] = self._rows(path, page, _same(attribute(path).table, page))
                 continue
             asked = contents.asked_rows(path)
+            same = _same(asked.table, page)
             rows = self.db.execute(
                 f"select p.place, list(distinct {contents.shown(path)}) as shown, "
                 f"list(distinct {contents.number(path)}) as numbers "
@@ -307,6 +307,12 @@ def _type(about: dictionary.Attribute) -> pa.DataType:
     if about.kind == "number":
         return pa.int64() if about.vr in _INTEGERS else pa.float64()
     return pa.date32() if about.kind == "date" else pa.string()
+
+
+def _same(table: str, page: str) -> str:
+    """SQL of whether a row `c` belongs to a row `p` of a page of instances or of other things."""
+    single = page == "members" and table not in tables.STATED
+    return 'p."SOPInstanceUID" = c."SOPInstanceUID"' if single else "true"
 
 
 def _column(cells: list[list[Any]], kind: pa.DataType) -> pa.Array:

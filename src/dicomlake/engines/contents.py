@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from dicomlake.engines.conditions import Leaf, Lists
 
 OBJECT = 'c.series_id, c."SOPInstanceUID"'
+SERIES = "c.series_id"
 _STEP = r'\[(?:[^\[\]"]|"(?:[^"]|"")*")*\]'
 _NUMBER = "coalesce(c.quantity, c.number)"
 VALUED = (
@@ -99,7 +100,20 @@ class Met:
 
     def select(self, what: str) -> Part:
         """SELECT of what is asked of the rows."""
-        return Part(f"select {what} from {self.table} c where {self.where.sql}", self.where.values)
+        rows = f"{self.table} c"
+        if what != SERIES and self.table in tables.STATED:
+            rows = f"{by_instance(self.table)} c"
+        return Part(f"select {what} from {rows} where {self.where.sql}", self.where.values)
+
+
+def by_instance(table: str) -> str:
+    """SQL of the rows of a table, those about whole series once for each of its instances."""
+    if table not in tables.STATED:
+        return table
+    return (
+        f'(select s.*, i."SOPInstanceUID" from {table} s join instances i '
+        "on i.series_id = s.series_id)"
+    )
 
 
 def asked_rows(path: str) -> Met:
@@ -248,6 +262,8 @@ def _of_field(node: Leaf, lists: Lists) -> Part:
             codes = _codes(node.path)
             each = " or ".join(f"m.{one} = ?" for one in codes)
             return Part(f"len(list_filter({column}, lambda m: {each})) > 0", (code,) * len(codes))
+        if about.table == "annotations" and name in ("structure", "code"):
+            return Part(f"({column} = ? or list_contains(c.also, ?))", (code, code))
         return Part(f"{column} = ?", (code,))
     if listed:
         parts = _alike(node) if isinstance(node, OneOf) else [node]
@@ -318,17 +334,18 @@ def row_condition(node: Node, lists: Lists) -> Part:
     return met(node, lists).where  # type: ignore[arg-type]
 
 
-def objects(node: Node, lists: Lists) -> Part:
+def objects(node: Node, lists: Lists, what: str = OBJECT) -> Part:
     """SELECT of the objects (series_id, SOPInstanceUID) that meet a condition, some twice.
 
-    `node` asks one path of contents, or is `same` at the level of one row.
+    `node` asks one path of contents, or is `same` at the level of one row. `what` SERIES: of their
+    series alone.
     """
     if not isinstance(node, Same):
-        return met(node, lists).select(OBJECT)  # type: ignore[arg-type]
+        return met(node, lists).select(what)  # type: ignore[arg-type]
     if node.level == "item":
         inner = items_that_see(node.part, lists)
-        return Part(f"select {OBJECT} from ({inner.sql}) c", inner.values)
-    return Met(ROWS[node.level], row_condition(node.part, lists)).select(OBJECT)
+        return Part(f"select {what} from ({inner.sql}) c", inner.values)
+    return Met(ROWS[node.level], row_condition(node.part, lists)).select(what)
 
 
 def items_that_see(node: Node, lists: Lists) -> Part:

@@ -164,9 +164,10 @@ class Order:
         """SQL of the value inside of objects by which each series, or each object, is ordered."""
         asked = contents.asked_rows(path)
         where = _inlined(asked.where)
+        source = contents.by_instance(asked.table) if "SOP" in key else asked.table
         value = f"{'max' if down else 'min'}({contents.sortable(path, down)})"
         return (
-            f"select {key}, {value} as value from {asked.table} c where {where} "
+            f"select {key}, {value} as value from {source} c where {where} "
             f"group by {key} having value is not null"
         )
 

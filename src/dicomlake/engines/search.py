@@ -168,7 +168,7 @@ class Search:
 
     def _scan_rows(self, node: Node) -> tuple[Mask, Mask]:
         lists: Lists = {}
-        select = contents.objects(node, lists)
+        select = contents.objects(node, lists, contents.SERIES)
         what = Part(f"select distinct series_id from ({select.sql})", select.values)
         mask = self.snapshot.mask(self._fetch(what, lists)["series_id"])
         return mask, self.snapshot.none()

@@ -22,7 +22,7 @@ from dicomlake import tables
 from dicomlake.dicom.dictionary import BINARY
 from dicomlake.jobs.axis import Axis, Moments, Numbers
 from dicomlake.jobs.inside import anatomy_codes, columns, placed
-from dicomlake.lake.store import connect, view
+from dicomlake.lake.store import CURRENT, connect, view
 from dicomlake.terms.mapping import normal
 
 MOST_TOP = 20
@@ -123,8 +123,15 @@ def snapshot(db: duckdb.DuckDBPyConnection, name: str, paths: Callable[[str], li
         f"select series_id, patient_key, study_key from {name}_files"
     )
     view(db, f"{name}_elements_", paths("elements"), tables.ELEMENTS)
-    for table in tables.CONTENTS:
+    for table in (*tables.CONTENTS, "enrichments"):
         view(db, f"{name}_{table}", paths(table), tables.ALL[table])
+    db.execute(f"create temp table {name}_current as {CURRENT.format(f'{name}_enrichments')}")
+    for table in tables.STATED:
+        view(db, f"{name}_all_{table}", paths(table), tables.ALL[table])
+        db.execute(
+            f"create temp view {name}_{table} as select * from {name}_all_{table} "
+            f"where enrichment_id in (select enrichment_id from {name}_current)"
+        )
     found = db.execute(
         f"select distinct code_scheme, code_value from {name}_elements_ where {anatomy_codes()} "
         "and code_scheme is not null"

@@ -36,9 +36,12 @@ __all__ = ["FEATURES", "check_features", "documents", "encoded", "listed_feature
 
 AT_ONCE = 100
 """Series whose rows are in memory together."""
-FEATURES = ("attributes", "sequences", "private", "items", "segments", "waveforms", "dose")
+FEATURES = (
+    "attributes", "sequences", "private", "items", "segments", "waveforms", "dose", "annotations",
+    "findings",
+)  # fmt: skip
 """Parts that can be asked for: public attributes, what is nested in sequences, private attributes,
-content of reports, segments, channels of waveforms, doses."""
+content of reports, segments, channels of waveforms, doses, and what enrichers state."""
 
 Document = dict[str, Any]
 
@@ -55,6 +58,8 @@ _ORDER = {
     "items": '"SOPInstanceUID", item',
     "segments": '"SOPInstanceUID", number, label',
     "waveforms": '"SOPInstanceUID", "group", channel',
+    "annotations": "kind, structure, code, label, enrichment_id",
+    "findings": "rule, path, text, enrichment_id",
     "dose_events": 'started, "SOPInstanceUID", item, event_key',
     "dose_totals": '"SOPInstanceUID", item, plane, laterality',
 }
@@ -213,6 +218,8 @@ def _read(
         return _Rows(tables.ALL[name].empty_table())
     chosen = "series_id in (select series_id from chosen)"
     where = chosen + (f" and ({asked.elements})" if name == "elements" else "")
+    if hidden := store.unhidden(db, name):
+        where += f" and {hidden}"
     source = f"(select * from {parquet(paths)} where {where})"
     if name == "dose_events":
         source = _counted(source, parquet(store.paths(name)), chosen)

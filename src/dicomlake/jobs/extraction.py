@@ -69,6 +69,13 @@ _ROWS = {
         f"c.event_key, {_TIED}",
     ),
     "dose_totals": ("total", "coalesce(c.item, 0)", "coalesce(c.item, 0)", _TIED),
+    "annotations": (
+        "annotation",
+        "c.kind || ' ' || coalesce(c.label, c.name, '')",
+        "c.enrichment_id",
+        "c.structure, c.code, c.laterality",
+    ),
+    "findings": ("finding", "c.rule", "c.enrichment_id", "c.path, c.text"),
 }
 """What a row of a table is called, which one it is in its object, its number, and the order of
 equal ones."""
@@ -383,10 +390,12 @@ def _of_rows(column: Column, lists: dict[str, pa.Table]) -> Part:
         where = where & contents.row_condition(row_condition(column), lists)
     if table == "dose_events":  # of the documents that tell of an event, the best one
         where = where & Part("c.counted")
+    stated = table in tables.STATED  # of the series as a whole
+    known = "*, '' as object" if stated else '*, "SOPInstanceUID" as object'
     return Part(
-        f"select c.series_id, c.\"SOPInstanceUID\" as object, '{what} ' || {which} as place, "
+        f"select c.series_id, c.object, '{what} ' || {which} as place, "
         f"{spot} as spot, c.twin as item, 0 as position, {number} as number, {forms} from "
-        f'(select *, row_number() over (partition by series_id, "SOPInstanceUID", {which} '
+        f"(select {known}, row_number() over (partition by series_id, object, {which} "
         f"order by {tied}) as twin from {table} c) c where {where.sql}",
         where.values,
     )
@@ -528,7 +537,7 @@ def _flat(work: _Work, progress: Progress) -> pa.Table:
     picked = ", ".join(f'{sql} as "{name}"' for name, sql in zip(names, shown, strict=True))
     where = "true" if work.asked or not (inline or inside) else f"({there})"
     found: pa.Table = db.sql(
-        f'select {keys}, s.object as "SOPInstanceUID", s.place, {picked} '
+        f"select {keys}, nullif(s.object, '') as \"SOPInstanceUID\", s.place, {picked} "
         f"from entities e left join spine s on s.entity = e.entity {' '.join(joins)} "
         f"where {where} order by {keys}, s.object, s.spot, s.place, s.rank, {', '.join(shown)}"
     ).to_arrow_table()

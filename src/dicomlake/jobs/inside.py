@@ -20,7 +20,7 @@ _COLUMNS = (
 _OF_ITEMS = frozenset("site laterality finding template language".split())
 """Columns of items that are counted for themselves; the others are in the items' own rows."""
 _UNCOUNTED = frozenset(
-    "reader place item event_key number group channel target tracking_uid padding".split()
+    "reader place item event_key number group channel target tracking_uid padding enricher".split()
 )
 _VRS = {
     "NUM": "DS",
@@ -57,6 +57,8 @@ def columns(name: str) -> Iterator[tuple[str, str, str, str]]:
 
 def _select(source: str, where: str = "", **columns: str) -> str:
     known = {"instances": "1", "folded": "false", **columns}
+    if source.endswith(tables.STATED):
+        known["object"] = "null::text"
     picked = ", ".join(f"{known.get(column) or _NULLS[column]} as {column}" for column in _COLUMNS)
     return f"select {picked} from {source} {where}"
 

@@ -197,6 +197,14 @@ CONTENTS: dict[str, Part] = {
         "dose_totals", "group", tables.comment_of(tables.DOSE_TOTALS), True, entry="total",
         parts=parts_of(tables.DOSE_TOTALS),
     ),
+    "annotations": Part(
+        "annotations", "group", tables.comment_of(tables.ANNOTATIONS), True, entry="annotation",
+        parts=parts_of(tables.ANNOTATIONS),
+    ),
+    "findings": Part(
+        "findings", "group", tables.comment_of(tables.FINDINGS), True, entry="finding",
+        parts=parts_of(tables.FINDINGS),
+    ),
 }  # fmt: skip
 """What is inside of objects, by table."""
 

@@ -36,11 +36,15 @@ GROUPS = {
     "@segments": "Segments and regions",
     "@waveforms": "Waveforms",
     "@dose": "Dose",
+    "@annotations": "What enrichers found",
+    "@findings": "Findings of quality",
 }
 """Groups at the top, and what people call them."""
 _OF_ROWS = {"segment": "@segments", "channel": "@waveforms", "event": "@dose", "total": "@dose",
-            "item": "@items", ANATOMY: "@anatomy"}  # fmt: skip
-_OPENED = {"@segments": "segment", "@items": "item"}
+            "item": "@items", ANATOMY: "@anatomy", "annotation": "@annotations",
+            "finding": "@findings"}  # fmt: skip
+_OPENED = {"@segments": "segment", "@items": "item", "@annotations": "annotation",
+           "@findings": "finding"}  # fmt: skip
 """Groups that stand for one table: the columns of it are directly below."""
 FIRST = tuple(
     """Modality BodyPartExamined StudyDescription SeriesDescription ProtocolName StudyDate
@@ -239,6 +243,8 @@ _ROWS = {
     "event": "Dose events",
     "total": "Dose totals",
     "item": "Content items",
+    "annotation": "What enrichers found",
+    "finding": "Findings of quality",
     ANATOMY: "Anatomy",
 }
 

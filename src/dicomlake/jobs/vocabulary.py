@@ -51,7 +51,7 @@ from dicomlake.query.attributes import ROWS, attribute
 
 log = logging.getLogger(__name__)
 
-RULES = 3
+RULES = 4
 """Way of counting; what was counted in another one is counted anew."""
 NOTE = "counted"
 """Metadata of a commit of `vocabulary`: what it was counted from, as JSON."""
@@ -73,7 +73,7 @@ IDENTIFYING = frozenset(
 FEW_PATIENTS = 20
 LEAST_SHARED = 3
 
-_COUNTED = ("elements", *tables.CONTENTS)
+_COUNTED = ("elements", *tables.CONTENTS, *tables.STATED, "enrichments")
 _COLUMNS = f"{KEY}, meaning, series, patients"
 
 
@@ -373,8 +373,13 @@ def _affected(db: duckdb.DuckDBPyConnection, largest_share: float) -> int:
     db.execute(
         """create temp table affected as
         with parted as (from old_series except from new_series),
-             joined as (from new_series except from old_series)
-        select distinct patient_key from (from parted union all from joined);
+             joined as (from new_series except from old_series),
+             stated as (from old_current except from new_current
+                        union all (from new_current except from old_current)),
+             enriched as (select series_id from (from old_enrichments union all
+                          from new_enrichments) semi join stated using (enrichment_id))
+        select distinct patient_key from (from parted union all from joined union all
+            from new_series semi join enriched using (series_id));
         create temp table links as
         select distinct patient_key, study_key from (from old_series union all from new_series)"""
     )

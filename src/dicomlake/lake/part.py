@@ -45,10 +45,11 @@ class PartStore(Store):
         super().show(db, name, called)
         if name not in CHILDREN or not self.paths(name):
             return
-        ours = f"(select series_id from {parquet(self.paths('series'))})"
+        ours = f"series_id in (select series_id from {parquet(self.paths('series'))})"
+        where = " and ".join(filter(None, [ours, self.unhidden(db, name)]))
         db.execute(
             f'create or replace view "{called or name}" as '
-            f"select * from {parquet(self.paths(name))} where series_id in {ours}"
+            f"select * from {parquet(self.paths(name))} where {where}"
         )
 
 

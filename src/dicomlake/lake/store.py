@@ -72,6 +72,12 @@ _OURS = frozenset(
 """What besides tables may be in the folder of a lake that is not made yet."""
 CHILDREN = tables.CHILDREN
 """Tables whose rows count only while `series` holds their series_id."""
+CURRENT = (
+    "select max(enrichment_id) as enrichment_id from {} where state <> 'failed' "
+    "group by series_id, enricher"
+)
+"""SQL of the enrichments that count, from the table of enrichments."""
+_HIDDEN = "hidden_enrichments"
 
 _MEMORY = "1GB"
 REWRITTEN = "rewritten"
@@ -110,6 +116,7 @@ class Store:
             )
         self._open: dict[str, DeltaTable] = {}
         self._files: dict[str, tuple[int, list[File]]] = {}
+        self._hidden: tuple[list[str], pa.Table] | None = None
         self._pins: dict[str, int] = {}
         if version is not None:
             self._pins = self._versions_at(version)
@@ -239,8 +246,44 @@ class Store:
             yield db
 
     def show(self, db: duckdb.DuckDBPyConnection, name: str, called: str = "") -> None:
-        """Make a view of a table with all its rows, also those that nobody can see."""
+        """Make a view of a table with the rows of all series, also those that nobody can see.
+
+        What a later enrichment supersedes, or none has made, is not in it.
+        """
         view(db, called or name, self.paths(name), tables.ALL[name])
+        if where := self.unhidden(db, name):
+            db.execute(
+                f'create or replace view "{called or name}" as '
+                f"select * from {parquet(self.paths(name))} where {where}"
+            )
+
+    def unhidden(self, db: duckdb.DuckDBPyConnection, name: str) -> str:
+        """SQL condition on the rows of a table that no later enrichment supersedes, or ""."""
+        if name not in tables.STATED or not self.paths(name):
+            return ""
+        hidden = self._superseded()
+        if not hidden.num_rows:
+            return ""
+        db.register("newly_hidden", hidden)
+        db.execute(f"create or replace table {_HIDDEN} as select * from newly_hidden")
+        db.unregister("newly_hidden")
+        return f"enrichment_id not in (select enrichment_id from {_HIDDEN})"
+
+    def _superseded(self) -> pa.Table:
+        """The enrichments whose rows do not count."""
+        names = (*tables.STATED, "enrichments")
+        paths = [path for name in names for path in self.paths(name)]
+        if self._hidden is None or self._hidden[0] != paths:
+            with connect() as db:
+                for name in names:
+                    view(db, name, self.paths(name))
+                made = " union ".join(f"select enrichment_id from {n}" for n in tables.STATED)
+                found = db.sql(
+                    f"select enrichment_id from ({made}) where enrichment_id not in "
+                    f"({CURRENT.format('enrichments')})"
+                ).to_arrow_table()
+            self._hidden = paths, found
+        return self._hidden[1]
 
     def show_current(self, db: duckdb.DuckDBPyConnection) -> None:
         """Make views of all tables without rows that nobody can see; doses know what counts."""
@@ -356,8 +399,7 @@ class Store:
             return
         said = dict(notes or {})
         if name == "series":
-            said[_PIN] = json.dumps({n: int(self.table(n).version()) for n in CHILDREN})
-            said[_HIGHEST] = str(self.next_id() - 1)
+            said |= self._said_with_series()
         table = self.table(name)
         table.create_write_transaction(
             actions,
@@ -420,6 +462,26 @@ class Store:
                 f'select * from old anti join unwanted using ("{key}") {order_by(name)}'
             ).to_arrow_reader(100_000)
             return self.write_stream(name, reader), gone
+
+    def touch(self, run_id: str) -> None:
+        """A new version of the lake in which `series` is as it was, after rows of enrichers."""
+        table = self.table("series")
+        table.create_write_transaction(
+            [],
+            "append",
+            table.schema(),
+            commit_properties=CommitProperties(
+                custom_metadata={**self._said_with_series(), "run_id": run_id}
+            ),
+        )
+        table.update_incremental()
+
+    def _said_with_series(self) -> dict[str, str]:
+        """What every commit of `series` carries."""
+        return {
+            _PIN: json.dumps({n: int(self.table(n).version()) for n in CHILDREN}),
+            _HIGHEST: str(self.next_id() - 1),
+        }
 
     def commit_series(self, rows: pa.Table, replaced: Iterable[str], run_id: str) -> None:
         """The commit point: new rows of `series`, those of replaced SeriesInstanceUIDs gone.

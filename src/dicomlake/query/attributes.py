@@ -24,6 +24,8 @@ ROWS = {
     "channel": "waveforms",
     "event": "dose_events",
     "total": "dose_totals",
+    "annotation": "annotations",
+    "finding": "findings",
 }
 """What one row of each table of contents is called in questions."""
 ANATOMY = "anatomy"
@@ -32,6 +34,7 @@ ANATOMY_PATHS = (
     "segment.region",
     "item.site",
     "event.region",
+    "annotation.structure",
     "*.AnatomicRegionSequence",
 )
 """Where anatomy is written down as a code."""
@@ -39,10 +42,13 @@ ANATOMY_OF = {
     "item": ("item.site",),
     "segment": ("segment.structure", "segment.region"),
     "event": ("event.region",),
+    "annotation": ("annotation.structure",),
 }
 """Where one row says its anatomy."""
 
-_HIDDEN = frozenset(["series_id", "SOPInstanceUID", "sent", "GraphicData", "values"])
+_HIDDEN = frozenset(
+    ["series_id", "SOPInstanceUID", "sent", "GraphicData", "values", "enrichment_id", "box"]
+)
 _PERSONS = frozenset(["creator", "observer"])
 
 

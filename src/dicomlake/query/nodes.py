@@ -43,7 +43,8 @@ OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 LEVELS = ("patient", "study", "series", "instance")
 """What a query may answer with."""
 SAME_LEVELS = (
-    "item", "segment", "channel", "event", "total", "instance", "series", "study", "patient",
+    "item", "segment", "channel", "event", "total", "annotation", "finding", "instance", "series",
+    "study", "patient",
 )  # fmt: skip
 """What conditions may be asked to hold on together."""
 RELATIONS = ("before", "after", "within")
@@ -318,9 +319,11 @@ class Within(Node):
     def __post_init__(self) -> None:
         about = known(self.path)
         if about.path in ROWS:
+            coded = _CODED.get(about.path)
+            one = f", such as {about.path}.{coded} within ..., or" if coded else ", or ask"
             raise UsageError(
-                f"A row such as {about.path} has no code of its own. Ask one of its columns, such "
-                f"as {about.path}.{_CODED[about.path]} within ..., or {about.path} exists."
+                f"A row such as {about.path} has no code of its own. Ask one of its columns{one} "
+                f"{about.path} exists."
             )
         if about.kind not in ("sequence", "unknown", "content"):
             raise WrongType(
@@ -469,6 +472,7 @@ _CODED = {
     "channel": "source",
     "event": "region",
     "total": "laterality",
+    "annotation": "structure",
 }
 """A column with codes of each table."""
 

@@ -67,11 +67,13 @@ _OF_ROWS = frozenset(
     f"{root}.{name}"
     for root, table in (
         ("item", "items"), ("segment", "segments"), ("channel", "waveforms"),
-        ("event", "dose_events"), ("total", "dose_totals"),
+        ("event", "dose_events"), ("total", "dose_totals"), ("annotation", "annotations"),
+        ("finding", "findings"),
     )
     for name in tables.ALL[table].names
     if f"{root}.{name}".endswith(
-        ("UID", "_uid", "_key", "tracking", "observer", "creator", ".text")
+        ("UID", "_uid", "_key", "tracking", "observer", "creator", "item.text", "finding.value",
+         "evidence")
     )
 )  # fmt: skip
 """Columns of what is inside of objects that hold UIDs, names or what was written freely."""

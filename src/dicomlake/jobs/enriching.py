@@ -1,0 +1,528 @@
+"""Enriching: enrichers look at series, and what they state becomes rows of the lake.
+
+Rows are appended under the number of an enrichment; its row of `enrichments` comes last and makes
+them visible. A later enrichment of the same series and enricher supersedes an earlier one, whose
+rows stay. So a run may be stopped at any time and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from dicomlake import plugins, tables
+from dicomlake.contracts import Progress
+from dicomlake.contracts.enrichers import (
+    DONE,
+    FAILED,
+    HEADERS,
+    INSTANCES,
+    SKIPPED,
+    Enriched,
+    Enricher,
+    EnricherClass,
+    Subject,
+)
+from dicomlake.errors import DicomlakeError, ServiceError, UsageError
+from dicomlake.jobs.objects import elsewhere_of, object_of
+from dicomlake.jobs.runs import Run, running
+from dicomlake.jobs.tidy import tidy
+from dicomlake.jobs.vocabulary import rebuild
+from dicomlake.lake import Store
+from dicomlake.lake.compaction import delete, leftovers
+from dicomlake.lake.database import literal
+from dicomlake.lake.store import CURRENT
+from dicomlake.query import Node, Query, parse
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_S = 20.0
+"""What was stated is committed after so many seconds."""
+MOST_ROWS = 500_000
+"""Statements after which it is committed at the latest."""
+BLOCK = 20_000
+"""Series whose rows are read together, of enrichers that take many at once."""
+NAMES = (*tables.STATED, "enrichments")
+
+
+def installed() -> dict[str, EnricherClass]:
+    """The enrichers that are installed, by name."""
+    return {name: plugins.load("enrichers", name) for name in plugins.names("enrichers")}
+
+
+def enricher_of(lake: str | Path, name: str, options: Mapping[str, str] | None = None) -> Enricher:
+    """An enricher of a lake, ready to work; UsageError says what it needs."""
+    made: Enricher = plugins.load("enrichers", name)(Path(lake).absolute(), dict(options or {}))
+    return made
+
+
+@dataclass(slots=True)
+class EnrichReport:
+    """What a run did: series done, skipped, failed; rows; reasons and how often."""
+
+    enricher: str = ""
+    run_id: str = ""
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    annotations: int = 0
+    findings: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        said = f"{self.enricher}: {self.done:,} series, {self.annotations:,} statements"
+        if self.findings:
+            said += f", {self.findings:,} findings"
+        said += f"; {self.skipped:,} skipped, {self.failed:,} failed, in {self.seconds:.1f} s"
+        return said
+
+
+# What there is to do
+
+
+def waiting(
+    store: Store,
+    enricher: Enricher,
+    *,
+    where: str | Node | None = None,
+    again: bool = False,
+    failed: bool = True,
+) -> pa.Table:
+    """The series that an enricher has not looked at: series_id, SeriesInstanceUID, StudyDate.
+
+    Those of the day before and of today come first, then backwards in time. `where`: only series
+    that meet a condition. `again`: also those it has looked at. `failed`: also where it failed.
+    """
+    picked = f"({enricher.where()})"
+    with store.database() as db:
+        if where is not None:
+            db.register("asked", _asked(store, where))
+            picked += ' and "SeriesInstanceUID" in (select "SeriesInstanceUID" from asked)'
+        if not again:
+            states = "" if not failed else f"and state <> {literal(FAILED)}"
+            picked += (
+                " and series_id not in (select series_id from enrichments where "
+                f"enricher = {literal(enricher.name)} and version = {literal(enricher.version)} "
+                f"and model = {literal(enricher.model)} {states})"
+            )
+        return db.sql(
+            'select series_id, "SeriesInstanceUID", "StudyDate" from series '
+            f'where {picked} order by "StudyDate" desc nulls last, series_id'
+        ).to_arrow_table()
+
+
+def _asked(store: Store, where: str | Node) -> pa.Table:
+    node = parse(where) if isinstance(where, str) else where
+    engine = plugins.load("engines", "duckdb")(store)
+    rows = engine.answer(Query(node, "series", ("SeriesInstanceUID",))).rows
+    return pa.table({"SeriesInstanceUID": rows.column("SeriesInstanceUID").cast(pa.string())})
+
+
+def subjects(
+    store: Store, enricher: Enricher, ids: Sequence[int], settings: Any = None
+) -> list[Subject]:
+    """Some series as an enricher sees them, in the order of their numbers given.
+
+    Those that the lake no longer holds are left out.
+    """
+    with store.database() as db:
+        db.register("wanted_series", pa.table({"series_id": pa.array(ids, pa.int64())}))
+        db.execute("create temp table wanted as select * from wanted_series")
+        series = _rows_of(db, "select * from series semi join wanted using (series_id)")
+        by_path = _elements(db, enricher.reads)
+        instances = _instances(db, enricher.reads)
+        stated = _stated(db, enricher.after)
+    elsewhere = elsewhere_of(store.path, settings) if instances else None
+
+    def opener(row: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
+        uids = {n: row[n] for n in ("StudyInstanceUID", "SeriesInstanceUID")}
+        return lambda instance: object_of({**uids, **instance}, elsewhere)
+
+    rows = {row["series_id"]: row for row in series}
+    return [
+        Subject(
+            rows[n],
+            by_path.get(n, {}),
+            instances.get(n, ()),
+            stated.get(n, ()),
+            opener(rows[n]) if elsewhere is not None else None,
+        )
+        for n in ids
+        if n in rows
+    ]
+
+
+def _rows_of(db: duckdb.DuckDBPyConnection, statement: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = db.sql(statement).to_arrow_table().to_pylist()
+    return rows
+
+
+def _elements(
+    db: duckdb.DuckDBPyConnection, reads: Iterable[str]
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    """Rows of `elements` of the wanted series by number and path."""
+    paths = [path for path in reads if path not in (INSTANCES, HEADERS)]
+    found: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    if paths:
+        listed = ", ".join(map(literal, paths))
+        rows = _rows_of(
+            db,
+            f"select * from elements semi join wanted using (series_id) where path in ({listed}) "
+            "order by series_id, path, position",
+        )
+        for row in rows:
+            found.setdefault(row["series_id"], {}).setdefault(row["path"], []).append(row)
+    return found
+
+
+def _instances(
+    db: duckdb.DuckDBPyConnection, reads: Iterable[str]
+) -> dict[int, list[dict[str, Any]]]:
+    """Rows of `instances` of the wanted series by number, with headers where these are read."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    if HEADERS in reads or INSTANCES in reads:
+        left = "" if HEADERS in reads else "exclude (header)"
+        rows = _rows_of(
+            db,
+            f"select * {left} from instances semi join wanted using (series_id) "
+            'order by series_id, "InstanceNumber", "SOPInstanceUID"',
+        )
+        for row in rows:
+            found.setdefault(row["series_id"], []).append(row)
+    return found
+
+
+def _stated(db: duckdb.DuckDBPyConnection, after: Sequence[str]) -> dict[int, list[dict[str, Any]]]:
+    """What other enrichers state of the wanted series, by number."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    if after:
+        names = ", ".join(map(literal, after))
+        rows = _rows_of(
+            db,
+            "select * from annotations semi join wanted using (series_id) "
+            f"where enricher in ({names})",
+        )
+        for row in rows:
+            found.setdefault(row["series_id"], []).append(row)
+    return found
+
+
+# What is stated, as rows
+
+
+class Statements:
+    """What enrichers state of some series, with enrichments numbered from 1."""
+
+    def __init__(self, enricher: Enricher, options: Mapping[str, str] | None = None) -> None:
+        self._enricher = enricher
+        self._options = json.dumps(dict(options or {}), sort_keys=True)
+        self._worker = f"{socket.gethostname()} {enricher.hardware}"
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+        self.reasons: Counter[str] = Counter()
+        self.states: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.rows.values()))
+
+    def take(self, subject: Subject, said: Enriched, seconds: float) -> None:
+        """Note what was said of a series."""
+        number = len(self.rows["enrichments"]) + 1
+        made = {"series_id": subject.number, "enrichment_id": number,
+                "enricher": self._enricher.name}  # fmt: skip
+        if said.state == DONE:
+            for name in tables.STATED:
+                self.rows[name] += [{**row, **made} for row in getattr(said, name)]
+        self.states[said.state] += 1
+        if said.reason:
+            self.reasons[said.reason] += 1
+        self.rows["enrichments"].append(
+            {
+                **made,
+                "version": self._enricher.version,
+                "model": self._enricher.model,
+                "options": self._options,
+                "state": said.state,
+                "reason": said.reason or None,
+                "annotations": len(said.annotations) if said.state == DONE else 0,
+                "findings": len(said.findings) if said.state == DONE else 0,
+                "kept": said.kept or None,
+                "worker": self._worker,
+                "made": datetime.now(UTC),
+                "seconds": seconds,
+            }
+        )
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The rows as tables."""
+        return {n: pa.Table.from_pylist(rows, tables.ALL[n]) for n, rows in self.rows.items()}
+
+
+def said_of(
+    enricher: Enricher, some: Sequence[Subject], check: Callable[[], None] = lambda: None
+) -> Iterator[tuple[Subject, Enriched, float]]:
+    """What an enricher says of each of some series, and in how many seconds.
+
+    An error of its own is what it says of the series at which it happened.
+    """
+    for at in range(0, len(some), enricher.at_once):
+        part = list(some[at : at + enricher.at_once])
+        while part:
+            check()
+            began, told = time.perf_counter(), 0
+            try:
+                for subject, said in zip(part, enricher.enrich(part), strict=True):
+                    now = time.perf_counter()
+                    yield subject, said, now - began
+                    began, told = now, told + 1
+                part = []
+            except ServiceError:
+                raise
+            except (DicomlakeError, *_UNEXPECTED) as error:
+                why = str(error) if isinstance(error, DicomlakeError) else _name(error)
+                log.warning(
+                    "a series could not be enriched",
+                    extra={"enricher": enricher.name, "error": type(error).__name__},
+                )
+                if told >= len(part):
+                    raise
+                yield part[told], Enriched(FAILED, why), time.perf_counter() - began
+                part = part[told + 1 :]
+
+
+def _name(error: BaseException) -> str:
+    return f"it could not be looked at ({type(error).__name__})"
+
+
+_UNEXPECTED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+# Into the lake
+
+
+def keep(store: Store, found: Mapping[str, pa.Table], run_id: str) -> None:
+    """Make statements part of the lake; only while the writer's lock is held.
+
+    Statements about series that the lake no longer holds are dropped.
+    """
+    rows = found["enrichments"]
+    if not rows.num_rows:
+        return
+    first = _next(store)
+    with store.database() as db:
+        for name in NAMES:
+            db.register(f"new_{name}", found[name])
+        for name in NAMES:
+            more = f", {literal(run_id)} as run_id" if name == "enrichments" else ""
+            made = db.sql(
+                f"select * replace (enrichment_id + {first - 1} as enrichment_id{more}) "
+                f"from new_{name} semi join series using (series_id)"
+            ).to_arrow_table()
+            made = made.cast(tables.ALL[name])
+            store.append(name, made.sort_by(_order(name)), run_id=run_id)
+    store.touch(run_id)
+
+
+def _order(name: str) -> list[tuple[str, str]]:
+    from dicomlake.lake.files import order_of
+
+    return order_of(name)
+
+
+def _next(store: Store) -> int:
+    """The first number that no enrichment has or ever had among rows that are there."""
+    with store.database(current=False) as db:
+        every = " union all ".join(f"select max(enrichment_id) as n from {name}" for name in NAMES)
+        return int(db.sql(f"select coalesce(max(n), 0) + 1 from ({every})").fetchall()[0][0])
+
+
+def enrich(
+    lake: str | Path | Store,
+    name: str | Enricher,
+    *,
+    where: str | Node | None = None,
+    options: Mapping[str, str] | None = None,
+    again: bool = False,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> EnrichReport:
+    """Have an enricher look at all series that it has not looked at; `again`: at all of them.
+
+    `where`: only at series that meet a condition; `limit`: only at so many. LakeError when somebody
+    else is writing. KeyboardInterrupt when it was asked to stop: what was stated until then stays.
+    """
+    began = time.monotonic()
+    store = lake if isinstance(lake, Store) else Store(lake)
+    enricher = enricher_of(store.path, name, options) if isinstance(name, str) else name
+    report = EnrichReport(enricher.name)
+    what = {"enricher": enricher.name, "version": enricher.version, "model": enricher.model,
+            "again": again}  # fmt: skip
+    with (
+        contextlib.closing(enricher),
+        store.lock(),
+        running(store, "enrich", what, progress) as run,
+    ):
+        delete(leftovers(store))
+        store.refresh()
+        report.run_id = run.run_id
+        found = waiting(store, enricher, where=where, again=again)
+        ids = found.column("series_id").to_pylist()[:limit]
+        run.progress.stage(f"{enricher.name}: looking at series", len(ids), "series")
+        _enrich(store, enricher, ids, options, run, report)
+        tidy(store, run.progress)
+        rebuild(store, progress=run.progress)
+    report.seconds = time.monotonic() - began
+    log.info("series enriched", extra={"enricher": enricher.name, **run.counts})
+    return report
+
+
+def _enrich(
+    store: Store,
+    enricher: Enricher,
+    ids: list[int],
+    options: Mapping[str, str] | None,
+    run: Run,
+    report: EnrichReport,
+) -> None:
+    held = Statements(enricher, options)
+    last = time.monotonic()
+
+    def commit() -> None:
+        nonlocal held, last
+        keep(store, held.tables(), run.run_id)
+        _count(report, held, run)
+        held, last = Statements(enricher, options), time.monotonic()
+
+    size = max(enricher.at_once, BLOCK if enricher.at_once > 1 else 1)
+    wanted = iter(ids)
+    try:
+        while block := list(islice(wanted, size)):
+            for subject, said, seconds in said_of(
+                enricher, subjects(store, enricher, block), run.check
+            ):
+                held.take(subject, said, seconds)
+                run.progress.advance()
+                if len(held) >= MOST_ROWS or time.monotonic() - last > CHECKPOINT_S:
+                    commit()
+    finally:
+        commit()
+
+
+def _count(report: EnrichReport, held: Statements, run: Run) -> None:
+    report.done += held.states[DONE]
+    report.skipped += held.states[SKIPPED]
+    report.failed += held.states[FAILED]
+    report.annotations += len(held.rows["annotations"])
+    report.findings += len(held.rows["findings"])
+    report.reasons += held.reasons
+    run.counts = {n: getattr(report, n) for n in ("done", "skipped", "failed", *tables.STATED)}
+
+
+# What was done
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far an enricher is with a lake: series by state, and those that wait for it.
+
+    `problem`: why it cannot work here, with what to do; `waiting` is None then.
+    """
+
+    name: str
+    about: str
+    version: str
+    model: str
+    hardware: str
+    done: int
+    skipped: int
+    failed: int
+    annotations: int
+    findings: int
+    waiting: int | None
+    problem: str = ""
+
+
+def standings(
+    store: Store, options: Mapping[str, Mapping[str, str]] | None = None
+) -> list[Standing]:
+    """All enrichers that are installed, and those that have worked on the lake."""
+    with store.database() as db:
+        counted = db.execute(
+            "select enricher, count(*) filter (state = 'done'), "
+            "count(*) filter (state = 'skipped'), count(*) filter (state = 'failed'), "
+            "coalesce(sum(annotations), 0), coalesce(sum(findings), 0), "
+            "arg_max(version, made), arg_max(model, made) from ("
+            "select * from enrichments qualify row_number() over (partition by series_id, enricher "
+            "order by enrichment_id desc) = 1) group by 1"
+        ).fetchall()
+    known = {row[0]: row[1:] for row in counted}
+    found = []
+    there = installed()
+    for name in sorted({*there, *known}):
+        done, skipped, failed, annotations, findings, version, model = known.get(
+            name, (0, 0, 0, 0, 0, "", "")
+        )
+        about, hardware, problem, count = "", "cpu", "It is not installed here.", None
+        if name in there:
+            about, hardware = there[name].about, there[name].hardware
+            version = there[name].version
+            try:
+                with contextlib.closing(
+                    enricher_of(store.path, name, (options or {}).get(name))
+                ) as enricher:
+                    model, problem = enricher.model, ""
+                    count = waiting(store, enricher).num_rows
+            except DicomlakeError as error:
+                problem = str(error)
+        found.append(
+            Standing(name, about, version, model, hardware, done, skipped, failed,
+                     int(annotations), int(findings), count, problem)
+        )  # fmt: skip
+    return found
+
+
+def provenance(store: Store, SeriesInstanceUID: str) -> list[dict[str, Any]]:
+    """Every enrichment of a series, newest first: rows of `enrichments`, with `counts`.
+
+    `counts`: its rows count, no later one supersedes it. UsageError for an unknown series.
+    """
+    with store.database() as db:
+        known = db.execute(
+            'select series_id from series where "SeriesInstanceUID" = ?', [SeriesInstanceUID]
+        ).fetchall()
+        if not known:
+            raise UsageError(f"No series of the lake has SeriesInstanceUID {SeriesInstanceUID}.")
+        rows: list[dict[str, Any]] = (
+            db.sql(
+                "select e.*, e.enrichment_id in (select enrichment_id from "
+                f"({CURRENT.format('enrichments')})) as counts from enrichments e "
+                "where series_id = ? order by enrichment_id desc",
+                params=[known[0][0]],
+            )
+            .to_arrow_table()
+            .to_pylist()
+        )
+    return rows
