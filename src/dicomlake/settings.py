@@ -290,7 +290,6 @@ class FhirTarget(_Settings):
     release: Literal["R4", "R5"] = "R4"
     ids: Literal["ours", "theirs"] = "ours"
     profile: Literal["mii", "impetus", "none"] = "none"
-    types: tuple[str, ...] = ()
     query: str = ""
     pseudonyms: str = ""
     vanished: Literal["delete", "mark", "keep"] = "delete"

@@ -205,7 +205,8 @@ class FhirSink:
             resource = {**resource, "id": change.there}
         if change.key is None:
             meta = resource.get("meta", {})
-            tag = [*meta.get("tag", ()), {"system": TAG, "code": change.id}]
+            ours = {"system": TAG, "code": change.id}
+            tag = [*(one for one in meta.get("tag", ()) if one != ours), ours]
             resource = {**resource, "meta": {**meta, "tag": tag}}
         return orjson.dumps(resource)
 
