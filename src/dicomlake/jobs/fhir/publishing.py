@@ -190,7 +190,7 @@ class Publisher:
                 why = str(error) if isinstance(error, DicomlakeError) else error.strerror
                 log.warning("publishing waits", extra={"target": self.name, "why": why})
                 with suppress(KeyboardInterrupt):
-                    self._pause(min(LONGEST_S, 2.0**failures) * random.uniform(0.5, 1.0))
+                    self._pause(_back_off(failures))
 
     def look(self) -> None:
         """Look which studies changed in the lake; all is published when that cannot be told."""
@@ -459,10 +459,10 @@ class Publisher:
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not longer than somebody wants to."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        while seconds > 0:
             self._check()
-            self._sleep(min(left, 0.2))
+            self._sleep(min(seconds, 0.2))
+            seconds -= 0.2
         self._check()
 
 
