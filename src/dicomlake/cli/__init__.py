@@ -47,11 +47,12 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import access, charts, commands, inside, pacs, service, viewer
+    from dicomlake.cli import access, charts, commands, fhir, inside, pacs, service, viewer
 
     assert access
     assert charts
     assert commands
+    assert fhir
     assert inside
     assert pacs
     assert service

@@ -488,7 +488,7 @@ def worker(
     with crew_lock(lake) as ours:
         if not ours:
             console(error=True).print("Other workers run for this lake; these join them.")
-        crew = Crew(lake, found, processes, log_level=str(level))
+        crew = Crew(lake, found, processes, publish=ours and not once, log_level=str(level))
         if metrics is not None:
             _metrics(lake, found, metrics)
         many = "1 worker" if processes == 1 else f"{processes} workers"
