@@ -245,10 +245,12 @@ class Project(_Settings):
     """A project: its members see the series that a question finds, and nothing else.
 
     `filter`: the question, everything when left out; `level`: whether series meet it by
-    themselves, or all series of the studies or patients that do count.
+    themselves, or all series of the studies or patients that do count. `pseudonyms`: the
+    name of settings under `fhir`, by which its members see people at the FHIR endpoint.
     """
 
     filter: str = ""
+    pseudonyms: str = ""
     level: Literal["patient", "study", "series"] = "series"
     title: str = ""
 
@@ -302,9 +304,10 @@ class FhirTarget(_Settings):
     """A FHIR server that the lake publishes to.
 
     `ids`: whether resources get our ids there ("ours"), or it gives ids of its own ("theirs");
+    `query`: only what meets it, `level`: whether that is series alone, or all of their studies or
+    patients. `pseudonyms`: the name of settings by which people become pseudonyms on the way out.
     `vanished`: what becomes of resources whose series are gone. `continuous`: workers publish what
-    comes, once nothing more of a study came for `quiet_s`. `query`: only studies with series that
-    meet it. `pseudonyms`: the name of settings by which people become pseudonyms on the way out.
+    comes, once nothing more of a study came for `quiet_s`.
     """
 
     url: str
@@ -312,6 +315,7 @@ class FhirTarget(_Settings):
     ids: Literal["ours", "theirs"] = "ours"
     profile: Literal["mii", "impetus", "none"] = "none"
     query: str = ""
+    level: Literal["patient", "study", "series"] = "study"
     pseudonyms: str = ""
     vanished: Literal["delete", "mark", "keep"] = "delete"
     continuous: bool = False
@@ -405,10 +409,12 @@ class Pseudonyms(_Settings):
 class FhirSettings(_Settings):
     """FHIR: where the lake publishes to, and how people become pseudonyms.
 
-    `release`: of the lake's own endpoint, unless its callers ask for the other one.
+    `release`: of the lake's own endpoint, unless its callers ask for the other one; `profile`: what
+    its resources say they are.
     """
 
     release: Literal["R4", "R5"] = "R4"
+    profile: Literal["mii", "impetus", "none"] = "none"
     target: dict[str, FhirTarget] = {}
     pseudonyms: dict[str, Pseudonyms] = {}
 
@@ -455,6 +461,16 @@ class Settings(_Settings):
         for name in value:
             check_name(name)
         return value
+
+    @model_validator(mode="after")
+    def _known(self) -> Settings:
+        for name, project in self.project.items():
+            if project.pseudonyms and project.pseudonyms not in self.fhir.pseudonyms:
+                raise ValueError(
+                    f"the project {name} names pseudonyms {project.pseudonyms!r}, which are not "
+                    "under fhir"
+                )
+        return self
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""
