@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import needed
 
+collect_ignore = ["hu_bands.py"]
+"""It runs where torch is, in a process of its own."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
