@@ -47,7 +47,17 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import access, charts, commands, enriching, inside, pacs, service, viewer
+    from dicomlake.cli import (
+        access,
+        charts,
+        commands,
+        enriching,
+        inside,
+        pacs,
+        quality,
+        service,
+        viewer,
+    )
 
     assert access
     assert charts
@@ -55,6 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     assert enriching
     assert inside
     assert pacs
+    assert quality
     assert service
     assert viewer
     try:
