@@ -456,9 +456,9 @@ def _usable(name: str) -> str:
     """SQL: whether a column of `series s` has a value."""
     kind = tables.type_of(name)
     if pa.types.is_list(kind):
-        return f'(len(s."{name}") > 0)'
+        return f'coalesce(len(s."{name}") > 0, false)'
     if pa.types.is_string(kind):
-        return f"(trim(s.\"{name}\") <> '')"
+        return f"coalesce(trim(s.\"{name}\") <> '', false)"
     return f'(s."{name}" is not null)'
 
 

@@ -70,7 +70,9 @@ def of_lake(lake: str | Path | Store, **asked: Any) -> Report:
 def _lacking(row: Mapping[str, Any]) -> Node:
     """The question for series that should have an attribute and do not."""
     missing: Node = Missing(row["path"])
-    if row["modalities"]:
+    if len(row["modalities"]) == 1:
+        missing = And((Compare("Modality", "=", row["modalities"][0]), missing))
+    elif row["modalities"]:
         missing = And((OneOf("Modality", tuple(row["modalities"])), missing))
     return missing
 

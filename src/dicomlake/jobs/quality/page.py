@@ -24,7 +24,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 th { font-weight: 600; } td.n, th.n { text-align: right; white-space: nowrap; }
-code { font-size: .85em; overflow-wrap: anywhere; }
+code { font-size: .85em; overflow-wrap: anywhere; } td:first-child code { white-space: nowrap; }
 dl { display: flex; flex-wrap: wrap; gap: .4rem 2rem; margin: .8rem 0; }
 dt { color: var(--soft); } dd { margin: 0; font-size: 1.3rem; font-weight: 600; }
 .error { color: var(--error); } .warning { color: var(--warning); } .note { color: var(--note); }
@@ -352,7 +352,7 @@ def _clocks(rows: Sequence[Told]) -> str:
         ("device", "modality", "against", "samples", "ahead by", "spread", "by month"),
         (
             (_key(row["device"]), escape(row["modality"] or ""), _AGAINST[row["against"]],
-             _number(row["samples"]), _minutes(row["offset_s"]), _minutes(row["spread_s"]),
+             _number(row["samples"]), _minutes(row["offset_s"]), f"{row['spread_s'] / 60:.1f} min",
              _line([month["offset_s"] for month in row["months"]]))
             for row in rows[:40]
         ),
