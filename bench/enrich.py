@@ -174,7 +174,7 @@ def _state(store: Store, series: int) -> None:
                 list_extract({_STRUCTURES}, 1 + (hash(s, k) % 12)::int) as structure,
                 (hash(s, k, 2) % 3000)::double as volume, hash(s, k, 3) % 3 > 0 as complete,
                 0.9::double as confidence from {ids}, range({STATEMENTS}) b(k)""",
-            )  # noqa: S608
+            )
             _append(
                 store,
                 db,
@@ -183,7 +183,7 @@ def _state(store: Store, series: int) -> None:
                 select s as series_id, 1 + s as enrichment_id, 'made up' as enricher,
                 'rule ' || (hash(s, 4) % 40) as rule, 'warning' as severity,
                 'It is made up.' as text from {ids}""",
-            )  # noqa: S608
+            )
             _append(store, db, "enrichments", _looks(ids, "1 + s", "where true"))
         _append(store, db, "enrichments",
                 _looks(f"range({series // 10}) a(s)", f"{series} + 1 + s", ""))  # fmt: skip
