@@ -169,8 +169,13 @@ def subjects(
 
 
 def _rows_of(db: duckdb.DuckDBPyConnection, statement: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = db.sql(statement).to_arrow_table().to_pylist()
-    return rows
+    found = db.sql(statement).to_arrow_table()
+    count, names = found.num_rows, found.column_names
+    columns = [  # most columns of most series are empty, and that costs nothing here
+        [None] * count if column.null_count == count else column.to_pylist()
+        for column in found.columns
+    ]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _elements(
