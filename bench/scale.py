@@ -79,11 +79,12 @@ def make(path: Path, series: int, rows_per_series: int = 100) -> Store:
         db.execute("set memory_limit = '4GB'")
         db.execute(f"set temp_directory = '{path / '_work'}'")
         store.add("elements", _elements(store, db, series, rows_per_series))
-        _series(store, db, series)
+        fill(store, db, series)
     return store
 
 
-def _series(store: Store, db: Any, series: int) -> None:
+def fill(store: Store, db: Any, series: int) -> None:
+    """So many rows of `series`."""
     picked = {**COLUMNS, **NUMBERS, **DATES}
     said = ", ".join(f'{expression} as "{name}"' for name, expression in picked.items())
     rows = db.sql(
