@@ -75,7 +75,7 @@ def main() -> None:
     if asked.only in (None, "segmentation"):
         if why := segmentation.missing():
             print(f"\n{why}")
-        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5).items():
+        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5):
             show(title, head, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
