@@ -424,7 +424,7 @@ def _enrich(
         held, last = Statements(enricher, options), time.monotonic()
 
     try:
-        for block in _blocks(found, enricher):
+        for block in blocks_of(found, enricher):
             for subject, said, seconds in said_of(
                 enricher, subjects(store, enricher, block), run.check
             ):
@@ -436,7 +436,7 @@ def _enrich(
         commit()
 
 
-def _blocks(found: pa.Table, enricher: Enricher) -> Iterator[list[int]]:
+def blocks_of(found: pa.Table, enricher: Enricher) -> Iterator[list[int]]:
     """Numbers of series whose rows are read together: full portions of the enricher."""
     counted = {INSTANCES, HEADERS} & set(enricher.reads)
     ids = found.column("series_id").to_pylist()
