@@ -165,6 +165,8 @@ export type ChosenProject = {
 
 export type Clock = {
   device: string;
+  /** What tells it from others */
+  attributes: Record<string, string>;
   modality: string | null;
   against: "study" | "schedule" | "devices";
   samples: number;
@@ -937,8 +939,8 @@ export type QualityOut = {
   groups: QualityGroup[];
   attributes: AttributeShare[];
   modality: Part;
-  body_region: Part;
-  laterality: Part;
+  body_region: Region;
+  laterality: Sides;
   sizes: Part;
   declared: Part;
   checked: Checked[];
@@ -948,6 +950,14 @@ export type QualityOut = {
   clocks: Clock[];
   trend: Part[];
   seconds: number;
+};
+
+export type Region = {
+  images: number;
+  missing: number;
+  standard: number;
+  mapped: number;
+  unknown: number;
 };
 
 export type Report = {
@@ -1096,6 +1106,13 @@ export type ShapeOut = {
 export type Shares = {
   of: number;
   filled: number;
+};
+
+export type Sides = {
+  paired: number;
+  given: number;
+  contradicting: number;
+  missing: number;
 };
 
 export type SourceOut = {
