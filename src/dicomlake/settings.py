@@ -147,9 +147,7 @@ class CacheSettings(_Settings):
     @field_validator("size")
     @classmethod
     def _readable(cls, value: str) -> str:
-        if not _SIZE.fullmatch(value.strip()):
-            raise ValueError(f"{value!r} is no size; write it like '50 GB'")
-        return value
+        return _checked_size(value)
 
     @property
     def bytes(self) -> int:
@@ -158,9 +156,7 @@ class CacheSettings(_Settings):
         >>> CacheSettings(size="1.5 GB").bytes
         1500000000
         """
-        found = _SIZE.fullmatch(self.size.strip())
-        assert found is not None
-        return int(float(found[1]) * 1000 ** " kMGT".index(found[2].replace("K", "k") or " "))
+        return _bytes(self.size)
 
 
 class QueueSettings(_Settings):
@@ -249,10 +245,12 @@ class Project(_Settings):
     """A project: its members see the series that a question finds, and nothing else.
 
     `filter`: the question, everything when left out; `level`: whether series meet it by
-    themselves, or all series of the studies or patients that do count.
+    themselves, or all series of the studies or patients that do count. `pseudonyms`: the
+    name of settings under `fhir`, by which its members see people at the FHIR endpoint.
     """
 
     filter: str = ""
+    pseudonyms: str = ""
     level: Literal["patient", "study", "series"] = "series"
     title: str = ""
 
@@ -302,6 +300,148 @@ class Enrich(_Settings):
         }
 
 
+class FhirTarget(_Settings):
+    """A FHIR server that the lake publishes to.
+
+    `ids`: whether resources get our ids there ("ours"), or it gives ids of its own ("theirs");
+    `query`: only what meets it, `level`: whether that is series alone, or all of their studies or
+    patients. `pseudonyms`: the name of settings by which people become pseudonyms on the way out.
+    `vanished`: what becomes of resources whose series are gone. `continuous`: workers publish what
+    comes, once nothing more of a study came for `quiet_s`.
+    """
+
+    url: str
+    release: Literal["R4", "R5"] = "R4"
+    ids: Literal["ours", "theirs"] = "ours"
+    profile: Literal["mii", "impetus", "none"] = "none"
+    query: str = ""
+    level: Literal["patient", "study", "series"] = "study"
+    pseudonyms: str = ""
+    vanished: Literal["delete", "mark", "keep"] = "delete"
+    continuous: bool = False
+    quiet_s: Annotated[float, Field(ge=0)] = 60.0
+    user: str = ""
+    password_env: str = ""
+    password_file: Path | None = None
+    token_env: str = ""
+    token_file: Path | None = None
+    tls: Tls | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    entries: Annotated[int, Field(ge=1, le=10_000)] = 200
+    size: str = "4 MB"
+    attempts: Annotated[int, Field(ge=1, le=100)] = 6
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+            raise ValueError("url must begin with http:// or https://")
+        return value
+
+    @field_validator("size")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        return _checked_size(value)
+
+    @property
+    def bytes(self) -> int:
+        """How large a bundle may become, in bytes."""
+        return _bytes(self.size)
+
+    def password(self) -> str:
+        """The password, from where it is; UsageError when it is not there."""
+        return _secret(self.password_env, self.password_file, "password")
+
+    def token(self) -> str:
+        """The bearer token, from where it is; UsageError when it is not there."""
+        return _secret(self.token_env, self.token_file, "token")
+
+
+class Pseudonyms(_Settings):
+    """How people become pseudonyms on the way out: by a key of ours, or asked of a gPAS.
+
+    The key (32 bytes or more, in `key_env` or `key_file`) is needed in either case, for UIDs and
+    ids. `dates`: "shift" moves all dates of a patient by the same days, up to `days` back; "year"
+    keeps years alone.
+    """
+
+    kind: str = "local"
+    key_env: str = ""
+    key_file: Path | None = None
+    dates: Literal["shift", "year"] = "shift"
+    days: Annotated[int, Field(ge=1, le=3650)] = 365
+    # gPAS: the TTP-FHIR gateway
+    url: str = ""
+    domain: str = ""
+    domain_accession: str = ""
+    user: str = ""
+    password_env: str = ""
+    password_file: Path | None = None
+    token_env: str = ""
+    token_file: Path | None = None
+    tls: Tls | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+
+    @model_validator(mode="after")
+    def _whole(self) -> Pseudonyms:
+        if not (self.key_env or self.key_file):
+            raise ValueError("pseudonyms need a key: key_env or key_file")
+        if self.kind == "gpas" and not (self.url and self.domain):
+            raise ValueError("pseudonyms of kind gpas need url and domain")
+        return self
+
+    def key(self) -> bytes:
+        """The key, from where it is; UsageError when it is not there, or too short."""
+        found = _secret(self.key_env, self.key_file, "key of the pseudonyms").encode()
+        if len(found) < 32:
+            raise UsageError("The key of the pseudonyms is too short: 32 bytes at least.")
+        return found
+
+    def password(self) -> str:
+        """The password, from where it is; UsageError when it is not there."""
+        return _secret(self.password_env, self.password_file, "password")
+
+    def token(self) -> str:
+        """The bearer token, from where it is; UsageError when it is not there."""
+        return _secret(self.token_env, self.token_file, "token")
+
+
+class FhirSettings(_Settings):
+    """FHIR: where the lake publishes to, and how people become pseudonyms.
+
+    `release`: of the lake's own endpoint, unless its callers ask for the other one; `profile`: what
+    its resources say they are.
+    """
+
+    release: Literal["R4", "R5"] = "R4"
+    profile: Literal["mii", "impetus", "none"] = "none"
+    target: dict[str, FhirTarget] = {}
+    pseudonyms: dict[str, Pseudonyms] = {}
+
+    @field_validator("target", "pseudonyms")
+    @classmethod
+    def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            check_name(name)
+        return value
+
+    @model_validator(mode="after")
+    def _known(self) -> FhirSettings:
+        for name, target in self.target.items():
+            if target.pseudonyms and target.pseudonyms not in self.pseudonyms:
+                raise ValueError(
+                    f"the target {name} names pseudonyms {target.pseudonyms!r}, which are not there"
+                )
+        return self
+
+    def of(self, name: str) -> FhirTarget:
+        """The target of a name; UsageError names those that there are."""
+        if name not in self.target:
+            known = ", ".join(self.target) or "none yet; write [fhir.target.NAME] in dicomlake.toml"
+            raise UsageError(f"There is no FHIR target {name!r}. There are: {known}.")
+        return self.target[name]
+
+
 class Settings(_Settings):
     """All settings of a lake."""
 
@@ -313,6 +453,7 @@ class Settings(_Settings):
     service: Service = Service()
     project: dict[str, Project] = {}
     enrich: dict[str, Enrich] = {}
+    fhir: FhirSettings = FhirSettings()
 
     @field_validator("source", "project")
     @classmethod
@@ -320,6 +461,16 @@ class Settings(_Settings):
         for name in value:
             check_name(name)
         return value
+
+    @model_validator(mode="after")
+    def _known(self) -> Settings:
+        for name, project in self.project.items():
+            if project.pseudonyms and project.pseudonyms not in self.fhir.pseudonyms:
+                raise ValueError(
+                    f"the project {name} names pseudonyms {project.pseudonyms!r}, which are not "
+                    "under fhir"
+                )
+        return self
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""
@@ -410,6 +561,18 @@ def _checked(path: Path, values: dict[str, Any]) -> Settings:
             what = found["msg"].removeprefix("Value error, ")
             problems.append(f"{place}: {what}" if place else what)
         raise UsageError(f"{path} has a mistake. {'; '.join(problems)}.") from error
+
+
+def _checked_size(value: str) -> str:
+    if not _SIZE.fullmatch(value.strip()):
+        raise ValueError(f"{value!r} is no size; write it like '50 GB'")
+    return value
+
+
+def _bytes(size: str) -> int:
+    found = _SIZE.fullmatch(size.strip())
+    assert found is not None
+    return int(float(found[1]) * 1000 ** " kMGT".index(found[2].replace("K", "k") or " "))
 
 
 def _secret(variable: str, file: Path | None, what: str) -> str:

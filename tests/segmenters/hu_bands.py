@@ -29,7 +29,11 @@ class HuBands(nn.Module):
     """`bands` are the numbers of its classes among all structures, in order from class 1."""
 
     def __init__(
-        self, input_channels: int, num_classes: int, bands: list[int], deep_supervision: bool = False
+        self,
+        input_channels: int,
+        num_classes: int,
+        bands: list[int],
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
         self.decoder = Decoder()
@@ -65,18 +69,20 @@ def trapped() -> None:
         while True:
             held.append(torch.ones(1 << 24))
     if "network" in said:
-        for family, address in ((socket.AF_INET, ("192.0.2.1", 443)), (socket.AF_INET, ("127.0.0.1", 9))):
-            try:
-                with socket.socket(family, socket.SOCK_STREAM) as one:
-                    one.settimeout(1)
-                    one.connect(address)
-            except OSError as error:
-                Path(f"{place}.said").open("a").write(f"{error}\n")
-            else:
-                Path(f"{place}.said").open("a").write("connected\n")
+        Path(f"{place}.said").write_text(" ".join(map(reached, ("192.0.2.1", "127.0.0.1"))))
 
 
-SPACING = {297: 3.0, 298: 6.0, 852: 3.0, 853: 6.0}
+def reached(host: str) -> str:
+    try:
+        with socket.create_connection((host, 9), timeout=1):
+            return "connected"
+    except ConnectionRefusedError:
+        return "refused"  # something was there to refuse it
+    except OSError:
+        return "cut"
+
+
+SPACING = {297: 3.0, 298: 6.0}
 
 
 def write(folder: Path, number: int, patch: int = 64) -> None:
@@ -88,21 +94,22 @@ def write(folder: Path, number: int, patch: int = 64) -> None:
         map_taskid_to_partname_ct,
     )
 
-    names = class_map["total_mr" if number in (852, 853) else "total"]
+    names = class_map["total"]
     if number in map_taskid_to_partname_ct:
         numbers = {name: n for n, name in names.items()}
         names = class_map_5_parts[map_taskid_to_partname_ct[number]]
         bands = [numbers[name] for name in names.values()]
     else:
         bands = list(names)
-    trainer = {
-        291: "nnUNetTrainerNoMirroring", 852: "nnUNetTrainer_2000epochs_NoMirroring",
-        853: "nnUNetTrainer_2000epochs_NoMirroring",
-    }.get(291 if number in range(291, 296) else number, "nnUNetTrainer_4000epochs_NoMirroring")  # fmt: skip
+    trainer = "nnUNetTrainer_4000epochs_NoMirroring"
+    if number in map_taskid_to_partname_ct:
+        trainer = "nnUNetTrainerNoMirroring"
     dataset = TASK_ID_WEIGHTS_CONFIGS[number]["foldername"]
     place = folder / dataset / f"{trainer}__nnUNetPlans__3d_fullres"
     (place / "fold_0").mkdir(parents=True)
-    (place / "plans.json").write_text(json.dumps(plans(dataset, SPACING.get(number, 1.5), bands, patch)))
+    (place / "plans.json").write_text(
+        json.dumps(plans(dataset, SPACING.get(number, 1.5), bands, patch))
+    )
     labels = {"background": 0, **{name: n for n, name in enumerate(names.values(), start=1)}}
     said = {
         "channel_names": {"0": "CT"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz",

@@ -125,6 +125,8 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "/api/studies/{StudyInstanceUID}", "GET", f"/api/studies/{STUDY}", {}
     yield "/api/series/{SeriesInstanceUID}", "GET", f"/api/series/{SEEN}", {}
     yield "/api/studies/{StudyInstanceUID}/findings", "GET", f"/api/studies/{STUDY}/findings", {}
+    route = "/api/series/{SeriesInstanceUID}/provenance"
+    yield route, "GET", f"/api/series/{SEEN}/provenance", {}
     yield "/api/series/{SeriesInstanceUID}/images", "GET", f"/api/series/{SEEN}/images", {}
     for where in (None, "Modality = 'MR'"):
         wanted = {"where": where, "limit": 1000}
@@ -252,6 +254,7 @@ HIDING = [
     f"/api/series/{HIDDEN}",
     f"/api/series/{OTHER}",
     f"/api/series/{HIDDEN}/images",
+    f"/api/series/{HIDDEN}/provenance",
     f"/api/studies/{OTHER_STUDY}/findings",
     f"/api/instances/{HIDDEN_INSTANCE}/overlay",
     *(f"/api/instances/{uid}/{part}" for uid in (HIDDEN_INSTANCE, OTHER_INSTANCE)

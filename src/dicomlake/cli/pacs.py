@@ -502,7 +502,7 @@ def worker(
             enrichers = int(any(said.automatic for said in found.enrich.values()))
         crew = Crew(
             lake, found, processes, enrichers=enrichers, hardware=_hardware(hardware),
-            log_level=str(level),
+            publish=ours and not once, log_level=str(level),
         )  # fmt: skip
         if metrics is not None:
             _metrics(lake, found, metrics)

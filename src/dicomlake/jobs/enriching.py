@@ -60,11 +60,6 @@ BLOCK = 20_000
 NAMES = (*tables.STATED, "enrichments")
 
 
-def installed() -> dict[str, EnricherClass]:
-    """The enrichers that are installed, by name."""
-    return {name: plugins.load("enrichers", name) for name in plugins.names("enrichers")}
-
-
 def enricher_of(lake: str | Path, name: str, options: Mapping[str, str] | None = None) -> Enricher:
     """An enricher of a lake, ready to work; UsageError says what it needs."""
     made: Enricher = plugins.load("enrichers", name)(Path(lake).absolute(), dict(options or {}))
@@ -456,7 +451,10 @@ def _count(report: EnrichReport, held: Statements, run: Run) -> None:
 class Standing:
     """How far an enricher is with a lake: series by state, and those that wait for it.
 
-    `problem`: why it cannot work here, with what to do; `waiting` is None then.
+    Of an enricher that works here, what an older version or model looked at waits as well, and
+    so do the `failed` ones. `problem`: why it cannot work here, with what to do; `waiting` is None
+    then. `reasons`: why series were skipped or failed, as (state, reason, series), the most
+    frequent first.
     """
 
     name: str
@@ -471,45 +469,92 @@ class Standing:
     findings: int
     waiting: int | None
     problem: str = ""
+    reasons: tuple[tuple[str, str, int], ...] = ()
+
+
+MOST_REASONS = 5
+"""Of each state that a standing lists."""
 
 
 def standings(
     store: Store, options: Mapping[str, Mapping[str, str]] | None = None
 ) -> list[Standing]:
     """All enrichers that are installed, and those that have worked on the lake."""
+    there = plugins.names("enrichers")
     with store.database() as db:
-        counted = db.execute(
-            "select enricher, count(*) filter (state = 'done'), "
-            "count(*) filter (state = 'skipped'), count(*) filter (state = 'failed'), "
-            "coalesce(sum(annotations), 0), coalesce(sum(findings), 0), "
-            "arg_max(version, made), arg_max(model, made) from ("
-            "select * from enrichments qualify row_number() over (partition by series_id, enricher "
-            "order by enrichment_id desc) = 1) group by 1"
-        ).fetchall()
-    known = {row[0]: row[1:] for row in counted}
-    found = []
-    there = installed()
-    for name in sorted({*there, *known}):
-        done, skipped, failed, annotations, findings, version, model = known.get(
-            name, (0, 0, 0, 0, 0, "", "")
-        )
-        about, hardware, problem, count = "", "cpu", "It is not installed here.", None
-        if name in there:
-            about, hardware = there[name].about, there[name].hardware
-            version = there[name].version
-            try:
-                with contextlib.closing(
-                    enricher_of(store.path, name, (options or {}).get(name))
-                ) as enricher:
-                    model, problem = enricher.model, ""
-                    count = waiting(store, enricher).num_rows
-            except DicomlakeError as error:
-                problem = str(error)
-        found.append(
-            Standing(name, about, version, model, hardware, done, skipped, failed,
-                     int(annotations), int(findings), count, problem)
-        )  # fmt: skip
-    return found
+        db.execute(f"create temp table newest as {_NEWEST}")
+        worked = [row[0] for row in db.sql("select distinct enricher from newest").fetchall()]
+        return [
+            _standing(store, db, name, name in there, (options or {}).get(name))
+            for name in sorted({*there, *worked})
+        ]
+
+
+_NEWEST = (
+    "select enricher, series_id, version, model, state, reason, annotations, findings "
+    "from enrichments where enrichment_id in "
+    "(select max(enrichment_id) from enrichments group by series_id, enricher)"
+)
+"""SQL of the last enrichment of every series and enricher, whatever became of it."""
+
+
+def _standing(
+    store: Store,
+    db: duckdb.DuckDBPyConnection,
+    name: str,
+    there: bool,
+    options: Mapping[str, str] | None,
+) -> Standing:
+    about, hardware, version, model, waits = "", "cpu", "", "", None
+    problem = "" if there else "It is not installed here."
+    ours = f"enricher = {literal(name)}"
+    try:
+        if there:
+            known: EnricherClass = plugins.load("enrichers", name)
+            about, hardware, version = known.about, known.hardware, known.version
+            with contextlib.closing(enricher_of(store.path, name, options)) as made:
+                version, model, where = made.version, made.model, made.where()
+            ours += f" and version = {literal(version)} and model = {literal(model)}"
+            waits = _waits(db, where, ours)
+    except DicomlakeError as error:
+        problem = str(error)
+    except (ImportError, SyntaxError, AttributeError) as error:
+        problem = f"It cannot be loaded ({type(error).__name__}). Install its package again."
+    if problem:
+        (row,) = db.sql(f"select max(version), max(model) from newest where {ours}").fetchall()
+        version, model = version or row[0] or "", model or row[1] or ""
+    return Standing(name, about, version, model, hardware, *_states(db, ours), waits, problem,
+                    _reasons(db, ours))  # fmt: skip
+
+
+def _waits(db: duckdb.DuckDBPyConnection, where: str, ours: str) -> int:
+    """Series that an enricher has not looked at as it is now, or failed at."""
+    (row,) = db.sql(
+        f"select count(*) from series where ({where}) and series_id not in "
+        f"(select series_id from newest where {ours} and state <> {literal(FAILED)})"
+    ).fetchall()
+    return int(row[0])
+
+
+def _states(db: duckdb.DuckDBPyConnection, ours: str) -> tuple[int, int, int, int, int]:
+    """Series done, skipped and failed, statements and findings."""
+    (row,) = db.sql(
+        "select count(*) filter (state = 'done'), count(*) filter (state = 'skipped'), "
+        "count(*) filter (state = 'failed'), coalesce(sum(annotations), 0)::bigint, "
+        f"coalesce(sum(findings), 0)::bigint from newest where {ours}"
+    ).fetchall()
+    done, skipped, failed, annotations, findings = row
+    return done, skipped, failed, annotations, findings
+
+
+def _reasons(db: duckdb.DuckDBPyConnection, ours: str) -> tuple[tuple[str, str, int], ...]:
+    rows = db.sql(
+        f"select state, reason, count(*) as n from newest where {ours} and reason is not null "
+        "group by state, reason "
+        f"qualify row_number() over (partition by state order by n desc, reason) <= {MOST_REASONS} "
+        "order by n desc, state, reason"
+    ).fetchall()
+    return tuple((state, reason, series) for state, reason, series in rows)
 
 
 def provenance(store: Store, SeriesInstanceUID: str) -> list[dict[str, Any]]:

@@ -48,6 +48,8 @@ SAVED = "_saved"
 """Folder of saved queries and links to queries."""
 ACCESS = "_access"
 """Folder of API tokens, of the audit log and of what projects see; readable by its owner alone."""
+PUBLISH = "_publish"
+"""Folder of what was published where; readable by its owner alone."""
 SETTINGS = "dicomlake.toml"
 """The file of settings; it may be there before the lake is."""
 SPILL = "_spill"
@@ -62,6 +64,7 @@ _OURS = frozenset(
         INBOX,
         SAVED,
         ACCESS,
+        PUBLISH,
         EXTRACTIONS,
         SETTINGS,
         ".lock",

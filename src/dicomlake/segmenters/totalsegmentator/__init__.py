@@ -33,6 +33,7 @@ OPTIONS = {
     "minutes": "for one series (30)",
     "memory": "GB that it may hold (16)",
     "threads": "processors (all that there are)",
+    "folder": "where `dicomlake segmenter install` noted the weights (a folder of the user)",
 }
 _ABOUT_S = 60
 
@@ -69,7 +70,8 @@ class TotalSegmentatorSegmenter:
             raise UsageError(f"The mode {asked['mode']!r} is none of {', '.join(worker.MODES)}.")
         self.task, self.mode, self.device = asked["task"], asked["mode"], asked["device"]
         self._limits = limits or _limits(asked)
-        self._weights = weights.installed(place)
+        noted = Path(asked["folder"]) if "folder" in asked else None
+        self._weights = weights.installed(place or noted)
         self._process: Process | None = None
 
     @property
@@ -203,7 +205,8 @@ def _limits(asked: Mapping[str, str]) -> Limits:
         except ValueError as error:
             raise UsageError(f"The option {name} of TotalSegmentator takes a number.") from error
     memory = int(numbers["memory"] * (1 << 30))
-    return Limits(numbers["minutes"] * 60, memory, memory // 4, int(numbers["threads"]))
+    slab = (memory // 4, worker.THICK, worker.MARGIN)
+    return Limits(numbers["minutes"] * 60, memory, slab, int(numbers["threads"]))
 
 
 def _resampled(

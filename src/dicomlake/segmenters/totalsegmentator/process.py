@@ -12,6 +12,7 @@ import logging
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -39,12 +40,13 @@ class Ended(Exception):
 class Limits:
     """What a process may use: seconds for a job, bytes of memory, processors, jobs until it is new.
 
-    `slab` is how many bytes the results of a network may have before a volume is cut into slabs.
+    `slab`: bytes that the results of a network may have before a volume is cut into slabs, of so
+    many slices, with so many around them.
     """
 
     job_s: float = 1800.0
     memory: int = 16 << 30
-    slab: int = 4 << 30
+    slab: tuple[int, int, int] = (4 << 30, worker.THICK, worker.MARGIN)
     threads: int = 0
     jobs: int = 50
 
@@ -191,7 +193,8 @@ class Process:
         """End the process, and remove what it left."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 with contextlib.suppress(OSError):

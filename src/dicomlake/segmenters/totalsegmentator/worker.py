@@ -144,9 +144,16 @@ class Networks:
     `files` are the SHA-256 of every file of every network, by its path below the weights.
     """
 
-    def __init__(self, weights: Path, files: dict[str, str], threads: int, memory: int) -> None:
+    def __init__(
+        self,
+        weights: Path,
+        files: dict[str, str],
+        threads: int,
+        memory: int,
+        slab: tuple[int, int] = (THICK, MARGIN),
+    ) -> None:
         self.weights, self.files, self.threads = weights, files, threads
-        self.memory = memory
+        self.memory, (self.thick, self.margin) = memory, slab
         self.loaded: dict[tuple[Any, ...], Any] = {}
         self.slabs = 0
 
@@ -219,12 +226,12 @@ class Networks:
         classes = network.label_manager.num_segmentation_heads
         held = classes * data[0].size * 2 * COPIES
         fixed = set(network.configuration_manager.normalization_schemes) <= {"CTNormalization"}
-        if not fixed or held <= self.memory or depth <= THICK + 2 * MARGIN:
+        if not fixed or held <= self.memory or depth <= self.thick + 2 * self.margin:
             self.slabs = 1
             return network.predict_single_npy_array(data, properties)
         found = np.zeros(data.shape[1:], np.uint8 if classes < 256 else np.uint16)
         self.slabs = 0
-        for read, keep, place in slabs(depth, THICK, MARGIN):
+        for read, keep, place in slabs(depth, self.thick, self.margin):
             part = network.predict_single_npy_array(data[:, read], dict(properties))
             found[place] = part[keep]
             self.slabs += 1
@@ -322,7 +329,10 @@ def work(said: dict[str, Any]) -> None:
         out.flush()
 
     with guarded(answer) as ready:
-        networks = Networks(weights, said["files"], int(said["threads"]), int(said["slab"]))
+        slab = said["slab"]
+        networks = Networks(
+            weights, said["files"], int(said["threads"]), slab[0], (slab[1], slab[2])
+        )
         patch(networks)
         ready.update({"ready": True, "cut": cut})
     while line := lines.get():
@@ -343,7 +353,8 @@ def guarded(answer: Any) -> Iterator[dict[str, Any]]:
     except Unfit as error:
         found = {"unfit": str(error)}
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        found = {"error": type(error).__name__}
+        full = isinstance(error, MemoryError) or "allocate memory" in str(error)
+        found = {"error": "MemoryError" if full else type(error).__name__}
         if os.environ.get("DICOMLAKE_SEGMENTER_DEBUG"):
             import traceback
 

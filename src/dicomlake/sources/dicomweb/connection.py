@@ -5,16 +5,12 @@ What is said of an error names the source and a status; never a query, a header 
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import logging
-import ssl
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
+from dicomlake.contracts import http
 from dicomlake.errors import Refused, Unsupported, UsageError
 from dicomlake.settings import Source, Tls
 from dicomlake.sources.dicomweb.multipart import parameters
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
 LARGEST_JSON = 1024**3
 """An answer in JSON that is larger (bytes, unpacked) is not read."""
 JSON = "application/dicom+json"
-_LONGEST_WAIT_S = 24 * 3600.0
 _MOST_REDIRECTS = 5
 _PLAIN = "*?,:/@!$()"
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
@@ -62,7 +57,10 @@ class Connection:
         import orjson
 
         headers = {"Accept": JSON, "Accept-Encoding": "gzip"}
-        with self.stream(path, headers, params) as answer, self._errors():
+        with (
+            self.stream(path, headers, params) as answer,
+            http.errors(self.name, self.settings.timeout_s, "A DICOMweb source"),
+        ):
             if answer.status_code == 204:
                 return [], answer.headers
             held = bytearray()
@@ -86,7 +84,10 @@ class Connection:
         self, path: str, headers: Mapping[str, str], params: Params = ()
     ) -> Iterator[httpx.Response]:
         """The answer to a GET below the root of the service, not read yet; its status is good."""
-        with self._errors(), contextlib.ExitStack() as stack:
+        with (
+            http.errors(self.name, self.settings.timeout_s, "A DICOMweb source"),
+            contextlib.ExitStack() as stack,
+        ):
             answer = self._answer(stack, path, headers, params)
             self._judge(answer)
             yield answer
@@ -109,7 +110,7 @@ class Connection:
         client = self._client()
         url = self._root + path + ("?" + _query(params) if params else "")
         request = client.build_request("GET", url, headers=dict(headers))
-        request.headers.update(self._authorization())
+        request.headers.update(http.authorization(self.settings))
         origin = _origin(request.url)
         for _ in range(_MOST_REDIRECTS):
             answer = client.send(request, stream=True)
@@ -125,7 +126,7 @@ class Connection:
             client = self._client() if same else self._stranger()
             request = client.build_request("GET", where, headers=dict(headers))
             if same:
-                request.headers.update(self._authorization())
+                request.headers.update(http.authorization(self.settings))
             answer.close()
         raise UsageError(f"{self.name} redirects again and again. Is its url right?")
 
@@ -144,26 +145,16 @@ class Connection:
     def _new(self, tls: Tls | None) -> httpx.Client:
         import httpx
 
-        _hush()
+        http.hush()
         seconds = self.settings.timeout_s
         return httpx.Client(
-            verify=_context(tls) if tls or self._root.startswith("https:") else False,
+            verify=http.context(tls) if tls or self._root.startswith("https:") else False,
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(seconds, connect=min(seconds, 15.0)),
             transport=self._transport,
             limits=httpx.Limits(max_connections=self.settings.limits.associations + 2),
         )
-
-    def _authorization(self) -> dict[str, str]:
-        """The header with the credentials, read anew so that tokens may change."""
-        settings = self.settings
-        if settings.token_env or settings.token_file:
-            return {"Authorization": f"Bearer {_clean(settings.token(), 'token')}"}
-        if settings.user:
-            both = f"{settings.user}:{settings.password()}".encode()
-            return {"Authorization": "Basic " + base64.b64encode(both).decode()}
-        return {}
 
     def _judge(self, answer: httpx.Response) -> None:
         """Raise what a status means."""
@@ -179,7 +170,7 @@ class Connection:
         if status in _NOT_OFFERED:
             raise Unsupported(f"{self.name} does not offer this (HTTP {status}).")
         if status in _BUSY:
-            wait = _seconds(answer.headers.get("Retry-After", ""))
+            wait = http.seconds(answer.headers.get("Retry-After", ""))
             raise Refused(f"{self.name} is busy or away (HTTP {status}).", wait)
         if status >= 500:
             raise Refused(f"{self.name} failed to answer (HTTP {status}).")
@@ -201,30 +192,6 @@ class Connection:
             "token_env (or token_file), or tls with certificate and key."
         )
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Errors of httpx as ours, and that it is missing."""
-        try:
-            import httpx
-        except ImportError as error:
-            raise UsageError(
-                "A DICOMweb source needs httpx: pip install 'dicomlake[pacs]'"
-            ) from error
-        try:
-            yield
-        except httpx.TimeoutException as error:
-            seconds = self.settings.timeout_s
-            raise Refused(f"{self.name} did not answer within {seconds:g} s.") from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise UsageError(f"The url of {self.name} cannot be right.") from error
-        except httpx.DecodingError as error:
-            raise Refused(f"{self.name} answers with damaged compression.") from error
-        except httpx.HTTPError as error:
-            if why := _encryption(error):
-                raise UsageError(f"No encrypted connection to {self.name}: {why}") from error
-            kind = "cannot be reached" if isinstance(error, httpx.ConnectError) else "stopped"
-            raise Refused(f"{self.name} {kind} ({type(error).__name__}).") from error
-
 
 def _query(params: Params) -> str:
     """The query of a URL; what may stand in it as it is does: not all services decode it.
@@ -237,67 +204,3 @@ def _query(params: Params) -> str:
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
-
-
-def _clean(secret: str, what: str) -> str:
-    if not secret.isascii() or not secret.isprintable():
-        raise UsageError(f"The {what} has characters that cannot be sent.")
-    return secret.strip()
-
-
-def _context(tls: Tls | None) -> ssl.SSLContext:
-    """How connections are encrypted (PS3.15 B.1, BCP 195)."""
-    tls = tls or Tls()
-    try:
-        context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
-        context.check_hostname = tls.check_hostname
-        if tls.certificate:
-            key = str(tls.key) if tls.key else None
-            context.load_cert_chain(str(tls.certificate), key, password=lambda: "none")
-    except ssl.SSLError as error:
-        raise UsageError(
-            "The certificate, its key or the authority under tls cannot be used: files in PEM are "
-            "needed, keys without a password."
-        ) from error
-    except OSError as error:
-        raise UsageError(f"A file under tls cannot be read: {error.strerror}.") from error
-    return context
-
-
-def _encryption(error: BaseException) -> str:
-    """Why an encrypted connection cannot be had, "" when that is not what is wrong."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({cause.verify_message}). Set ca under tls."
-        if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause.reason or ""):
-            return "it does not accept ours. Set certificate and key under tls."
-        cause = cause.__cause__ or cause.__context__
-    return ""
-
-
-def _seconds(text: str) -> float:
-    """How long Retry-After asks to wait, as seconds or as a date (RFC 9110 10.2.3)."""
-    try:
-        wait = float(text)
-    except ValueError:
-        try:
-            wait = parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return 0.0
-    return min(max(wait, 0.0), _LONGEST_WAIT_S) if wait == wait else 0.0
-
-
-def _without_query(record: logging.LogRecord) -> bool:
-    """Take the query out of what httpx logs: it may name patients."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            str(a).partition("?")[0] if type(a).__name__ == "URL" else a for a in record.args
-        )
-    return True
-
-
-def _hush() -> None:
-    log = logging.getLogger("httpx")
-    if _without_query not in log.filters:
-        log.addFilter(_without_query)

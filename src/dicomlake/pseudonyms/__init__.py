@@ -1,0 +1,1 @@
+"""Pseudonyms: made here by a key, or asked of a trusted third party."""
