@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-MODULES = "access charts commands enriching fhir inside pacs segmenter service viewer"
+MODULES = "access charts commands enriching fhir fhirvalidate inside pacs segmenter service viewer"
 """Modules of commands."""
 
 

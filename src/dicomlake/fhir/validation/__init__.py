@@ -14,6 +14,6 @@ from __future__ import annotations
 from dicomlake.fhir.validation.definitions import RELEASES, Definitions, definitions
 from dicomlake.fhir.validation.found import Problem
 from dicomlake.fhir.validation.resources import check
-from dicomlake.fhir.validation.sets import check_all
+from dicomlake.fhir.validation.sets import Gathering, check_all
 
-__all__ = ["RELEASES", "Definitions", "Problem", "check", "check_all", "definitions"]
+__all__ = ["RELEASES", "Definitions", "Gathering", "Problem", "check", "check_all", "definitions"]
