@@ -12,16 +12,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from profiles.rules import extension_of, rules_of, written
+from profiles.rules import extension_of, rules_of, table, written
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parent / "tests" / "fhir" / "node_modules"
 SHIPPED = HERE.parent / "src" / "dicomlake" / "fhir" / "validation" / "compiled"
+OWN = SHIPPED.parent / "profiles"
+"""Profiles of ours, as SUSHI compiled them."""
 RELEASES = {"R4": "hl7.fhir.r4.examples", "R5": "hl7.fhir.r5.core"}
 CORE = "http://hl7.org/fhir/StructureDefinition/"
 """Base of the addresses of HL7's own definitions."""
 PROFILES = ("vitalsigns", "bodyheight", "bodyweight", "SimpleQuantity")
 """Profiles of HL7 that we use."""
+
+__all__ = ["compiled", "main", "packed", "read", "table", "unpacked"]
 
 Json = dict[str, Any]
 
@@ -39,7 +43,7 @@ def compiled(release: str, packages: Path = PACKAGES) -> Json:
     folder = packages / RELEASES[release]
     structures = list(read(folder, "StructureDefinition"))
     resources = sorted(one["name"] for one in structures if _is_resource(one))
-    codes = Codes(folder)
+    codes = Codes(folder, OWN / release.lower())
     types: Json = {}
     for one in structures:
         base = one.get("derivation", "specialization") == "specialization"
@@ -73,11 +77,8 @@ def compiled(release: str, packages: Path = PACKAGES) -> Json:
 
 
 def _shipped(release: str) -> Iterator[Json]:
-    """Profiles of ours, as SUSHI compiled them."""
-    for path in sorted((SHIPPED.parent / "profiles" / release.lower()).glob("*.json")):
-        found = json.loads(path.read_bytes())
-        if found["resourceType"] == "StructureDefinition":
-            yield found
+    """Profiles and extensions of ours."""
+    yield from read(OWN / release.lower(), "StructureDefinition")
 
 
 def _all_rules(profiles: Iterable[Json]) -> Iterator[Json]:
@@ -142,9 +143,9 @@ def _own_type(kind: Json) -> str:
 class Codes:
     """Codes of value sets, as far as a package lists them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._sets = {one["url"]: one for one in read(folder, "ValueSet")}
-        self._systems = {one["url"]: one for one in read(folder, "CodeSystem")}
+    def __init__(self, *folders: Path) -> None:
+        self._sets = {one["url"]: one for place in folders for one in read(place, "ValueSet")}
+        self._systems = {one["url"]: one for place in folders for one in read(place, "CodeSystem")}
         self.needed: dict[str, dict[str, list[str]]] = {}
         self._open: set[str] = set()
 
@@ -200,6 +201,12 @@ def packed(made: Json) -> bytes:
     """The compiled definitions as they are shipped: the same bytes for the same definitions."""
     text = json.dumps(made, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return gzip.compress(text.encode(), compresslevel=9, mtime=0)
+
+
+def unpacked(made: bytes) -> Json:
+    """Definitions that were packed."""
+    found: Json = json.loads(gzip.decompress(made))
+    return found
 
 
 def main() -> None:

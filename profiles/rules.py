@@ -104,10 +104,11 @@ def _contexts(structure: Json) -> list[str]:
 def written(folder: Path) -> Iterator[Json]:
     """What the tables of a folder say: things with `kind` "profile", "extension" or "codes"."""
     for path in sorted(folder.glob("*.rules")):
-        yield from _table(path.read_text(encoding="utf-8").splitlines())
+        yield from table(path.read_text(encoding="utf-8").splitlines())
 
 
-def _table(lines: Iterable[str]) -> Iterator[Json]:
+def table(lines: Iterable[str]) -> Iterator[Json]:
+    """What the lines of a table say."""
     open_: Json | None = None
     for line in lines:
         line = line.strip()

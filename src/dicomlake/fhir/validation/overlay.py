@@ -14,7 +14,7 @@ from typing import Any
 from dicomlake.fhir.validation.coded import bound
 from dicomlake.fhir.validation.definitions import Definitions
 from dicomlake.fhir.validation.found import Found
-from dicomlake.fhir.validation.references import check_reference
+from dicomlake.fhir.validation.references import leads_to
 from dicomlake.fhir.validation.structure import fits, matches
 
 
@@ -86,13 +86,10 @@ class Overlays:
             matches(rules["fixed"], value, found)
         if "targets" in rules:
             targets = frozenset(map(self._type_of, rules["targets"])) - {"Resource"}
-            inner = value
-            if isinstance(value, dict) and isinstance(value.get("reference"), dict):
-                inner = value["reference"]
-            again = Found()
-            again.in_bundle = found.in_bundle
-            check_reference(inner, targets, self._defined.resources, again)
-            found.extend(one for one in again if "leads to" in one[2] or "type" in one[2])
+            inside = isinstance(value, dict) and isinstance(value.get("reference"), dict)
+            leads = leads_to(value["reference"] if inside else value)
+            if targets and leads in self._defined.resources and leads not in targets:
+                found.error(f"leads to {leads}, which the profile does not have")
         listed = self._defined.codes.get(rules.get("binding", ""))
         if listed is not None:
             check = bound(rules["binding"], listed, _shape(value))

@@ -57,6 +57,21 @@ def check_reference(
         found.error("is another type than the reference leads to", "type")
 
 
+def leads_to(value: Any) -> str | None:
+    """The type that a Reference leads to; None where it does not say.
+
+    >>> leads_to({"reference": "Patient/1"}), leads_to({"reference": "#p", "type": "Patient"})
+    ('Patient', 'Patient')
+    """
+    if not isinstance(value, dict):
+        return None
+    text, type_ = value.get("reference"), value.get("type")
+    form = _FORMS.fullmatch(text) if isinstance(text, str) else None
+    if form is not None and (form["type"] or form["query"]):
+        return form["type"] or form["query"]
+    return type_ if isinstance(type_, str) else None
+
+
 def references(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Places and texts of all references inside of a value.
 

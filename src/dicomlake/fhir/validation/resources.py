@@ -14,7 +14,11 @@ from dicomlake.fhir.validation.overlay import Overlays
 from dicomlake.fhir.validation.references import references
 from dicomlake.fhir.validation.structure import Extended, Structures
 
-_OWN_SETS = ("https://www.medizininformatik-initiative.de/fhir/ext/modul-bildgebung/",)
+_PUBLISHERS = (
+    "https://dicomlake.example/fhir/",
+    "https://www.medizininformatik-initiative.de/fhir/ext/modul-bildgebung/",
+)
+"""Bases of extensions that are all known here."""
 _CORE = "http://hl7.org/fhir/StructureDefinition/"
 _VITAL = {"8302-2": f"{_CORE}bodyheight", "29463-7": f"{_CORE}bodyweight"}
 """Codes of LOINC, and the profiles that HL7 asks of every Observation of them."""
@@ -47,7 +51,7 @@ class Validator:
 
     def __init__(self, release: str) -> None:
         self._defined = definitions(release)
-        known = (*_OWN_SETS, *((_CORE,) if release == "R4" else ()))
+        known = (*_PUBLISHERS, *((_CORE,) if release == "R4" else ()))
         extended = Extended(self._defined, known)
         self._structures = Structures(self._defined, self.inner, extended)
         self._overlays = Overlays(self._defined)
