@@ -27,6 +27,9 @@ PROFILES = ("vitalsigns", "bodyheight", "bodyweight", "SimpleQuantity")
 
 __all__ = ["compiled", "main", "packed", "read", "table", "unpacked"]
 
+GRAMMARS = ("http://hl7.org/fhir/ValueSet/mimetypes", "http://hl7.org/fhir/ValueSet/all-languages")
+"""Value sets whose codes follow a grammar."""
+
 Json = dict[str, Any]
 
 
@@ -126,8 +129,10 @@ def _element(element: Json, path: str, name: str, top: bool, codes: Codes) -> li
         if any(one.endswith("/SimpleQuantity") for one in kind.get("profile", ())):
             more["simple"] = True
     binding = element.get("binding", {})
-    if binding.get("strength") == "required" and codes.need(binding["valueSet"]):
-        more["binding"] = binding["valueSet"].partition("|")[0]
+    if binding.get("strength") == "required":
+        url = binding["valueSet"].partition("|")[0]
+        if codes.need(url) or url in GRAMMARS:
+            more["binding"] = url
     for key, value in element.items():
         if key.startswith(("fixed", "pattern")):
             more["fixed"] = value

@@ -368,10 +368,8 @@ def spoilt(resource: Json, path: str, value: Any) -> Json:
     {'a': [{'b': 2}]}
     """
     made = copy.deepcopy(resource)
-    steps: list[Any] = [
-        int(number) if number else name for name, number in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path)
-        for number in [number] for name in [name]
-    ]  # fmt: skip
+    found = re.findall(r"([^.\[\]]+)|\[(\d+)\]", path)
+    steps: list[Any] = [int(number) if number else name for name, number in found]
     inner: Any = made
     for step in steps[:-1]:
         if isinstance(inner, dict) and step not in inner:

@@ -66,7 +66,7 @@ class Validator:
             found.error("must be an object")
             return
         kind = resource.get("resourceType")
-        if kind not in self._defined.resources:
+        if not isinstance(kind, str) or kind not in self._defined.resources:
             found.error(f"names no type of resource of {self._defined.release}", "resourceType")
             return
         outside = found.in_bundle
@@ -131,5 +131,6 @@ def _vital(resource: dict[str, Any]) -> list[str]:
         for one in codings
         if isinstance(one, dict)
         and one.get("system") == "http://loinc.org"
-        and one.get("code") in _VITAL
+        and isinstance(one.get("code"), str)
+        and one["code"] in _VITAL
     ]

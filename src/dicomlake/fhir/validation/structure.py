@@ -273,7 +273,8 @@ class Extended:
         def run(value: Any, found: Found) -> None:
             start = len(found)
             structure(value, found)
-            if len(found) == start and not (inner and ":" not in value["url"]):
+            sound = all(one[1] != "error" for one in found[start:])
+            if sound and not (inner and ":" not in value["url"]):
                 self._look(value, place, name, found)
 
         return run
