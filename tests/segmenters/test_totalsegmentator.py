@@ -6,9 +6,12 @@ They need the environment of `make segment`; see `hu_bands.py`.
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import struct
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -249,6 +252,47 @@ def test_a_process_that_hangs_is_ended(place: Path, trap: Path, temporary: Path)
     assert other.process is not None
     assert other.process.starts == 2
     other.close()
+    assert list(temporary.iterdir()) == []
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from dicomlake.segmenters.totalsegmentator import TotalSegmentatorSegmenter
+from dicomlake.testing.volumes import Phantom, axial
+
+volume = Phantom(axial((20, 40, 40), (6, 6, 6))).volume()
+made = TotalSegmentatorSegmenter({"device": "cpu", "mode": "fastest"}, place=Path(sys.argv[1]))
+made._running()._start()
+print(made.process.pid, flush=True)
+made.segment(volume)
+"""
+
+
+def test_nothing_stays_when_the_parent_is_killed(
+    place: Path, trap: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap.write_text("hang")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    paths = os.pathsep.join([os.environ["PYTHONPATH"], *filter(None, sys.path)])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(place)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    until = time.monotonic() + 120
+    while trap.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not trap.exists()
+    assert list(temporary.glob("dicomlake-segment-*/voxels.npy"))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()
     assert list(temporary.iterdir()) == []
 
 

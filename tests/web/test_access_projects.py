@@ -131,6 +131,12 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for where in (None, "Modality = 'MR'"):
         wanted = {"where": where, "limit": 1000}
         yield "/api/conformance", "POST", "/api/conformance", {"json": wanted}
+        for by in ("device", "site", "year", "modality"):
+            asked = {
+                "params": {"by": by, "attribute": PATHS[:4], **({"where": where} if where else {})}
+            }
+            yield "/api/quality", "GET", "/api/quality", asked
+            yield "/api/quality/report", "GET", "/api/quality/report", asked
     for path in PATHS:
         data = {"by": [path], "measure": {"what": "patients"}}
         spec = {"mark": "bar", "data": {"dicomlake": data}, "encoding": {}}
