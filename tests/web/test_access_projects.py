@@ -140,6 +140,7 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
     yield "/api/compare", "GET", "/api/compare", {"params": both}
     yield from of_dicomweb()
+    yield from of_fhir()
 
 
 def of_dicomweb() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
@@ -176,6 +177,22 @@ def of_dicomweb() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for path in ("/wado", "/"):
         wanted = {**uids, "objectUID": SEEN_INSTANCE, "contentType": "application/dicom"}
         yield f"{root}{path}", "GET", root + path, {"params": wanted}
+
+
+def of_fhir() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Exports are looked into by test_fhir.py, because they take a while."""
+    for type_ in ("ImagingStudy", "Patient", "Device", "Provenance", "Observation"):
+        for accept in ("application/fhir+json", "application/fhir+json; fhirVersion=5.0"):
+            wanted = {"params": {"_count": 1000}, "headers": {"accept": accept}}
+            yield "/fhir/{type_}", "GET", f"/fhir/{type_}", wanted
+        yield "/fhir/{type_}/{id_}", "GET", f"/fhir/{type_}/1", {}
+    for query in ({"identifier": f"urn:oid:{OTHER_STUDY}"}, {"patient.identifier": f"{MARK}-P"}):
+        more = {"data": {**query, "_include": "ImagingStudy:patient"}}
+        yield "/fhir/{type_}/_search", "POST", "/fhir/ImagingStudy/_search", more
+        yield "/fhir/{type_}", "GET", "/fhir/ImagingStudy", {"params": query}
+    yield "/fhir/$export", "GET", "/fhir/$export", {"headers": {"prefer": "respond-async"}}
+    for route in ("/fhir/$export-status/{id_}", "/fhir/$export-file/{id_}/{name}"):
+        yield route, "GET", route.replace("{id_}", "none").replace("{name}", "Patient.1.ndjson"), {}
 
 
 def test_no_answer_tells_of_a_hidden_series(inside: House) -> None:
@@ -222,6 +239,7 @@ def test_all_routes_are_asked(made: Path) -> None:
         ("DELETE", "/api/queries/{id}"), ("POST", "/api/permalink"),
         ("GET", "/api/query/{id}/events"), ("POST", "/api/charts"), ("GET", "/api/charts/{id}"),
         ("PUT", "/api/charts/{id}"), ("DELETE", "/api/charts/{id}"),
+        ("DELETE", "/fhir/$export-status/{id_}"),
     }  # fmt: skip
     reading = {
         (method, path)
