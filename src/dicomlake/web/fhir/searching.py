@@ -24,10 +24,8 @@ MOST, USUAL = 1000, 100
 """Resources of a page: the most, and where nothing is said."""
 TYPES = (
     "ImagingStudy", "Patient", "Device", "Endpoint", "BodyStructure", "Observation", "Provenance",
-    "DiagnosticReport", "DocumentReference", "ImagingSelection",
+    "DiagnosticReport", "DocumentReference",
 )  # fmt: skip
-SHARED = ("Patient", "Device", "Endpoint")
-"""Types of which several studies share one resource."""
 _SIDES = {"24028007": "R", "7771000": "L", "51440002": "B", "66459002": "U"}
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _MOMENT = re.compile(
