@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import tomlkit
 import tomlkit.exceptions
@@ -245,10 +246,12 @@ class Project(_Settings):
     """A project: its members see the series that a question finds, and nothing else.
 
     `filter`: the question, everything when left out; `level`: whether series meet it by
-    themselves, or all series of the studies or patients that do count.
+    themselves, or all series of the studies or patients that do count. `pseudonyms`: the
+    name of settings under `fhir`, by which its members see people at the FHIR endpoint.
     """
 
     filter: str = ""
+    pseudonyms: str = ""
     level: Literal["patient", "study", "series"] = "series"
     title: str = ""
 
@@ -302,9 +305,10 @@ class FhirTarget(_Settings):
     """A FHIR server that the lake publishes to.
 
     `ids`: whether resources get our ids there ("ours"), or it gives ids of its own ("theirs");
+    `query`: only what meets it, `level`: whether that is series alone, or all of their studies or
+    patients. `pseudonyms`: the name of settings by which people become pseudonyms on the way out.
     `vanished`: what becomes of resources whose series are gone. `continuous`: workers publish what
-    comes, once nothing more of a study came for `quiet_s`. `query`: only studies with series that
-    meet it. `pseudonyms`: the name of settings by which people become pseudonyms on the way out.
+    comes, once nothing more of a study came for `quiet_s`.
     """
 
     url: str
@@ -312,6 +316,7 @@ class FhirTarget(_Settings):
     ids: Literal["ours", "theirs"] = "ours"
     profile: Literal["mii", "impetus", "none"] = "none"
     query: str = ""
+    level: Literal["patient", "study", "series"] = "study"
     pseudonyms: str = ""
     vanished: Literal["delete", "mark", "keep"] = "delete"
     continuous: bool = False
@@ -402,13 +407,63 @@ class Pseudonyms(_Settings):
         return _secret(self.token_env, self.token_file, "token")
 
 
+class FhirSite(_Settings):
+    """What a site decides about its FHIR resources: `[fhir.site]`.
+
+    `zone`: the time zone of devices that do not send theirs ("Europe/Berlin"); without one moments
+    are days. `base_url`: address of the DICOMweb service that has the images, as others reach it.
+    `patients` and `accessions`: identifier systems by issuer, "" for none. `canonical`: base of the
+    addresses of our own profiles. `names`, `people`, `instances`: whether names of patients, names
+    of physicians, and single instances are told. `secret_env` or `secret_file`: what ids are made
+    with; else the lake keeps one of its own.
+    """
+
+    zone: str = ""
+    base_url: str = ""
+    patients: dict[str, str] = {}
+    accessions: dict[str, str] = {}
+    canonical: str = ""
+    names: bool = False
+    people: bool = False
+    instances: bool = False
+    secret_env: str = ""
+    secret_file: Path | None = None
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key if value else ""
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is no time zone; write it like 'Europe/Berlin'") from error
+
+    @field_validator("base_url", "canonical")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and (
+            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
+        ):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    def secret(self) -> bytes:
+        """The secret, from where it is; empty when none is named, UsageError when it is short."""
+        found = _secret(self.secret_env, self.secret_file, "secret of FHIR ids").encode()
+        if found and len(found) < 16:
+            raise UsageError("The secret of FHIR ids is too short: 16 bytes at least.")
+        return found
+
+
 class FhirSettings(_Settings):
     """FHIR: where the lake publishes to, and how people become pseudonyms.
 
-    `release`: of the lake's own endpoint, unless its callers ask for the other one.
+    `release`: of the lake's own endpoint, unless its callers ask for the other one; `profile`: what
+    its resources say they are.
     """
 
     release: Literal["R4", "R5"] = "R4"
+    profile: Literal["mii", "impetus", "none"] = "none"
+    site: FhirSite = FhirSite()
     target: dict[str, FhirTarget] = {}
     pseudonyms: dict[str, Pseudonyms] = {}
 
@@ -455,6 +510,16 @@ class Settings(_Settings):
         for name in value:
             check_name(name)
         return value
+
+    @model_validator(mode="after")
+    def _known(self) -> Settings:
+        for name, project in self.project.items():
+            if project.pseudonyms and project.pseudonyms not in self.fhir.pseudonyms:
+                raise ValueError(
+                    f"the project {name} names pseudonyms {project.pseudonyms!r}, which are not "
+                    "under fhir"
+                )
+        return self
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""

@@ -497,7 +497,7 @@ def worker(
             console(error=True).print("Other workers run for this lake; these join them.")
         crew = Crew(
             lake, found, processes, enrichers=enrichers, hardware=_hardware(hardware),
-            log_level=str(level),
+            publish=ours and not once, log_level=str(level),
         )  # fmt: skip
         if metrics is not None:
             _metrics(lake, found, metrics)

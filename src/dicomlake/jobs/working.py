@@ -30,6 +30,7 @@ from dicomlake.errors import LakeError, ServiceError
 from dicomlake.jobs.archives import archive_of, kept_of
 from dicomlake.jobs.care import Care, Slot
 from dicomlake.jobs.enrichtasks import Automatic, EnrichWorker
+from dicomlake.jobs.fhir.following import Followers
 from dicomlake.jobs.inbox import Inbox, Intake
 from dicomlake.jobs.pull import Elsewhere, Puller
 from dicomlake.jobs.requests import queue_of
@@ -263,7 +264,7 @@ class _Process:
 
 
 class Crew:
-    """Workers of a lake as processes, the writer, the listener and the schedule."""
+    """Workers of a lake as processes, the writer, the listener, the schedule, and publication."""
 
     def __init__(
         self,
@@ -275,14 +276,17 @@ class Crew:
         listen: bool = True,
         enrichers: int = 0,
         hardware: Iterable[str] = ("cpu",),
+        publish: bool = False,
         log_level: str = "WARNING",
         log_json: bool = False,
     ) -> None:
         self.lake, self.settings, self.number = Path(lake).absolute(), found, processes
         self._enrichers, self._hardware = enrichers, tuple(hardware)
         self._listens = listen and found.listener is not None
+        self._publishes = publish
         self._log = (log_level, log_json)
         self._processes: list[_Process] = []
+        self._followers = Followers(self.lake, found, self._log)
         self._failures = 0
         store = Store.create(self.lake)
         self.queue = queue_of(lake, found)
@@ -316,6 +320,8 @@ class Crew:
         """What has to be looked after also while batches keep coming."""
         try:
             self._keep()
+            if self._publishes:
+                self._followers.keep()
             self._intake.settle()
             if self._scheduler is not None:
                 self._scheduler.tick()
@@ -395,6 +401,7 @@ class Crew:
 
     def stop(self) -> None:
         """Ask the workers to end, and wait for them."""
+        self._followers.stop()
         for one in self._processes:
             one.process.terminate()
         until = time.monotonic() + 15

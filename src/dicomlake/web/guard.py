@@ -238,8 +238,8 @@ class _Passage:
     async def problem(self, status: int, detail: str, *, wait_s: float = 0.0) -> None:
         """Answer with a problem, and with nothing else."""
         self.started = self._stopped = True
-        content = problems.body(status, detail)
-        headers = {"content-type": problems.MEDIA, "content-length": str(len(content))}
+        content, media = problems.told(self._scope["path"], status, detail)
+        headers = {"content-type": media, "content-length": str(len(content))}
         headers |= {"cache-control": "no-store"}
         if status == 401:
             headers["www-authenticate"] = "Bearer"

@@ -1,4 +1,7 @@
-"""What went wrong, as application/problem+json (RFC 9457): a sentence without patient data."""
+"""What went wrong, as application/problem+json (RFC 9457): a sentence without patient data.
+
+Below `/fhir` it is an OperationOutcome with the same sentence.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from dicomlake.errors import DicomlakeError, LakeError, NotAllowed, ServiceError
 from dicomlake.jobs.snapshots import NoVersion
 
 MEDIA = "application/problem+json"
+FHIR_MEDIA = "application/fhir+json"
 _MOST_MISTAKES = 20
 
 
@@ -48,6 +52,39 @@ def body(status: int, detail: str, **more: Any) -> bytes:
 def _text(detail: str) -> str:
     """A text without halves of characters."""
     return detail.encode("utf-8", "replace").decode()
+
+
+_ISSUES = {
+    400: "invalid", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported",
+    406: "not-supported", 409: "conflict", 410: "deleted", 413: "too-long", 415: "not-supported",
+    422: "invalid", 429: "throttled", 503: "transient",
+}  # fmt: skip
+"""The code of an issue by the status of its answer."""
+
+
+def outcome(status: int, detail: str) -> bytes:
+    """A problem as an OperationOutcome."""
+    severity = "error" if status < 500 else "fatal"
+    issue = {
+        "severity": severity,
+        "code": _ISSUES.get(status, "exception"),
+        "diagnostics": _text(detail),
+    }
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]})
+
+
+def told(path: str, status: int, detail: str, **more: Any) -> tuple[bytes, str]:
+    """A problem of an answer to a path: its bytes, and their media type."""
+    if path == "/fhir" or path.startswith("/fhir/"):
+        return outcome(status, detail), FHIR_MEDIA
+    return body(status, detail, **more), MEDIA
+
+
+def _answered(
+    request: Request, status: int, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    content, media = told(request.url.path, status, detail, **more)
+    return Response(content, status, headers, media_type=media)
 
 
 def response(
@@ -84,32 +121,34 @@ _SAID = {
 def register(app: FastAPI) -> None:
     """Let an application answer errors with problems."""
 
-    def failed(_: Request, error: Exception) -> Response:
+    def failed(request: Request, error: Exception) -> Response:
         assert isinstance(error, Failed)
-        return response(error.status, error.detail)
+        return _answered(request, error.status, error.detail)
 
-    def ours(_: Request, error: Exception) -> Response:
+    def ours(request: Request, error: Exception) -> Response:
         if isinstance(error, NotAllowed):
-            return response(403, str(error))
+            return _answered(request, 403, str(error))
         if isinstance(error, NoVersion):
-            return response(404, str(error))
+            return _answered(request, 404, str(error))
         if isinstance(error, LakeError | ServiceError):
-            return response(503, str(error), {"Retry-After": "5"})
+            return _answered(request, 503, str(error), {"Retry-After": "5"})
         if not isinstance(error, UsageError):
-            return response(500, str(error))
+            return _answered(request, 500, str(error))
         near = list(error.near) or None
-        return response(422, str(error), position=error.position, place=error.place, near=near)
+        return _answered(
+            request, 422, str(error), position=error.position, place=error.place, near=near
+        )
 
-    def invalid(_: Request, error: Exception) -> Response:
+    def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return response(422, mistakes(error.errors()))
+        return _answered(request, 422, mistakes(error.errors()))
 
-    def plain(_: Request, error: Exception) -> Response:
+    def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         said = {404: "There is nothing here. GET /api/openapi.json lists what there is.",
                 405: "That cannot be done here. GET /api/openapi.json lists what can."}  # fmt: skip
         detail = said.get(error.status_code, str(error.detail))
-        return response(error.status_code, detail, dict(error.headers or {}))
+        return _answered(request, error.status_code, detail, dict(error.headers or {}))
 
     app.add_exception_handler(Failed, failed)
     app.add_exception_handler(DicomlakeError, ours)

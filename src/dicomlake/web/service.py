@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from dicomlake.jobs.access.audit import Audit
+from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import explore, jobs, ohif, operations, problems
@@ -27,6 +28,8 @@ from dicomlake.web.desk import Desk
 from dicomlake.web.dicomweb import router as dicomweb
 from dicomlake.web.dicomweb.shelf import Shelf, Shelves
 from dicomlake.web.dicomweb.storing import Committer
+from dicomlake.web.fhir import Fhir
+from dicomlake.web.fhir import router as fhir
 from dicomlake.web.guard import OPEN, Guard
 from dicomlake.web.pages import pages
 
@@ -45,12 +48,14 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     views = Views(lake, settings, desk.lakes)
     audit = Audit.of(lake, settings.service.access.audit)
     committer = Committer(desk)
+    endpoint = Fhir(Path(lake), settings, maker_of)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         desk.warm()
         yield
         await run_in_threadpool(committer.close)
+        await run_in_threadpool(endpoint.close)
         views.close()
         desk.close()
         gate.close()
@@ -66,6 +71,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     )
     made.state.desk, made.state.committer = desk, committer
     made.state.gate, made.state.views, made.state.audit = gate, views, audit
+    made.state.fhir = endpoint
     made.state.shelves = Shelves(Shelf(lake, settings), views)
     made.include_router(access.router)
     made.include_router(jobs.router)
@@ -73,6 +79,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     for router in explore.ROUTERS:
         made.include_router(router)
     made.include_router(dicomweb)
+    made.include_router(fhir)
     made.include_router(ohif.router(settings))
     made.include_router(pages())
     problems.register(made)

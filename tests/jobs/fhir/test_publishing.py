@@ -374,10 +374,15 @@ def test_part_of_a_lake_is_published_and_nothing_else(
     def narrow(store: Store) -> Store:
         from dicomlake.jobs.fhir.targets import part_of
 
-        return part_of(store, "PatientID = 'P1'", tmp_path)
+        return part_of(store, "PatientID = 'P1'", "study", tmp_path)
 
-    publish(narrow=narrow).push()
+    publish(narrow=narrow).push(only=True)
+    assert publish(narrow=narrow).push(only=True).sent == 0
     assert [p["identifier"][0]["value"] for p in server.resources.every("Patient")] == ["P1"]
     growing.add((2, 2, 1), (1, 2, 1))
     publish(narrow=narrow).push()
     assert counts(server)["ImagingStudy"] == 2
+    publish().push(everything=True)
+    assert counts(server)["ImagingStudy"] == 4
+    publish(narrow=narrow).push(only=True)  # takes nothing away
+    assert counts(server)["ImagingStudy"] == 4

@@ -143,11 +143,12 @@ class Publisher:
 
     # One run
 
-    def push(self, *, everything: bool = False, again: bool = False) -> Report:
+    def push(self, *, everything: bool = False, again: bool = False, only: bool = False) -> Report:
         """Publish what changed since the last run, or look at everything; what was done.
 
-        `again`: send all resources, also those that did not change. ServiceError when the other
-        side stays away: the same call goes on from there.
+        `again`: send all resources, also those that did not change. `only`: publish what the part
+        of the lake holds that is narrowed to, and leave all else there as it is. ServiceError when
+        the other side stays away: the same call goes on from there.
         """
         began = time.monotonic()
         self._report = Report()
@@ -155,7 +156,9 @@ class Publisher:
         self._check_place()
         if again:
             self.published.send_again()
-        if everything or again or not self._changed():
+        if only:
+            self._each(self.published.next_run())
+        elif everything or again or not self._changed():
             self._all()
         else:
             while studies := self.published.waiting(self._clock(), STUDIES):
@@ -270,31 +273,32 @@ class Publisher:
         """Publish everything, and take away what the lake has no more."""
         self._report.everything = True
         run, here, began = self.published.next_run(), self._here(), self._clock()
-        self._progress.stage(f"publishing to {self.name}", None, "resources")
-        block: list[Made] = []
-        for made in self._make(self._seen()).all():
-            block.append(made)
-            if len(block) >= BLOCK:
-                self._publish(block, run)
-                block = []
-        self._publish(block, run)
+        self._each(run)
         for type_ in sorted(self.published.counts(), key=_rank):
             for vanished in self.published.others(run, type_):
                 self._remove(vanished, run)
         self.published.note(base=here, full=self._clock())
         self.published.served(self.published.waiting(began, 1 << 40), began)
 
-    def _studies(self, studies: list[int]) -> None:
-        """Publish some studies as they are now, and take away what they have no more."""
-        run, began = self.published.next_run(), self._clock()
-        people = self.published.patients_of(studies)
+    def _each(self, run: int) -> None:
+        """Publish every resource of the part of the lake that is seen."""
+        self._progress.stage(f"publishing to {self.name}", None, "resources")
+        self._blocks(self._make(self._seen()).all(), run)
+
+    def _blocks(self, resources: Iterator[Made], run: int) -> None:
         block: list[Made] = []
-        for made in self._make(self._seen()).of_studies(studies):
+        for made in resources:
             block.append(made)
             if len(block) >= BLOCK:
                 self._publish(block, run)
                 block = []
         self._publish(block, run)
+
+    def _studies(self, studies: list[int]) -> None:
+        """Publish some studies as they are now, and take away what they have no more."""
+        run, began = self.published.next_run(), self._clock()
+        people = self.published.patients_of(studies)
+        self._blocks(self._make(self._seen()).of_studies(studies), run)
         self._remove(self.published.of_studies(studies, run), run)
         lost = people - patients_there(self._seen(), people)
         self._remove(self.published.people(lost), run)
@@ -466,7 +470,7 @@ class Publisher:
         self._check()
 
 
-_MAKING = {"release", "profile", "query", "pseudonyms"}
+_MAKING = {"release", "profile", "query", "level", "pseudonyms"}
 
 
 def _rank(type_: str) -> int:

@@ -8,7 +8,6 @@ import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,8 +15,11 @@ import pyarrow as pa
 from dicomlake import plugins
 from dicomlake.contracts import Progress
 from dicomlake.contracts.sinks import Sink
+from dicomlake.jobs.fhir.making import Maker
+from dicomlake.jobs.fhir.pseudonymising import Pseudonymised, pseudonyms_of
 from dicomlake.jobs.fhir.published import Published
 from dicomlake.jobs.fhir.publishing import Making, Publisher
+from dicomlake.jobs.fhir.sites import fitting, release_of, site_of
 from dicomlake.lake import Store
 from dicomlake.lake.part import PartStore, write_series
 from dicomlake.lake.store import PUBLISH
@@ -28,15 +30,15 @@ from dicomlake.sinks.fhir import FhirSink
 _PARTS = "parts-"
 
 
-def part_of(store: Store, query: str, folder: Path) -> Store:
-    """The studies of a store of which a series meets a condition; all when there is none.
+def part_of(store: Store, query: str, level: str, folder: Path) -> Store:
+    """The series, studies or patients of a store that meet a condition; all when there is none.
 
     Their series lie in a file of the folder as long as they are used.
     """
     if not query.strip():
         return store
     engine = plugins.load("engines", "duckdb")(store)
-    with engine.chosen(parse(query), "study") as (search, mask):
+    with engine.chosen(parse(query), level) as (search, mask):
         ids = pa.array(search.snapshot.ids[mask], pa.int64())
     file = folder / f"{secrets.token_hex(8)}.parquet"
     write_series(store, ids, file)
@@ -71,8 +73,26 @@ def _alive(number: str) -> bool:
     return True
 
 
-Maker = Callable[[Store, Settings, FhirTarget], Making]
-"""Makes the resources of a store as the settings of a lake and of a target say."""
+Make = Callable[[Store, Settings, str, str, str], Making]
+"""Makes the resources of a store: settings, release, name of pseudonyms, profile."""
+
+
+def maker_of(
+    store: Store, settings: Settings, release: str, pseudonyms: str = "", profile: str = "none"
+) -> Making:
+    """What makes the resources of a store in a release; with pseudonyms where they are named."""
+    site = site_of(store.path, settings, fitting(profile, release))
+    return pseudonymised(Maker(store, site, release_of(release)), settings, pseudonyms)
+
+
+def pseudonymised(making: Making, settings: Settings, name: str) -> Making:
+    """What makes the same with the pseudonyms of a name; as it is when there is none."""
+    if not name:
+        return making
+    chosen = settings.fhir.pseudonyms[name]
+    return Pseudonymised(making, name, chosen, pseudonyms_of(name, chosen))
+
+
 Opener = Callable[[str, FhirTarget], Sink]
 
 
@@ -81,12 +101,15 @@ def opened(
     lake: str | Path,
     settings: Settings,
     name: str,
-    make: Maker,
+    make: Make = maker_of,
     *,
+    where: tuple[str, str] = ("", "study"),
     progress: Progress | None = None,
     sink: Opener = FhirSink,
 ) -> Iterator[Publisher]:
     """What publishes a lake to a target, as long as the block runs, and nobody else does.
+
+    `where`: a condition and its level, besides those of the target.
 
     UsageError when there is no such target; LakeError when somebody else publishes to it.
     """
@@ -97,15 +120,20 @@ def opened(
         stack.enter_context(published.alone())
         stack.callback(published.close)
         folder = stack.enter_context(parts_folder(store.path))
+
+        def narrow(store: Store) -> Store:
+            part = part_of(store, target.query, target.level, folder)
+            return part_of(part, *where, folder)
+
         connection = sink(name, target)
         stack.callback(connection.close)
         yield Publisher(
             store,
             name,
             target,
-            lambda seen: make(seen, settings, target),
+            lambda seen: make(seen, settings, target.release, target.pseudonyms, target.profile),
             connection,
             published,
-            narrow=partial(part_of, query=target.query, folder=folder),
+            narrow=narrow,
             progress=progress,
         )
