@@ -22,7 +22,8 @@ from dicomlake.engines.groups import By, Filled, fill_rate
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
-from dicomlake.jobs import charts, documents, extraction
+from dicomlake.jobs import charts, documents, enriching, extraction
+from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.missing import Gap, gaps
@@ -298,6 +299,23 @@ class Lake:
         found = self.query(where, show=["SeriesInstanceUID"]).rows
         uids = found.column("SeriesInstanceUID").to_pylist()
         return documents.documents(self._store, uids, features)
+
+    def enrich(self, name: str, where: Condition = None, **options: str) -> EnrichReport:
+        """Have an enricher look at all series that it has not looked at, or at some of them.
+
+        `options` are those of the enricher. UsageError when it cannot work here; LakeError when
+        somebody else is writing. This lake shows the statements from then on.
+        """
+        report = enriching.enrich(self._store.path, name, where=where, options=options)
+        self.refresh()
+        return report
+
+    def provenance(self, SeriesInstanceUID: str) -> list[dict[str, Any]]:
+        """Every enrichment of a series, newest first; `counts`: no later one supersedes it.
+
+        UsageError when the lake has no such series.
+        """
+        return enriching.provenance(self._store, SeriesInstanceUID)
 
     def preview(self, definition: Any, sample: int | None = None) -> Preview:
         """What each column of an extraction finds, without keeping anything: one `Hits` per column.

@@ -3,12 +3,14 @@
 import pytest
 
 from dicomlake.engines.duck import DuckEngine
+from dicomlake.jobs.enriching import enrich
 from dicomlake.jobs.index import index
 from dicomlake.lake import Store
 
 pytest.register_assert_rewrite("dicomlake.testing.engines", "dicomlake.testing.contents")
 
 from dicomlake.testing import contents, engines, hospital  # noqa: E402
+from dicomlake.testing.enrichers import Told  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -47,4 +49,5 @@ def nonsense_duck(tmp_path_factory):
 
 def _contents_lake(folder, **how):
     index([contents.write_contents(folder / "objects", **how)], folder / "lake", workers=1)
+    enrich(folder / "lake", Told(contents.STATED, contents.FOUND))
     return Store(folder / "lake")

@@ -17,16 +17,20 @@ import xmlschema
 
 import dicomlake
 from dicomlake import tables
+from dicomlake.contracts import coded
 from dicomlake.dicom.dictionary import NUMBERS
 from dicomlake.errors import UsageError
 from dicomlake.jobs import layout
 from dicomlake.jobs.documents import AT_ONCE, documents, missing_of
+from dicomlake.jobs.enriching import enrich
 from dicomlake.jobs.index import index
 from dicomlake.jobs.layout import DOCUMENT, NAMESPACE, Part
 from dicomlake.jobs.pivot import encoded, legal, pivot, write_xml
 from dicomlake.lake import Store
+from dicomlake.terms import Code
 from dicomlake.terms.mapping import normal
 from dicomlake.testing import hospital
+from dicomlake.testing.enrichers import Told
 
 from .small_lake import SmallLake, code, cs, da, day, ds, empty, folded, inside, item, items
 
@@ -35,19 +39,40 @@ XML = xmlschema.XMLSchema(io.BytesIO(layout.shipped("document.xsd")))
 Document = dict[str, Any]
 
 
+def stated(lake: Path) -> Store:
+    """The lake, of whose series something is stated."""
+    store = Store(lake)
+    told = [
+        {
+            "kind": "structure", "label": "liver", "laterality": "SCT:7771000", "name": "Liver",
+            **coded("structure", Code("10200004", "SCT", "Liver")),
+            **coded("code", Code("110505", "DCM", "Arterial phase")),
+            "also": ["RADLEX:RID58"], "confidence": 0.9, "equivalence": "equivalent",
+            "evidence": [{"path": "Modality", "text": "CT", "code": "DCM:CT", "confidence": 1.0}],
+            "volume": 1500.0, "intensity": 60.0, "complete": True, "grid": 3.0,
+            "box": [0.0, 0.0, 0.0, 9.0, 9.0, 9.0],
+        }
+    ]  # fmt: skip
+    found = [{"rule": "made up", "severity": "note", "path": "Modality", "text": "It is made up.",
+              "value": "CT", "expected": "MR", "instances": 1}]  # fmt: skip
+    some = uids(store)[::7]
+    enrich(store, Told(dict.fromkeys(some, told), dict.fromkeys(some, found)))
+    return Store(lake)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("documents")
     hospital.write(folder / "files", 4, pixels=False)
     index([folder / "files"], folder / "lake", workers=2)
-    return Store(folder / "lake")
+    return stated(folder / "lake")
 
 
 @pytest.fixture(scope="module")
 def samples(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     lake = tmp_path_factory.mktemp("samples") / "lake"
     index([corpus_folder], lake, workers=2)
-    return Store(lake)
+    return stated(lake)
 
 
 @pytest.fixture
@@ -203,7 +228,7 @@ def _float(value: Any) -> float | None:
 
 def test_what_is_inside_are_the_rows_of_its_tables(made: Store, samples: Store) -> None:
     for store in (made, samples):
-        found = all_of(store, "items", "segments", "waveforms", "dose")
+        found = all_of(store, "items", "segments", "waveforms", "dose", "annotations", "findings")
         assert not any("elements" in document for document in found)
         for name, part in layout.CONTENTS.items():
             rows = store.read(name).to_pylist()

@@ -47,11 +47,22 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import access, charts, commands, fhir, inside, pacs, service, viewer
+    from dicomlake.cli import (
+        access,
+        charts,
+        commands,
+        enriching,
+        fhir,
+        inside,
+        pacs,
+        service,
+        viewer,
+    )
 
     assert access
     assert charts
     assert commands
+    assert enriching
     assert fhir
     assert inside
     assert pacs

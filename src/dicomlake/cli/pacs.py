@@ -461,11 +461,18 @@ def _listed(lake: Path, source: str) -> str:
 
 
 @app.command(
-    epilog="Examples:  dicomlake worker --lake lake    dicomlake worker --processes 4 --lake lake"
+    epilog="Examples:  dicomlake worker --lake lake    dicomlake worker --processes 4    "
+    "dicomlake worker --processes 0 --enrichers 1 --hardware gpu"
 )
 def worker(
     lake: LakeOption = HERE,
     processes: Annotated[int, typer.Option("--processes", "-n", min=0, help="Processes.")] = 2,
+    enrichers: Annotated[
+        int, typer.Option(min=0, help="Further processes, for tasks of enrichers.")
+    ] = 0,
+    hardware: Annotated[
+        str, typer.Option(help="What these may use: cpu, gpu, or cpu,gpu.")
+    ] = "cpu",
     once: Annotated[
         bool, typer.Option("--once", help="End when nothing is left to be done.")
     ] = False,
@@ -488,7 +495,10 @@ def worker(
     with crew_lock(lake) as ours:
         if not ours:
             console(error=True).print("Other workers run for this lake; these join them.")
-        crew = Crew(lake, found, processes, publish=ours and not once, log_level=str(level))
+        crew = Crew(
+            lake, found, processes, enrichers=enrichers, hardware=_hardware(hardware),
+            publish=ours and not once, log_level=str(level),
+        )  # fmt: skip
         if metrics is not None:
             _metrics(lake, found, metrics)
         many = "1 worker" if processes == 1 else f"{processes} workers"
@@ -503,6 +513,15 @@ def worker(
                 console(error=True).print("Stopped. What is queued stays queued.")
                 return
             raise
+
+
+def _hardware(text: str) -> list[str]:
+    from dicomlake.errors import UsageError
+
+    found = [word.strip() for word in text.split(",")]
+    if not found or not set(found) <= {"cpu", "gpu"}:
+        raise UsageError(f"--hardware is cpu, gpu, or cpu,gpu, not {text!r}.")
+    return found
 
 
 def _metrics(lake: Path, found: Settings, port: int) -> None:

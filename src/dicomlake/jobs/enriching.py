@@ -22,6 +22,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dicomlake import plugins, tables
 from dicomlake.contracts import Progress
@@ -44,6 +45,7 @@ from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
 from dicomlake.lake.compaction import delete, leftovers
 from dicomlake.lake.database import literal
+from dicomlake.lake.files import order_of
 from dicomlake.lake.store import CURRENT
 from dicomlake.query import Node, Query, parse
 
@@ -323,33 +325,39 @@ _UNEXPECTED = (
 # Into the lake
 
 
-def keep(store: Store, found: Mapping[str, pa.Table], run_id: str) -> None:
-    """Make statements part of the lake; only while the writer's lock is held.
+def keep(store: Store, batches: Sequence[Mapping[str, pa.Table]], run_id: str) -> int:
+    """Make batches of statements part of the lake, each numbered from 1; how many enrichments.
 
-    Statements about series that the lake no longer holds are dropped.
+    Only while the writer's lock is held. Statements about series that the lake no longer holds are
+    dropped.
     """
-    rows = found["enrichments"]
-    if not rows.num_rows:
-        return
-    first = _next(store)
+    found = _joined(batches, _next(store)) if batches else {}
+    if not found or not found["enrichments"].num_rows:
+        return 0
     with store.database() as db:
         for name in NAMES:
             db.register(f"new_{name}", found[name])
         for name in NAMES:
-            more = f", {literal(run_id)} as run_id" if name == "enrichments" else ""
-            made = db.sql(
-                f"select * replace (enrichment_id + {first - 1} as enrichment_id{more}) "
-                f"from new_{name} semi join series using (series_id)"
+            named = f"replace ({literal(run_id)} as run_id)" if name == "enrichments" else ""
+            rows = db.sql(
+                f"select * {named} from new_{name} semi join series using (series_id)"
             ).to_arrow_table()
-            made = made.cast(tables.ALL[name])
-            store.append(name, made.sort_by(_order(name)), run_id=run_id)
+            store.append(name, rows.cast(tables.ALL[name]).sort_by(order_of(name)), run_id=run_id)
     store.touch(run_id)
+    return int(found["enrichments"].num_rows)
 
 
-def _order(name: str) -> list[tuple[str, str]]:
-    from dicomlake.lake.files import order_of
-
-    return order_of(name)
+def _joined(batches: Sequence[Mapping[str, pa.Table]], first: int) -> dict[str, pa.Table]:
+    """Batches as one, with enrichments numbered from `first` on."""
+    parts: dict[str, list[pa.Table]] = {name: [] for name in NAMES}
+    for batch in batches:
+        for name in NAMES:
+            rows = batch.get(name, tables.ALL[name].empty_table())
+            place = rows.schema.get_field_index("enrichment_id")
+            numbers = pc.add(rows.column("enrichment_id"), first - 1)
+            parts[name].append(rows.set_column(place, rows.schema.field(place), numbers))
+        first += batch["enrichments"].num_rows
+    return {name: pa.concat_tables(some) for name, some in parts.items()}
 
 
 def _next(store: Store) -> int:
@@ -412,7 +420,7 @@ def _enrich(
 
     def commit() -> None:
         nonlocal held, last
-        keep(store, held.tables(), run.run_id)
+        keep(store, [held.tables()], run.run_id)
         _count(report, held, run)
         held, last = Statements(enricher, options), time.monotonic()
 

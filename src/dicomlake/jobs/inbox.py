@@ -16,7 +16,7 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from dicomlake.contracts.archives import uri_of
 from dicomlake.contracts.queues import WRITTEN, Queue
 from dicomlake.jobs.arrivals import Arrivals
 from dicomlake.jobs.contents import outdated, read_again
+from dicomlake.jobs.enriching import keep
 from dicomlake.jobs.reading import Chunk, Done, Part
 from dicomlake.jobs.runs import Run, running
 from dicomlake.jobs.tidy import tidy
@@ -100,6 +101,27 @@ class Inbox:
             shutil.rmtree(part, ignore_errors=True)
             raise
         reader.forget()
+        return name
+
+    def leave_statements(self, found: Mapping[str, pa.Table], tasks: list[str]) -> str:
+        """Leave what an enricher states, whole or not at all; its name, "" for nothing.
+
+        Enrichments are numbered from 1 in every batch.
+        """
+        if not found["enrichments"].num_rows:
+            return ""
+        name = f"{time.time_ns():020}-{secrets.token_hex(4)}"
+        part = self.folder / f"{_UNFINISHED}{os.getpid()}-{name}"
+        part.mkdir(parents=True)
+        try:
+            for table, rows in found.items():
+                write_parquet(part / f"{table}.parquet", table, rows)
+            said = {"tasks": tasks, "statements": True}
+            (part / "batch.json").write_text(json.dumps(said), encoding="utf-8")
+            part.rename(self.folder / name)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
         return name
 
     def batches(self) -> list[Path]:
@@ -266,11 +288,13 @@ class Intake:
                 for uid, origin in batch.origins.items():
                     origins[uid] = origin.better(origins.get(uid))
             writer = Writer(self.store, arrivals, run, work, "", origins=origins)
-            done = _joined(batches, writer, work)
+            done = _joined([b for b in batches if not b.statements], writer, work)
             writer.take(Chunk(0, 0, [Found("", 0, 0)]), done)
             writer.commit(everything=True)
         finally:
             arrivals.close()
+        if stated := [batch.tables for batch in batches if batch.statements]:
+            counts["statements"] += keep(self.store, stated, run.run_id)
         self._forget_failures(batches)
         self._list(batches)
         self._commit_tasks([task for batch in batches for task in batch.tasks])
@@ -317,6 +341,7 @@ class _Batch:
     index: list[tuple[str, int, int]]
     tables: dict[str, pa.Table]
     catalogue: pa.Table | None
+    statements: bool = False
 
     def uris(self) -> Iterator[str]:
         """URIs of objects and series that came, of series only those that came whole."""
@@ -334,6 +359,8 @@ def _read(path: Path) -> _Batch:
         file = path / f"{name}.parquet"
         if file.exists() or name in said.get("tables", ()):
             found[name] = pq.read_table(file, schema=tables.ALL[name])
+    if said.get("statements"):
+        return _Batch(path, said["tasks"], {}, 0, [], [], [], found, None, True)
     listed = path / "catalogue.parquet"
     return _Batch(
         path,

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from dicomlake.contracts.queues import OPEN, RUNNING, Lease, Queue
 from dicomlake.errors import LakeError, ServiceError
 from dicomlake.jobs.archives import archive_of, kept_of
 from dicomlake.jobs.care import Care, Slot
+from dicomlake.jobs.enrichtasks import Automatic, EnrichWorker
 from dicomlake.jobs.fhir.following import Followers
 from dicomlake.jobs.inbox import Inbox, Intake
 from dicomlake.jobs.pull import Elsewhere, Puller
@@ -273,11 +274,14 @@ class Crew:
         *,
         schedule: bool = True,
         listen: bool = True,
+        enrichers: int = 0,
+        hardware: Iterable[str] = ("cpu",),
         publish: bool = False,
         log_level: str = "WARNING",
         log_json: bool = False,
     ) -> None:
         self.lake, self.settings, self.number = Path(lake).absolute(), found, processes
+        self._enrichers, self._hardware = enrichers, tuple(hardware)
         self._listens = listen and found.listener is not None
         self._publishes = publish
         self._log = (log_level, log_json)
@@ -289,6 +293,7 @@ class Crew:
         self._care = care_of(lake)
         self._intake = Intake(store, self.queue)
         self._scheduler = Scheduler(lake, found, self.queue) if schedule else None
+        self._automatic = Automatic(self.lake, found, self.queue) if enrichers else None
 
     def run(self, stop: Callable[[], bool], progress: Progress | None = None) -> None:
         """Keep everything going until `stop`; then workers end, and what they left is taken in."""
@@ -320,6 +325,8 @@ class Crew:
             self._intake.settle()
             if self._scheduler is not None:
                 self._scheduler.tick()
+            if self._automatic is not None:
+                self._automatic.tick()
         except ServiceError as error:  # a full disk: the next time
             log.warning("the crew waits", extra={"why": str(error)})
 
@@ -350,9 +357,10 @@ class Crew:
         if died:
             self._release()
         there = {one.number for one in self._processes}
-        for number in range(max(self.number, 1 if self._listens else 0)):
+        pulling = max(self.number, 1 if self._listens else 0)
+        for number in range(pulling + self._enrichers):
             if number not in there:
-                self._processes.append(self._start(number))
+                self._processes.append(self._start(number, enriches=number >= pulling))
 
     def _release(self) -> None:
         """Let others have what workers of this machine held when they died."""
@@ -362,8 +370,8 @@ class Crew:
                 self.queue.retry(lease, "its worker died")
         self._care.release_of(_gone)
 
-    def _start(self, number: int) -> _Process:
-        listens = self._listens and number == 0
+    def _start(self, number: int, *, enriches: bool = False) -> _Process:
+        listens = self._listens and number == 0 and not enriches
         said = json.dumps(
             {
                 "lake": str(self.lake),
@@ -371,6 +379,7 @@ class Crew:
                 "listen": listens,
                 "log": self._log,
                 "works": number < self.number,
+                "enriches": self._hardware if enriches else (),
             }
         )
         paths = os.pathsep.join(path for path in sys.path if path)
@@ -438,6 +447,9 @@ def work() -> None:
     lake = Path(said["lake"])
     found = settings.read(lake)
     with contextlib.ExitStack() as stack:
+        if said["enriches"]:
+            EnrichWorker(lake, found, _owner("e"), said["enriches"]).run(stopped.is_set)
+            return
         listener = None
         if said["listen"]:
             from dicomlake.jobs.reception import receiving

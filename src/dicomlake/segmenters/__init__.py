@@ -1,1 +1,1 @@
-"""Segmenters: what is in the picture as labelled volumes; each fits the Protocol `Segmenter`."""
+"""Segmenters: which structures of the body there are in a volume of voxels, and where."""

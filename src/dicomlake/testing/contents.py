@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dicomlake.contracts import Answer, Engine
+from dicomlake.contracts import Answer, Engine, coded
 from dicomlake.errors import UsageError
 from dicomlake.query import LEVELS, Query, parse, parse_query
 from dicomlake.terms import Code
@@ -300,6 +300,41 @@ def write_contents(folder: Path, *, nonsense: bool = False) -> Path:
     return folder
 
 
+_LEFT, _RIGHT = "SCT:7771000", "SCT:24028007"
+
+
+def _stated(at: int, side: str, volume: float, complete: bool | None, **more: Any) -> Any:
+    """A statement that an adrenal gland is in the picture."""
+    sides = {_LEFT: ("Left", "SCT:38353004"), _RIGHT: ("Right", "SCT:29392005")}
+    name, code = sides[side]
+    return {
+        "kind": "structure", "label": f"adrenal_{name.lower()}", "laterality": side,
+        **coded("structure", sct("23451007", "Adrenal gland")), "name": f"{name} adrenal gland",
+        "also": [code, f"RADLEX:RID{at}"], "volume": volume, "intensity": 30.0 + at,
+        "complete": complete, "grid": 3.0, **more,
+    }  # fmt: skip
+
+
+STATED: Mapping[str, list[dict[str, Any]]] = {
+    uid("contents", "ct"): [_stated(1, _LEFT, 4.5, True), _stated(2, _RIGHT, 2.25, False)],
+    uid("contents", "wave"): [
+        _stated(3, _LEFT, 9, None, confidence=0.5, equivalence="narrower",
+                evidence=[{"path": "SeriesDescription", "text": "Nebenniere links",
+                           "code": "SCT:38353004", "confidence": 0.5}]),
+        {"kind": "series type", "label": "arterial", "name": "Arterial phase",
+         **coded("code", dcm("110505", "Arterial phase"))},
+    ],
+}  # fmt: skip
+"""What is stated of some series; lakes of `write_contents` have it, too."""
+FOUND: Mapping[str, list[dict[str, Any]]] = {
+    uid("contents", "seg"): [
+        {"rule": "made up", "severity": "warning", "path": "Modality", "text": "It is made up.",
+         "value": "SEG", "expected": "CT", "instances": 1}
+    ],
+}  # fmt: skip
+"""What is found of some series; lakes of `write_contents` have it, too."""
+
+
 def _without_meaning(value: Any) -> Any:
     if isinstance(value, Code):
         return Code(value.value, value.scheme, f"nonsense {len(value.meaning)}")
@@ -519,14 +554,35 @@ CONTENT: dict[str, tuple[str, str, str, str]] = {
     f"related({_QTC} > 450 ms, {_LONG} = 4 cm, after)": _only("ecg"),
     f"related(Modality = 'CT', {_QTC} > 450 ms, before 60 days)": _only("ct"),
     f"related({_QTC} < 450 ms, segment exists, after at least 5 days)": _NONE,
+    # what enrichers state of whole series
+    "annotation exists": _only("ct", "wave"),
+    "finding exists": _only("seg"),
+    "annotation.structure within SCT:23451007": _only("ct", "wave"),
+    "annotation.structure within SRT:T-B3000": _only("ct", "wave"),
+    "annotation.structure within SCT:29392005": _only("ct"),
+    "annotation.structure within RADLEX:RID3": _only("wave"),
+    "annotation.code within DCM:110505": _only("wave"),
+    "annotation.name like '*adrenal*'": _only("ct", "wave"),
+    f"same(annotation, annotation.laterality within {_LEFT} and annotation.complete = 'no')": _NONE,
+    f"same(annotation, annotation.laterality within {_RIGHT} and annotation.complete = 'no')":
+        _only("ct"),
+    f"annotation.laterality within {_LEFT} and annotation.complete = 'no'": _only("ct"),
+    "same(annotation, anatomy within SCT:23451007 and annotation.volume > 4 cm3)":
+        _only("ct", "wave"),
+    "annotation.volume < 3 mL": _only("ct"),
+    "annotation.complete missing and annotation exists": _only("wave"),
+    "same(finding, finding.rule = 'made up' and finding.severity = 'warning')": _only("seg"),
+    "same(instance, finding.rule = 'made up' and segment.number = 2)": _only("seg"),
+    "same(instance, annotation.volume > 1 mL and not KVP exists)": _only("wave"),
     # anatomy, wherever it is written down
+    "anatomy within SCT:23451007": _only("ct", "wave"),
     f"anatomy within {_LIVER}": _only("liver", "liver2"),
     "anatomy within SCT:80891009": _only("ct"),
     "anatomy within SCT:69536005": _only("dose"),
     f"anatomy within {_LV}": _only("seg", "half", instances="seg#1 half#1"),
     "anatomy within 99LOCAL:10200004": _only("local"),
-    "anatomy exists": _only("ct", "liver", "liver2", "seg", "half", "dose", "local"),
-    "anatomy missing": ("", "C1b C2b", "ecg wave", "ecg#1 wave#1"),
+    "anatomy exists": _only("ct", "liver", "liver2", "seg", "wave", "half", "dose", "local"),
+    "anatomy missing": ("", "C1b", "ecg", "ecg#1"),
     "*.[DCM:126000] missing and segment missing and KVP missing": (
         "", "C1b C2b", "ecg wave dose", "ecg#1 wave#1 dose#1"),
 }  # fmt: skip
@@ -548,6 +604,8 @@ CONTENT_ORDERS: dict[str, str] = {
     f"{_LONG} exists order by -{_LONG}": "liver liver2",
     f"{_LONG} exists level patient order by -{_LONG} limit 1": "C1",
     "level patient order by event.DLP, PatientID": "C3 C1 C2",
+    "annotation exists order by -annotation.volume": "wave ct",
+    "annotation exists level instance order by annotation.intensity": "ct#1 wave#1",
     "Modality = 'SEG' level instance order by -segment.number, InstanceNumber, StudyDate": (
         "seg#1 half#2 half#1"
     ),
@@ -587,11 +645,18 @@ CONTENT_SHOWN: dict[str, list[dict[str, Any]]] = {
         {"event.DLP": "300; 900", "total.DLP": 1200.0, "event.phantom": "DCM:113690; DCM:113691",
          "anatomy": "Chest (SCT:816094009); Head (SCT:69536005)", "channel.lead": None},
     ],
+    "annotation.volume exists level instance show annotation.structure, annotation.volume, "
+    "annotation, finding order by KVP": [
+        {"annotation.structure": "Adrenal gland (SCT:23451007)", "annotation.volume": "2.25; 4.5",
+         "annotation": 2, "finding": None},
+        {"annotation.structure": "Adrenal gland (SCT:23451007)", "annotation.volume": "9",
+         "annotation": 2, "finding": None},
+    ],
     "channel exists level study show channel.lead, channel.SamplingFrequency, channel": [
         {"channel.lead": "I; V1", "channel.SamplingFrequency": 500.0, "channel": 2},
     ],
     "KVP exists level instance show anatomy, *.[DCM:1]": [
-        {"anatomy": "Heart (SRT:T-32000)", "*.[DCM:1]": None},
+        {"anatomy": "Adrenal gland (SCT:23451007); Heart (SRT:T-32000)", "*.[DCM:1]": None},
     ],
 }  # fmt: skip
 
@@ -615,7 +680,10 @@ _REFUSED = (
 
 
 class ContentContract:
-    """Subclass it and give fixtures `engine` and `nonsense`, lakes of `write_contents`."""
+    """Subclass it and give fixtures `engine` and `nonsense`, lakes of `write_contents`.
+
+    An enricher has stated STATED and found FOUND there.
+    """
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """One test per question, named by it."""
