@@ -170,6 +170,17 @@ def test_a_study_is_found_by_what_identifies_it(client: httpx.Client, whole: Lak
     person = study["subject"]["reference"]
     for value in (person, person.partition("/")[2], f"http://x/fhir/{person}"):
         assert uids(every(client, "/ImagingStudy", patient=value)) == mine
+    for one in study["identifier"]:
+        value = f"{one['system']}|{one['value']}"
+        assert uid in uids(every(client, "/ImagingStudy", identifier=value))
+        other = f"http://other|{one['value']}"
+        assert every(client, "/ImagingStudy", identifier=other) == []
+    known = ask(client, f"/{person}")["identifier"][0]
+    for system, there in ((known["system"], True), ("http://other", False)):
+        value = f"{system}|{known['value']}"
+        assert bool(every(client, "/Patient", identifier=value)) is there
+        by_person = {"subject:Patient.identifier": value}
+        assert (uids(every(client, "/ImagingStudy", **by_person)) == mine) is there
     (found,) = every(client, "/Patient", identifier=row["PatientID"])
     assert f"Patient/{found['id']}" == person
 

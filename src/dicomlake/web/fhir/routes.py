@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse, Response
 
 from dicomlake.api import Lake
 from dicomlake.errors import LakeError, ServiceError, UsageError
+from dicomlake.fhir import Site
 from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.fhir.targets import Make
 from dicomlake.settings import Settings
@@ -45,6 +46,8 @@ class Fhir:
     def __init__(self, lake: Path, settings: Settings, make: Make) -> None:
         self.settings, self.make = settings, make
         self.exports, self._held = Exports(lake), Held()
+        told = settings.fhir.site
+        self.site = Site(b"", told.zone, systems=told.patients, accessions=told.accessions)
 
     def snapshot(self, lake: Lake, release: str, project: str) -> Snapshot:
         """A lake as it is searched in a release by members of a project."""
@@ -171,7 +174,7 @@ def _search(type_: str, request: Request, params: list[tuple[str, str]]) -> Resp
     release = _known(type_, request)
     with _problems():
         identifying = not fhir_of(request).pseudonyms(who_of(request).project)
-        wanted = asked(type_, params, identifying=identifying)
+        wanted = asked(type_, params, fhir_of(request).site, identifying=identifying)
         snapshot = _snapshot(request, release)
         page = answers.found(snapshot, wanted)
         made = answers.bundle(snapshot, wanted, page, _root(request), params)
