@@ -8,7 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import bodyparts, contents, explore, folder, pacs, queue, reader, scale
+from bench import bodyparts, contents, explore, folder, pacs, publishing, queue, reader, scale
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -26,7 +26,8 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
-        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts"
+        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
+        "publishing",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -81,6 +82,11 @@ def main() -> None:
             sizes = (2, 40, 4) if asked.quick else (5, 200, 8)
             for title, (head, rows) in pacs.measure(*sizes).items():
                 show(title, head, rows)
+
+    if asked.only in (None, "publishing"):
+        rows = publishing.measure(6 if asked.quick else 60)
+        head = ("", "resources", "s", "resources/s")
+        show("Publishing to a FHIR server on the same machine", head, rows)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pydicom
 import pydicom.errors
@@ -214,8 +215,9 @@ def without_echo(route: str, answer: Any, more: dict[str, Any]) -> bytes:
         for step in said["steps"]:
             step["text"] = step["sentence"] = ""
         return json.dumps(said).encode()
-    for sent in sorted(texts([more.get("params"), more.get("json")]), key=len, reverse=True):
-        for form in (sent, json.dumps(sent)[1:-1], sent.replace('"', '""')):
+    said = [more.get(name) for name in ("params", "json", "data")]
+    for sent in sorted(texts(said), key=len, reverse=True):
+        for form in (sent, json.dumps(sent)[1:-1], sent.replace('"', '""'), quote_plus(sent)):
             content = content.replace(form.encode(), b"<sent>")
     return content
 
