@@ -4,10 +4,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 2
 
+# All but totalsegmentator, which has constraints of its own: constraints/totalsegmentator.txt.
+EXTRAS := kafka pacs pandas pixels polars segment web
+
 UI := src/dicomlake/web/static/index.html
 UI_SOURCES := $(shell find ui -path ui/node_modules -prune -o -type f -not -name '*.py' -print)
 
-.PHONY: run serve test ui bench lock clean
+.PHONY: run serve test ui bench segment lock clean
 
 run: .venv/ready ui
 	$(BIN)/dicomlake demo hospital
@@ -43,9 +46,17 @@ bench: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# An environment of its own for TotalSegmentator (2.6 GB); tests use it where it is there.
+segment: .venv-segment/ready
+
+.venv-segment/ready: constraints/totalsegmentator.txt
+	$(PYTHON) -m venv --clear .venv-segment
+	.venv-segment/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 lock:
-	uv pip compile pyproject.toml --group dev --all-extras --universal --generate-hashes \
+	uv pip compile pyproject.toml --group dev $(EXTRAS:%=--extra %) --universal --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
 clean:
-	rm -rf .venv hospital lake ui/node_modules src/dicomlake/web/static
+	rm -rf .venv .venv-segment hospital lake ui/node_modules src/dicomlake/web/static

@@ -8,7 +8,18 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import bodyparts, contents, explore, folder, pacs, publishing, queue, reader, scale
+from bench import (
+    bodyparts,
+    contents,
+    explore,
+    folder,
+    pacs,
+    publishing,
+    queue,
+    reader,
+    scale,
+    segmentation,
+)  # fmt: skip
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -28,6 +39,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "publishing",
+        "segmentation",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -71,6 +83,11 @@ def main() -> None:
                 show(title, head, rows)
     if asked.only in (None, "bodyparts"):
         for title, (head, rows) in bodyparts.measure().items():
+            show(title, head, rows)
+    if asked.only in (None, "segmentation"):
+        if why := segmentation.missing():
+            print(f"\n{why}")
+        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5).items():
             show(title, head, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():

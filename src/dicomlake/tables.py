@@ -469,6 +469,7 @@ _EVIDENCE = pa.struct(
         pa.field("text", pa.string()),
         pa.field("code", pa.string()),
         pa.field("confidence", pa.float64()),
+        pa.field("rule", pa.string()),
     ]
 )
 
@@ -485,11 +486,13 @@ ANNOTATIONS = pa.schema(
         _text("name", "what it is called, with its side: Left kidney"),
         _listed("also", pa.string(), "the same in other codes: SCHEME:VALUE; of a side "
                 "pre-coordinated ones, of structures RadLex"),
+        _listed("regions", pa.string(), "of a body part: regions that it lies in or is made up of, "
+                "SCHEME:VALUE, in all their codes; `within` finds it by them, too"),
         _field("confidence", pa.float64(), "how sure the enricher is, 0 to 1; null: not said"),
-        _text("equivalence", "how well the code fits what was mapped to it: equivalent, "
-              "narrower or broader (ISO/TR 12300); null: nothing was mapped"),
-        _listed("evidence", _EVIDENCE, "what it follows from: attribute path, text as sent, code "
-                "and confidence of each"),
+        _text("equivalence", "how well the code fits what was mapped to it: equal, "
+              "equivalent, narrower or broader (ISO/TR 12300); null: nothing was mapped"),
+        _listed("evidence", _EVIDENCE, "what it follows from: attribute path, text as sent, "
+                "code and confidence of each, and the row of a table or the rule that says so"),
         _measure("volume", "mL", "volume in the picture"),
         _field("intensity", pa.float64(), "mean value of its voxels; of CT in HU"),
         _field("complete", pa.bool_(), "false: cut off by the field of view; null: unknown"),

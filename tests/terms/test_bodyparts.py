@@ -275,11 +275,17 @@ def test_a_site_adds_overrides_and_silences(tmp_path: Path) -> None:
     [
         ("kind,term\nword,x\n", "no column 'sct_code'"),
         ("kind,term,sct_code,colour\n", "unknown column 'colour'"),
-        ("kind,term,sct_code\nwrod,x,72696002\n", "site.csv, row 1: unknown kind 'wrod'"),
+        (
+            "kind,term,sct_code\nwrod,x,72696002\n",
+            "site.csv, line 2, column kind: unknown kind 'wrod'",
+        ),
         ("kind,term,sct_code,grade\nword,x,72696002,same\n", "unknown grade 'same'"),
         ("kind,term,sct_code,laterality\nword,x,72696002,X\n", "unknown laterality 'X'"),
         ("kind,term,sct_code\nword,x,999\n", "nothing is known of the region 999"),
         ("kind,term,sct_code\nword,--,72696002\n", "has no letters"),
+        ("# A\n\nkind,term,sct_code\nword,a,72696002,b\n", "line 4: it has 4 values for 3"),
+        ('kind,term,sct_code\nword,"x"y,1\n', "line 2: this is no CSV"),
+        ("", "line 1: no column 'kind'"),
     ],
 )
 def test_a_site_is_told_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

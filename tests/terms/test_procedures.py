@@ -82,7 +82,7 @@ def test_a_site_puts_its_codes_first(tmp_path: Path) -> None:
 def test_a_site_is_told_what_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "site.csv"
     path.write_text("modality,region,code\nMR,72696002,1\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=re.escape("row 1: a procedure has modality")):
+    with pytest.raises(UsageError, match=re.escape("line 1: no column 'scheme'")):
         procedures.load(path)
     with pytest.raises(UsageError, match="cannot be read"):
         procedures.load(tmp_path / "none.csv")

@@ -229,8 +229,8 @@ def test_a_site_lays_its_words_on_top(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kind,term\nx,y\n", "The columns of types.csv are to be kind, term,"),
-        ("kind,term,value\ncolour,x,y\n", "row 1: kind is to be one of plane, contrast"),
+        ("kind,term\nx,y\n", "types.csv, line 1: no column 'value'"),
+        ("kind,term,value\ncolour,x,y\n", "line 2, column kind: unknown kind 'colour'"),
     ],
 )
 def test_a_site_is_told_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

@@ -10,12 +10,14 @@ from collections import Counter
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
-from dicomlake.testing.hospital import Summary, objects, summary, write
+from dicomlake.testing.hospital import Summary, objects, shown, summary, write
 from dicomlake.testing.hospital.archive import files_of
+from dicomlake.testing.hospital.exams import EXAMS
 from dicomlake.testing.hospital.patients import studies
 from dicomlake.testing.hospital.study import Options
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENTS = 25
+REGIONS = {word: exam.body_part for exam in EXAMS.values() for word in exam.words}
 
 
 def unpacked(path: str, data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -149,6 +152,8 @@ def test_untidiness_is_what_pydicom_sees(files, datasets, truth):
         if "FrameOfReferenceUID" in ds:
             seen["BodyPartExamined missing"] += "BodyPartExamined" not in ds
             seen["BodyPartExamined empty"] += ds.get("BodyPartExamined") == ""
+            preset = "HEAD" if REGIONS[ds.StudyDescription] == "CHEST" else "CHEST"
+            seen["BodyPartExamined of another part"] += ds.get("BodyPartExamined") == preset
     names = {path for path, data in files if data[:4] == b"\x02\x00\x00\x00"}
     seen["no preamble"] = len(names)
     assert {kind: truth.traits[kind] for kind in seen} == seen
@@ -179,6 +184,44 @@ def test_pixels_decode_and_only_the_damaged_do_not(datasets, truth):
             except ValueError:
                 failed += 1
     assert failed == sum(truth.damaged.values()) == 1
+
+
+def test_what_ct_shows_is_what_its_pixels_hold(datasets):
+    truth = shown(PATIENTS)
+    seen = 0
+    for series, structures in truth.items():
+        images = [ds for ds in datasets.values() if ds.SeriesInstanceUID == series]
+        images.sort(key=lambda ds: ds.InstanceNumber)
+        if any(len(ds.PixelData) < 2 * 128 * 128 for ds in images):
+            continue  # the damaged file
+        heights = [float(ds.ImagePositionPatient[2]) for ds in images]
+        step = heights[1] - heights[0]
+        assert np.allclose(np.diff(heights), step)
+        stack = np.stack([ds.pixel_array for ds in images]).astype(int) - 1024
+        spacing = 300 / 128 if images[0].ImagePositionPatient[0] == -200 else 380 / 128
+        voxel = spacing * spacing * step / 1000
+        for name, low, high in (("lungs", -870, -830), ("bone", 480, 720), ("fat", -110, -90)):
+            inside = (stack >= low) & (stack <= high)
+            volume = structures[name].volume_mL if name in structures else 0
+            assert inside.sum() * voxel == pytest.approx(volume)
+            if volume:
+                assert stack[inside].mean() == pytest.approx(structures[name].HU, abs=1)
+                seen += 1
+        lungs = (stack >= -870) & (stack <= -830)
+        at_edge = lungs[[0, -1]].any() or lungs[:, :, [0, -1]].any() or lungs[:, [0, -1]].any()
+        if "lungs" in structures:
+            assert structures["lungs"].complete != at_edge
+    assert seen > 40
+
+
+def test_ct_of_the_chest_shows_lungs_whole_and_cut_off():
+    whole: Counter[tuple[bool, bool]] = Counter()
+    for structures in shown().values():
+        if structures.get("lungs") and structures["lungs"].volume_mL > 1000:
+            sides = structures["right lung"], structures["left lung"]
+            whole[sides[0].complete, sides[1].complete] += 1
+            assert structures["lungs"].complete == all(side.complete for side in sides)
+    assert whole == {(True, True): 5, (False, False): 2, (True, False): 1}
 
 
 def test_references_point_into_the_same_study(datasets):
@@ -258,7 +301,7 @@ def test_every_machine_gives_the_same_bytes():
     digest = blake2b(digest_size=8)
     for path, data in objects(10):
         digest.update(path.encode() + data)
-    assert digest.hexdigest() == "48e8b7949e722b1d"
+    assert digest.hexdigest() == "51ca0957887998c9"
 
 
 def test_another_seed_gives_another_hospital():

@@ -126,10 +126,18 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "/api/studies/{StudyInstanceUID}", "GET", f"/api/studies/{STUDY}", {}
     yield "/api/series/{SeriesInstanceUID}", "GET", f"/api/series/{SEEN}", {}
     yield "/api/studies/{StudyInstanceUID}/findings", "GET", f"/api/studies/{STUDY}/findings", {}
+    route = "/api/series/{SeriesInstanceUID}/provenance"
+    yield route, "GET", f"/api/series/{SEEN}/provenance", {}
     yield "/api/series/{SeriesInstanceUID}/images", "GET", f"/api/series/{SEEN}/images", {}
     for where in (None, "Modality = 'MR'"):
         wanted = {"where": where, "limit": 1000}
         yield "/api/conformance", "POST", "/api/conformance", {"json": wanted}
+        for by in ("device", "site", "year", "modality"):
+            asked = {
+                "params": {"by": by, "attribute": PATHS[:4], **({"where": where} if where else {})}
+            }
+            yield "/api/quality", "GET", "/api/quality", asked
+            yield "/api/quality/report", "GET", "/api/quality/report", asked
     for path in PATHS:
         data = {"by": [path], "measure": {"what": "patients"}}
         spec = {"mark": "bar", "data": {"dicomlake": data}, "encoding": {}}
@@ -272,6 +280,7 @@ HIDING = [
     f"/api/series/{HIDDEN}",
     f"/api/series/{OTHER}",
     f"/api/series/{HIDDEN}/images",
+    f"/api/series/{HIDDEN}/provenance",
     f"/api/studies/{OTHER_STUDY}/findings",
     f"/api/instances/{HIDDEN_INSTANCE}/overlay",
     *(f"/api/instances/{uid}/{part}" for uid in (HIDDEN_INSTANCE, OTHER_INSTANCE)

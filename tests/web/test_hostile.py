@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,7 +181,7 @@ READ_JSON = [
     ("POST", "/api/permalink"), ("POST", "/api/jobs"), ("POST", "/api/login"),
     ("POST", "/api/me/project"), ("POST", "/api/conformance"), ("POST", "/api/charts"),
     ("PUT", "/api/charts/none"), ("POST", "/api/charts/data"), ("POST", "/api/fill-rate"),
-    ("POST", "/api/tasks/retry"),
+    ("POST", "/api/tasks/retry"), ("POST", "/api/enrichers/none/runs"),
 ]  # fmt: skip
 
 
@@ -214,7 +215,8 @@ def test_all_routes_with_a_body_were_asked() -> None:
         ("POST", "/api/resume"), ("POST", "/api/sources/{name}/pause"),
         ("POST", "/api/sources/{name}/resume"),
     }  # fmt: skip
-    assert {(m, p.replace("{id}", "none")) for m, p in reading - without} == set(READ_JSON)
+    filled = {(m, re.sub("{(id|name)}", "none", p)) for m, p in reading - without}
+    assert filled == set(READ_JSON)
 
 
 @pytest.mark.parametrize(

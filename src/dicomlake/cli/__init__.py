@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+MODULES = "access charts commands enriching fhir inside pacs quality segmenter service viewer"
+"""Modules of commands."""
 
 
 def _version(asked: bool) -> None:
@@ -47,27 +52,8 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors are sentences on standard error, never a stack trace."""
-    from dicomlake.cli import (
-        access,
-        charts,
-        commands,
-        enriching,
-        fhir,
-        inside,
-        pacs,
-        service,
-        viewer,
-    )
-
-    assert access
-    assert charts
-    assert commands
-    assert enriching
-    assert fhir
-    assert inside
-    assert pacs
-    assert service
-    assert viewer
+    for name in MODULES.split():
+        import_module(f"dicomlake.cli.{name}")
     try:
         app(arguments)
     except DicomlakeError as error:

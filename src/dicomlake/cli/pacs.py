@@ -468,8 +468,11 @@ def worker(
     lake: LakeOption = HERE,
     processes: Annotated[int, typer.Option("--processes", "-n", min=0, help="Processes.")] = 2,
     enrichers: Annotated[
-        int, typer.Option(min=0, help="Further processes, for tasks of enrichers.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0, help="Further processes, for enrichers; 1 where one of them is automatic."
+        ),
+    ] = None,
     hardware: Annotated[
         str, typer.Option(help="What these may use: cpu, gpu, or cpu,gpu.")
     ] = "cpu",
@@ -495,6 +498,8 @@ def worker(
     with crew_lock(lake) as ours:
         if not ours:
             console(error=True).print("Other workers run for this lake; these join them.")
+        if enrichers is None:
+            enrichers = int(any(said.automatic for said in found.enrich.values()))
         crew = Crew(
             lake, found, processes, enrichers=enrichers, hardware=_hardware(hardware),
             publish=ours and not once, log_level=str(level),
@@ -502,6 +507,8 @@ def worker(
         if metrics is not None:
             _metrics(lake, found, metrics)
         many = "1 worker" if processes == 1 else f"{processes} workers"
+        if enrichers:
+            many += f" and {enrichers} for enrichers on {hardware}"
         heard = found.listener
         listens = f", listening as {heard.ae_title} on {heard.host}:{heard.port}" if heard else ""
         times = f", {len(found.schedule)} lines of the schedule" if found.schedule else ""

@@ -67,6 +67,7 @@ class AnatomyEnricher:
         self._keep = _kinds(self.name, options.pop("keep", ""))
         made = segmenter or plugins.load("segmenters", self.name)
         self._segmenter: Segmenter = made(options)
+        self.hardware = "cpu" if options.get("device") == "cpu" else type(self).hardware
         if why := self._segmenter.missing():
             raise UsageError(why)
         self._reader: StackReader = reader or plugins.load("readers", "volume")()

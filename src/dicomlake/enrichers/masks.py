@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _TYPES = {"uint8": (2, 8), "int16": (4, 16), "uint16": (512, 16)}
+_GROUPS = ("0008", "0010", "0020", "0028")
 _ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 _CHANGED = Code("49755003", "SCT", "Morphologically Altered Structure")
 _SUBSTANCE = Code("105590001", "SCT", "Substance")
@@ -87,11 +88,10 @@ def write_seg(
         PlaneOrientationSequence,
         PlanePositionSequence,
     )
-    from pydicom import Dataset
 
-    sources = [_plain(Dataset.from_json(dict(header))) for header in headers]
-    found = [one.label for one in measured(labels)]
     grid = labels.grid
+    sources = [_source(header, grid.spacing[0]) for header in headers]
+    found = [one.label for one in measured(labels)]
     z, y, x = grid.spacing
     steps = [np.asarray(step) / length for step, length in zip(grid.steps, (z, y, x), strict=True)]
     orientation = [float(v) for v in (*steps[2], *steps[1])]
@@ -130,20 +130,34 @@ def write_seg(
     return path
 
 
-def _plain(source: Dataset) -> Dataset:
-    """A header without pixels, with a transfer syntax, as highdicom wants it."""
+def _source(header: Mapping[str, Any], thick: float) -> Dataset:
+    """What highdicom takes over from a header: patient, study, series, equipment, geometry."""
+    from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 
-    source.remove_private_tags()
+    source = Dataset.from_json(
+        {
+            tag: element
+            for tag, element in header.items()
+            if tag[:4] in _GROUPS and "BulkDataURI" not in element
+        }
+    )
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     source.file_meta = meta
+    source.setdefault("SliceThickness", thick)
     return source
 
 
 def _numbered(labels: Labels, found: Sequence[str]) -> NDArray[np.uint8]:
-    """A plane per segment, slices first: structures may share voxels."""
+    """The number of the segment of each voxel; a plane per segment where they share voxels."""
+    values = [value for label in found for value in labels.structures[label]]
+    if len(values) == len(set(values)):
+        numbers: NDArray[np.uint8] = np.zeros(max(int(labels.voxels.max()), *values) + 1, np.uint8)
+        for number, label in enumerate(found, start=1):
+            numbers[list(labels.structures[label])] = number
+        return np.take(numbers, labels.voxels)
     planes = np.zeros((*labels.voxels.shape, len(found)), np.uint8)
     for number, label in enumerate(found):
         planes[..., number] = np.isin(labels.voxels, labels.structures[label])
@@ -166,9 +180,9 @@ def _segment(number: int, label: str, said: tuple[str, str, str]) -> Any:
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=said[0],
             version=said[1],
-            family=hd.sr.CodedConcept("123109", "DCM", "Artificial Intelligence")
+            family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence")
             if said[0] != "hounsfield"
-            else hd.sr.CodedConcept("123101", "DCM", "Filters"),
+            else hd.sr.CodedConcept("123105", "DCM", "Histogram Analysis"),
         ),
         anatomic_regions=[_coded(known.structure)] if known.code and known.structure else None,
         tracking_uid=hd.UID(),

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +55,10 @@ CHECKPOINT_S = 20.0
 MOST_ROWS = 500_000
 """Statements after which it is committed at the latest."""
 BLOCK = 20_000
-"""Series whose rows are read together, of enrichers that take many at once."""
+"""Series whose rows are read together."""
+BLOCK_INSTANCES = 4_000
+"""Instances whose rows are read together at most, of enrichers that read them."""
 NAMES = (*tables.STATED, "enrichments")
-
-
-def installed() -> dict[str, EnricherClass]:
-    """The enrichers that are installed, by name."""
-    return {name: plugins.load("enrichers", name) for name in plugins.names("enrichers")}
 
 
 def enricher_of(lake: str | Path, name: str, options: Mapping[str, str] | None = None) -> Enricher:
@@ -104,13 +100,13 @@ def waiting(
     again: bool = False,
     failed: bool = True,
 ) -> pa.Table:
-    """The series that an enricher has not looked at: series_id, SeriesInstanceUID, StudyDate.
+    """The series that an enricher has not looked at, by number, UID, StudyDate and instances.
 
     Those of the day before and of today come first, then backwards in time. `where`: only series
     that meet a condition. `again`: also those it has looked at. `failed`: also where it failed.
     """
     picked = f"({enricher.where()})"
-    with store.database() as db:
+    with store.database(only=("series", "enrichments")) as db:
         if where is not None:
             db.register("asked", _asked(store, where))
             picked += ' and "SeriesInstanceUID" in (select "SeriesInstanceUID" from asked)'
@@ -122,7 +118,7 @@ def waiting(
                 f"and model = {literal(enricher.model)} {states})"
             )
         return db.sql(
-            'select series_id, "SeriesInstanceUID", "StudyDate" from series '
+            'select series_id, "SeriesInstanceUID", "StudyDate", instances from series '
             f'where {picked} order by "StudyDate" desc nulls last, series_id'
         ).to_arrow_table()
 
@@ -134,6 +130,10 @@ def _asked(store: Store, where: str | Node) -> pa.Table:
     return pa.table({"SeriesInstanceUID": rows.column("SeriesInstanceUID").cast(pa.string())})
 
 
+SEEN = ("series", "elements", "instances", "annotations")
+"""Tables that enrichers see."""
+
+
 def subjects(
     store: Store, enricher: Enricher, ids: Sequence[int], settings: Any = None
 ) -> list[Subject]:
@@ -141,7 +141,7 @@ def subjects(
 
     Those that the lake no longer holds are left out.
     """
-    with store.database() as db:
+    with store.database(only=SEEN) as db:
         db.register("wanted_series", pa.table({"series_id": pa.array(ids, pa.int64())}))
         db.execute("create temp table wanted as select * from wanted_series")
         series = _rows_of(db, "select * from series semi join wanted using (series_id)")
@@ -334,7 +334,7 @@ def keep(store: Store, batches: Sequence[Mapping[str, pa.Table]], run_id: str) -
     found = _joined(batches, _next(store)) if batches else {}
     if not found or not found["enrichments"].num_rows:
         return 0
-    with store.database() as db:
+    with store.database(only=("series",)) as db:
         for name in NAMES:
             db.register(f"new_{name}", found[name])
         for name in NAMES:
@@ -362,7 +362,7 @@ def _joined(batches: Sequence[Mapping[str, pa.Table]], first: int) -> dict[str, 
 
 def _next(store: Store) -> int:
     """The first number that no enrichment has or ever had among rows that are there."""
-    with store.database(current=False) as db:
+    with store.database(current=False, only=NAMES) as db:
         every = " union all ".join(f"select max(enrichment_id) as n from {name}" for name in NAMES)
         return int(db.sql(f"select coalesce(max(n), 0) + 1 from ({every})").fetchall()[0][0])
 
@@ -396,10 +396,9 @@ def enrich(
         delete(leftovers(store))
         store.refresh()
         report.run_id = run.run_id
-        found = waiting(store, enricher, where=where, again=again)
-        ids = found.column("series_id").to_pylist()[:limit]
-        run.progress.stage(f"{enricher.name}: looking at series", len(ids), "series")
-        _enrich(store, enricher, ids, options, run, report)
+        found = waiting(store, enricher, where=where, again=again).slice(0, limit)
+        run.progress.stage(f"{enricher.name}: looking at series", found.num_rows, "series")
+        _enrich(store, enricher, found, options, run, report)
         tidy(store, run.progress)
         rebuild(store, progress=run.progress)
     report.seconds = time.monotonic() - began
@@ -410,7 +409,7 @@ def enrich(
 def _enrich(
     store: Store,
     enricher: Enricher,
-    ids: list[int],
+    found: pa.Table,
     options: Mapping[str, str] | None,
     run: Run,
     report: EnrichReport,
@@ -424,10 +423,8 @@ def _enrich(
         _count(report, held, run)
         held, last = Statements(enricher, options), time.monotonic()
 
-    size = max(enricher.at_once, BLOCK if enricher.at_once > 1 else 1)
-    wanted = iter(ids)
     try:
-        while block := list(islice(wanted, size)):
+        for block in _blocks(found, enricher):
             for subject, said, seconds in said_of(
                 enricher, subjects(store, enricher, block), run.check
             ):
@@ -437,6 +434,24 @@ def _enrich(
                     commit()
     finally:
         commit()
+
+
+def _blocks(found: pa.Table, enricher: Enricher) -> Iterator[list[int]]:
+    """Numbers of series whose rows are read together: full portions of the enricher."""
+    counted = {INSTANCES, HEADERS} & set(enricher.reads)
+    ids = found.column("series_id").to_pylist()
+    sizes = found.column("instances").to_pylist() if counted else [0] * len(ids)
+    block: list[int] = []
+    held = 0
+    for number, size in zip(ids, sizes, strict=True):
+        full = len(block) >= BLOCK or held + size > BLOCK_INSTANCES
+        if block and full and len(block) % enricher.at_once == 0:
+            yield block
+            block, held = [], 0
+        block.append(number)
+        held += size
+    if block:
+        yield block
 
 
 def _count(report: EnrichReport, held: Statements, run: Run) -> None:
@@ -456,7 +471,10 @@ def _count(report: EnrichReport, held: Statements, run: Run) -> None:
 class Standing:
     """How far an enricher is with a lake: series by state, and those that wait for it.
 
-    `problem`: why it cannot work here, with what to do; `waiting` is None then.
+    Of an enricher that works here, what an older version or model looked at waits as well, and
+    so do the `failed` ones. `problem`: why it cannot work here, with what to do; `waiting` is None
+    then. `reasons`: why series were skipped or failed, as (state, reason, series), the most
+    frequent first.
     """
 
     name: str
@@ -471,45 +489,92 @@ class Standing:
     findings: int
     waiting: int | None
     problem: str = ""
+    reasons: tuple[tuple[str, str, int], ...] = ()
+
+
+MOST_REASONS = 5
+"""Of each state that a standing lists."""
 
 
 def standings(
     store: Store, options: Mapping[str, Mapping[str, str]] | None = None
 ) -> list[Standing]:
     """All enrichers that are installed, and those that have worked on the lake."""
-    with store.database() as db:
-        counted = db.execute(
-            "select enricher, count(*) filter (state = 'done'), "
-            "count(*) filter (state = 'skipped'), count(*) filter (state = 'failed'), "
-            "coalesce(sum(annotations), 0), coalesce(sum(findings), 0), "
-            "arg_max(version, made), arg_max(model, made) from ("
-            "select * from enrichments qualify row_number() over (partition by series_id, enricher "
-            "order by enrichment_id desc) = 1) group by 1"
-        ).fetchall()
-    known = {row[0]: row[1:] for row in counted}
-    found = []
-    there = installed()
-    for name in sorted({*there, *known}):
-        done, skipped, failed, annotations, findings, version, model = known.get(
-            name, (0, 0, 0, 0, 0, "", "")
-        )
-        about, hardware, problem, count = "", "cpu", "It is not installed here.", None
-        if name in there:
-            about, hardware = there[name].about, there[name].hardware
-            version = there[name].version
-            try:
-                with contextlib.closing(
-                    enricher_of(store.path, name, (options or {}).get(name))
-                ) as enricher:
-                    model, problem = enricher.model, ""
-                    count = waiting(store, enricher).num_rows
-            except DicomlakeError as error:
-                problem = str(error)
-        found.append(
-            Standing(name, about, version, model, hardware, done, skipped, failed,
-                     int(annotations), int(findings), count, problem)
-        )  # fmt: skip
-    return found
+    there = plugins.names("enrichers")
+    with store.database(only=("series", "enrichments")) as db:
+        db.execute(f"create temp table newest as {_NEWEST}")
+        worked = [row[0] for row in db.sql("select distinct enricher from newest").fetchall()]
+        return [
+            _standing(store, db, name, name in there, (options or {}).get(name))
+            for name in sorted({*there, *worked})
+        ]
+
+
+_NEWEST = (
+    "select enricher, series_id, version, model, state, reason, annotations, findings "
+    "from enrichments where enrichment_id in "
+    "(select max(enrichment_id) from enrichments group by series_id, enricher)"
+)
+"""SQL of the last enrichment of every series and enricher, whatever became of it."""
+
+
+def _standing(
+    store: Store,
+    db: duckdb.DuckDBPyConnection,
+    name: str,
+    there: bool,
+    options: Mapping[str, str] | None,
+) -> Standing:
+    about, hardware, version, model, waits = "", "cpu", "", "", None
+    problem = "" if there else "It is not installed here."
+    ours = f"enricher = {literal(name)}"
+    try:
+        if there:
+            known: EnricherClass = plugins.load("enrichers", name)
+            about, hardware, version = known.about, known.hardware, known.version
+            with contextlib.closing(enricher_of(store.path, name, options)) as made:
+                version, model, where = made.version, made.model, made.where()
+            ours += f" and version = {literal(version)} and model = {literal(model)}"
+            waits = _waits(db, where, ours)
+    except DicomlakeError as error:
+        problem = str(error)
+    except (ImportError, SyntaxError, AttributeError) as error:
+        problem = f"It cannot be loaded ({type(error).__name__}). Install its package again."
+    if problem:
+        (row,) = db.sql(f"select max(version), max(model) from newest where {ours}").fetchall()
+        version, model = version or row[0] or "", model or row[1] or ""
+    return Standing(name, about, version, model, hardware, *_states(db, ours), waits, problem,
+                    _reasons(db, ours))  # fmt: skip
+
+
+def _waits(db: duckdb.DuckDBPyConnection, where: str, ours: str) -> int:
+    """Series that an enricher has not looked at as it is now, or failed at."""
+    (row,) = db.sql(
+        f"select count(*) from series where ({where}) and series_id not in "
+        f"(select series_id from newest where {ours} and state <> {literal(FAILED)})"
+    ).fetchall()
+    return int(row[0])
+
+
+def _states(db: duckdb.DuckDBPyConnection, ours: str) -> tuple[int, int, int, int, int]:
+    """Series done, skipped and failed, statements and findings."""
+    (row,) = db.sql(
+        "select count(*) filter (state = 'done'), count(*) filter (state = 'skipped'), "
+        "count(*) filter (state = 'failed'), coalesce(sum(annotations), 0)::bigint, "
+        f"coalesce(sum(findings), 0)::bigint from newest where {ours}"
+    ).fetchall()
+    done, skipped, failed, annotations, findings = row
+    return done, skipped, failed, annotations, findings
+
+
+def _reasons(db: duckdb.DuckDBPyConnection, ours: str) -> tuple[tuple[str, str, int], ...]:
+    rows = db.sql(
+        f"select state, reason, count(*) as n from newest where {ours} and reason is not null "
+        "group by state, reason "
+        f"qualify row_number() over (partition by state order by n desc, reason) <= {MOST_REASONS} "
+        "order by n desc, state, reason"
+    ).fetchall()
+    return tuple((state, reason, series) for state, reason, series in rows)
 
 
 def provenance(store: Store, SeriesInstanceUID: str) -> list[dict[str, Any]]:
@@ -517,7 +582,7 @@ def provenance(store: Store, SeriesInstanceUID: str) -> list[dict[str, Any]]:
 
     `counts`: its rows count, no later one supersedes it. UsageError for an unknown series.
     """
-    with store.database() as db:
+    with store.database(only=("series", "enrichments")) as db:
         known = db.execute(
             'select series_id from series where "SeriesInstanceUID" = ?', [SeriesInstanceUID]
         ).fetchall()

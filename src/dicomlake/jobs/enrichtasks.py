@@ -14,6 +14,7 @@ import random
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -32,6 +33,7 @@ from dicomlake.settings import Settings
 log = logging.getLogger(__name__)
 
 KIND = "enrich"
+"""Of tasks, before the name of the enricher: a kind of task for each."""
 LEASE_S = 120.0
 IDLE_S = 0.5
 CLOSE_S = 60.0
@@ -42,7 +44,6 @@ MOST_ATTEMPTS = 3
 MOST_WAITING = 5_000
 """Tasks of an enricher that are put by themselves; more follow when these are done."""
 LOOK_EVERY_S = 20.0
-_AHEAD = 1_000_000
 
 
 def source_of(hardware: str) -> str:
@@ -52,6 +53,15 @@ def source_of(hardware: str) -> str:
     'enrich-gpu'
     """
     return f"enrich-{hardware}"
+
+
+def kind_of(name: str) -> str:
+    """What the queue calls tasks of an enricher.
+
+    >>> kind_of("codes")
+    'enrich-codes'
+    """
+    return f"{KIND}-{name}"
 
 
 def is_enriching(source: str) -> bool:
@@ -88,7 +98,7 @@ def tasks_of(
         key = f"{KIND}:{enricher.name}:{hashlib.sha256(said.encode()).hexdigest()[:24]}"
         yield Task(
             key,
-            KIND,
+            kind_of(enricher.name),
             {**what, "series": some},
             priority if priority is not None else TODAY if recent else LATER,
             source_of(enricher.hardware),
@@ -111,7 +121,7 @@ def submit(
 
     UsageError when the enricher cannot work, or there is no such one.
     """
-    job = f"{KIND}-{name}-{secrets.token_hex(4)}"
+    job = f"{kind_of(name)}-{secrets.token_hex(4)}"
     store = Store(lake)
     owned = queue is None
     queue = queue or queue_of(lake, settings)
@@ -159,7 +169,7 @@ class Automatic:
         store = Store(self._lake)
         open_ = self._open()
         for name in self._names:
-            most = MOST_WAITING - open_.get(name, 0)
+            most = MOST_WAITING - open_[kind_of(name)]
             if most <= 0:
                 continue
             try:
@@ -179,13 +189,11 @@ class Automatic:
             days = self._settings.enrich[name].days
             yield from tasks_of(store, enricher, failed=False, days=days)
 
-    def _open(self) -> dict[str, int]:
-        """How many tasks of each enricher wait."""
-        found: dict[str, int] = {}
-        for state in self._queue.tasks((WAITING,), limit=_AHEAD):
-            if state.task.kind == KIND:
-                name = str(state.task.what.get("enricher"))
-                found[name] = found.get(name, 0) + 1
+    def _open(self) -> Counter[str]:
+        """How many tasks of each kind wait."""
+        found: Counter[str] = Counter()
+        for count in self._queue.counts():
+            found[count.kind] += count.tasks if count.state == WAITING else 0
         return found
 
 
@@ -324,7 +332,7 @@ class EnrichWorker:
 
 def _numbers(store: Store, uids: list[str]) -> list[int]:
     """Numbers of the series of some UIDs that the lake holds, in their order."""
-    with store.database() as db:
+    with store.database(only=("series",)) as db:
         marks = ", ".join("?" * len(uids))
         found = dict(
             db.execute(

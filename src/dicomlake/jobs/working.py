@@ -293,7 +293,7 @@ class Crew:
         self._care = care_of(lake)
         self._intake = Intake(store, self.queue)
         self._scheduler = Scheduler(lake, found, self.queue) if schedule else None
-        self._automatic = Automatic(self.lake, found, self.queue) if enrichers else None
+        self._automatic = Automatic(self.lake, found, self.queue) if schedule else None
 
     def run(self, stop: Callable[[], bool], progress: Progress | None = None) -> None:
         """Keep everything going until `stop`; then workers end, and what they left is taken in."""

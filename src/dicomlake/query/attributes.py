@@ -47,7 +47,16 @@ ANATOMY_OF = {
 """Where one row says its anatomy."""
 
 _HIDDEN = frozenset(
-    ["series_id", "SOPInstanceUID", "sent", "GraphicData", "values", "enrichment_id", "box"]
+    [
+        "series_id",
+        "SOPInstanceUID",
+        "sent",
+        "GraphicData",
+        "values",
+        "enrichment_id",
+        "box",
+        "regions",
+    ]
 )
 _PERSONS = frozenset(["creator", "observer"])
 

@@ -1,13 +1,14 @@
 """Body, lungs, bone, air and fat by their ranges of Hounsfield units: no network, no weights.
 
-It is rough on purpose. Contrast medium and metal count as bone, marrow does not; the larger airways
-count as lung. What it is good for: to see which part of a body a CT shows, and how much of it,
-on any machine.
+It is rough on purpose. Contrast medium and metal count as bone, marrow does not; the windpipe is
+air. What it is good for: to see which part of a body a CT shows, and how much of it, on any
+machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,10 +39,13 @@ _BRIDGE_MM = 9.0
 """Lungs that meet are told apart when this much off their surface takes them apart."""
 _FEWEST_BLOCKS = 32
 """Along each axis; so what does not fill a block stays below some percent."""
+_RIM = 2
+"""Voxels that a lung reaches beyond its tissue: its smallest airways, and where it meets others."""
 _SIDE = 0.9
 """A single lung has a side when so much of it lies on one side of the body."""
 
 REST, LEFT, RIGHT, LUNG, BONE, AIR, FAT = range(1, 8)
+_LUNGS = (LEFT, RIGHT, LUNG)
 STRUCTURES = {
     "body": (REST, LEFT, RIGHT, LUNG, BONE, AIR, FAT),
     "lung_left": (LEFT,),
@@ -95,9 +99,8 @@ class HounsfieldSegmenter:
         labels[_enough(fat, _FAT_ML, grid)] = FAT
         labels[_bone(body, values, grid)] = BONE
         air = body & (values < AIR_HU)
-        lungs = _lungs(air, values, grid)
-        labels[_enough(air & ~lungs, _AIR_ML, grid)] = AIR
-        _paint_lungs(labels, lungs, body, values, grid)
+        _paint_lungs(labels, _lungs(air, values, grid), body, values, grid)
+        labels[_enough(air & ~np.isin(labels, _LUNGS), _AIR_ML, grid)] = AIR
         return Labels(labels, grid, STRUCTURES, values, volume.grid)
 
     def close(self) -> None:
@@ -162,15 +165,24 @@ def _paint_lungs(
     values: NDArray[np.int16],
     grid: Grid,
 ) -> None:
-    """Lungs with the vessels in them, by side where the sides can be told apart."""
+    """Lungs with the vessels in them, by side where the sides can be told apart.
+
+    They grow from their tissue, so that the windpipe is left out.
+    """
     if not lungs.any():
         return
     hole = int(_HOLE_MM2 / (grid.spacing[1] * grid.spacing[2]))
-    sides = _sides(lungs, values, grid)
+    tissue = lungs & (values > LUNG_HU[0])
+    core = grown(eroded(tissue, 1), tissue, 1)  # without the thin walls of airways
+    if not core.any():
+        core = tissue
+    sides = _sides(tissue, core, grid)
     if sides is None:
-        labels[filled(lungs, hole) & body] = _side_of(lungs, body)
+        parts = parts_of(core)
+        one = grown(parts.mask(parts.sizes >= parts.sizes.max() / 10), lungs, _RIM)
+        labels[filled(one, hole) & body] = _side_of(one, body)
         return
-    for value, mask in zip((RIGHT, LEFT), sides, strict=True):
+    for value, mask in zip((RIGHT, LEFT), _grown_apart(sides, lungs, _RIM), strict=True):
         labels[filled(mask, hole) & body] = value
 
 
@@ -185,19 +197,17 @@ def _side_of(lungs: NDArray[np.bool_], body: NDArray[np.bool_]) -> int:
 
 
 def _sides(
-    lungs: NDArray[np.bool_], values: NDArray[np.int16], grid: Grid
+    tissue: NDArray[np.bool_], core: NDArray[np.bool_], grid: Grid
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-    """The right and the left lung; None when they cannot be told apart.
+    """The tissue of the right and the left lung; None when they cannot be told apart.
 
-    They meet in the airways and in front of the heart, where the wall between them is thinner than
-    a voxel: without airways and without their surface they come apart, then each grows back.
+    They may meet in front of the heart, where the wall between them is thinner than a voxel:
+    without their surface they come apart, then each grows back.
     """
-    tissue = lungs & (values > LUNG_HU[0])
-    for times in range(int(_BRIDGE_MM / max(grid.spacing)) + 2):
-        parts = parts_of(eroded(tissue, times))
-        pair = _two(parts)
+    for times in range(1, int(_BRIDGE_MM / max(grid.spacing)) + 3):
+        pair = _two(parts_of(eroded(tissue, times)))
         if pair is not None:
-            return _grown_apart(pair, lungs)
+            return _grown_apart(pair, core)
     return None
 
 
@@ -221,14 +231,17 @@ def _two(parts: Parts) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
 
 
 def _grown_apart(
-    pair: tuple[NDArray[np.bool_], NDArray[np.bool_]], lungs: NDArray[np.bool_]
+    pair: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    within: NDArray[np.bool_],
+    times: int | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Two seeds grown until they fill the lungs; each voxel goes to the nearer one."""
+    """Two seeds grown, so many times or until they are full; each voxel goes to the nearer one."""
     right, left = pair
-    while True:
-        free = lungs & ~(right | left)
+    for _ in repeat(None) if times is None else repeat(None, times):
+        free = within & ~(right | left)
         more_right = grown(right, right | free, 1)
         more_left = grown(left, left | (free & ~more_right), 1)
         if not (more_right & free).any() and not (more_left & free).any():
-            return right, left
+            break
         right, left = more_right, more_left
+    return right, left

@@ -12,9 +12,10 @@ from importlib import resources
 
 from dicomlake.terms.leads import MDC_OF_SCP
 
-_SNOMED_RT = ("SRT", "SNM3", "99SDM", "SNOMED-RT")
+SNOMED_RT = ("SRT", "SNM3", "99SDM", "SNOMED-RT")
+"""Names of the scheme of SNOMED RT, which PS3.16 has retired."""
 _SNOMED_CT = ("SCT", "SNOMED-CT", "SNOMED CT", "SNOMEDCT")
-_SNOMED = frozenset([*_SNOMED_RT, *_SNOMED_CT])
+_SNOMED = frozenset([*SNOMED_RT, *_SNOMED_CT])
 
 # scheme -> names that are used for it, itself first
 _NAMES = {
@@ -122,13 +123,13 @@ def _snomed(value: str, name: str) -> tuple[str, str]:
 def _written(value: str, scheme: str) -> list[tuple[str, str]]:
     """How a code may be written."""
     if scheme == "SRT":
-        return [(value, name) for name in _SNOMED_RT]
+        return [(value, name) for name in SNOMED_RT]
     if scheme == "SCT":
         found = [(value, name) for name in _SNOMED_CT]
         if old := _ct_to_rt().get(value):
-            found += [(old, name) for name in (*_SNOMED_RT, *_SNOMED_CT)]
+            found += [(old, name) for name in (*SNOMED_RT, *_SNOMED_CT)]
         if value.isdecimal() and len(value) >= 6:
-            found += [(value, name) for name in _SNOMED_RT]
+            found += [(value, name) for name in SNOMED_RT]
         return found
     found = [(value, name) for name in _NAMES.get(scheme, (scheme,))]
     if scheme == "MDC" and (lead := "5.6.3-9-" + value.removeprefix("2:")) in MDC_OF_SCP:

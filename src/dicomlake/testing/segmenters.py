@@ -30,8 +30,12 @@ class SegmenterContract:
 
     takes = "CT"
 
+    def volume(self) -> Volume:
+        """A volume of axial slices in which it finds something: a chest, unless overridden."""
+        return chest(axial((60, 90, 120), (5, 3, 3))).volume()
+
     def _labels(self, segmenter: Segmenter) -> tuple[Volume, Labels]:
-        volume = chest(axial((60, 90, 120), (5, 3, 3))).volume()
+        volume = self.volume()
         return volume, segmenter.segment(volume)
 
     def test_it_says_what_it_is(self, segmenter: Segmenter) -> None:
@@ -45,11 +49,11 @@ class SegmenterContract:
 
     def test_it_takes_its_modalities_and_no_others(self, segmenter: Segmenter) -> None:
         """It refuses in words what it cannot do, before a pixel is read."""
-        volume = chest(axial((60, 90, 120), (5, 3, 3))).volume()
+        volume = self.volume()
         assert segmenter.refuses(stack_of(volume, self.takes)) == ""
         assert len(segmenter.refuses(stack_of(volume, "US")).split()) > 2
         single = stack_of(volume, self.takes)
-        single = replace(single, grid=replace(single.grid, shape=(1, 90, 120)))
+        single = replace(single, grid=replace(single.grid, shape=(1, *single.grid.shape[1:])))
         assert len(segmenter.refuses(single).split()) > 2
 
     def test_its_labels_lie_in_the_volume(self, segmenter: Segmenter) -> None:
@@ -80,8 +84,10 @@ class SegmenterContract:
         """A volume that was stored in coronal slices from left to right has the same structures."""
         volume, labels = self._labels(segmenter)
         up, back, left = volume.grid.steps
-        x, y, z = volume.grid.place((59, 0, 0)).tolist()
-        grid = Grid((90, 60, 120), (x, y, z), (back, (-up[0], -up[1], -up[2]), left))
+        depth, rows, columns = volume.grid.shape
+        x, y, z = volume.grid.place((depth - 1, 0, 0)).tolist()
+        down = (-up[0], -up[1], -up[2])
+        grid = Grid((rows, depth, columns), (x, y, z), (back, down, left))
         turned = Volume(volume.voxels.transpose(1, 0, 2)[:, ::-1], grid)
         expected = {one.label: one for one in measured(labels)}
         found = {one.label: one for one in measured(segmenter.segment(turned))}

@@ -270,6 +270,50 @@ export type ElementOut = {
   instances: number | null;
 };
 
+export type EnricherOut = {
+  name: string;
+  about: string;
+  version: string;
+  /** What it decides by; another one is a new version */
+  model: string;
+  hardware: string;
+  /** Series that it has looked at */
+  done: number;
+  skipped: number;
+  failed: number;
+  /** Series that it has not looked at, failed ones included; none where it cannot work */
+  waiting: number | null;
+  statements: number;
+  findings: number;
+  /** Why it cannot work here, and what to do */
+  problem: string;
+  /** Workers look at new series by themselves */
+  automatic: boolean;
+  /** Of skipped and failed series, the most frequent */
+  reasons: dicomlake__web__enriching__Reason[];
+  work: WorkOut;
+};
+
+export type Enrichment = {
+  enrichment_id: number;
+  enricher: string;
+  version: string;
+  model: string;
+  options: string | null;
+  state: string;
+  reason: string | null;
+  annotations: number;
+  findings: number;
+  /** Where masks and the like lie */
+  kept: string[] | null;
+  worker: string | null;
+  made: string;
+  seconds: number | null;
+  run_id: string;
+  /** No later one supersedes what it states */
+  counts: boolean;
+};
+
 export type Examined = {
   /** The condition: a JSON tree, or text; everything when left out */
   where?: Record<string, unknown> | string | null;
@@ -299,7 +343,7 @@ export type Failure = {
 export type Failures = {
   version: number;
   total: number;
-  reasons: Reason[];
+  reasons: dicomlake__web__explore__charts__Reason[];
   /** The same reasons, by where objects came from */
   sources: FailedFrom[];
   page: Failure[];
@@ -697,6 +741,15 @@ export type NewQuery = {
   query: AskedRows;
 };
 
+export type NewRun = {
+  /** Only series that meet this question */
+  where?: Record<string, unknown> | string | null;
+  /** Also what it has looked at */
+  again: boolean;
+  /** New studies come before the others where nothing is said */
+  priority?: "now" | "today" | "later" | null;
+};
+
 export type NewSession = {
   token: string;
 };
@@ -813,10 +866,10 @@ export type Progress = {
   fraction: number;
 };
 
-export type Reason = {
-  stage: string | null;
-  reason: string | null;
-  objects: number;
+export type ProvenanceOut = {
+  version: number;
+  /** The newest first */
+  enrichments: Enrichment[];
 };
 
 export type Report = {
@@ -843,6 +896,14 @@ export type Retried = {
 };
 
 export type Role = "viewer" | "researcher" | "steward" | "admin";
+
+export type RunOut = {
+  /** Nothing where no task is new */
+  job: string;
+  /** How many tasks are new */
+  tasks: number;
+  advice: string;
+};
 
 export type SavedDetails = {
   id: string;
@@ -1232,11 +1293,38 @@ export type WindowOut = {
   name: string;
 };
 
+export type WorkOut = {
+  /** Of its tasks, for GET /api/tasks and POST /api/tasks/retry */
+  kind: string;
+  waiting: number;
+  running: number;
+  /** Tasks that failed for good */
+  failed: number;
+  /** Over the last quarter of an hour */
+  series_per_minute: number | null;
+  /** For what is queued, at the pace of lately */
+  seconds_left: number | null;
+  /** What to do when nobody works; nothing where nothing is */
+  advice: string;
+};
+
 export type Written = {
   text?: string | null;
   json?: Record<string, unknown> | null;
   /** Of the sentence */
   language: "en" | "de";
+};
+
+export type dicomlake__web__enriching__Reason = {
+  state: "done" | "skipped" | "failed";
+  reason: string;
+  series: number;
+};
+
+export type dicomlake__web__explore__charts__Reason = {
+  stage: string | null;
+  reason: string | null;
+  objects: number;
 };
 
 export type dicomlake__web__explore__images__TableOut = {
@@ -1272,6 +1360,9 @@ export type Answers = {
   "GET /api/common": Common;
   "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
+  "GET /api/enrichers": EnricherOut[];
+  "DELETE /api/enrichers/{name}/runs": Changed;
+  "POST /api/enrichers/{name}/runs": RunOut;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
   "POST /api/fill-rate": FillRate;
@@ -1319,6 +1410,7 @@ export type Answers = {
   "GET /api/schemas/document.xsd": unknown;
   "GET /api/series/{SeriesInstanceUID}": SeriesOut;
   "GET /api/series/{SeriesInstanceUID}/images": ImagesOut;
+  "GET /api/series/{SeriesInstanceUID}/provenance": ProvenanceOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;

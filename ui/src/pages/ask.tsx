@@ -6,6 +6,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { call, Refused, useAnswer } from "../api/client.ts";
 import type { StepOut, TermOut, Totals } from "../api/schema.ts";
+import { useMay } from "../parts/access.tsx";
 import { AddGroups, Conditions, type Editor } from "../parts/conditions.tsx";
 import { Written } from "../parts/forms.tsx";
 import { Icon } from "../parts/icon.tsx";
@@ -57,6 +58,7 @@ export function AskPage() {
   const [said] = useDebouncedValue(JSON.stringify(where), 300);
   const asked = useMemo(() => JSON.parse(said) as Condition | null, [said]);
   // at first nothing is asked before the question has been read, rather than everything
+  const may = useMay();
   const begun = useRef(false);
   const silent =
     work.reading || unread !== null || (!begun.current && said !== JSON.stringify(where));
@@ -200,6 +202,11 @@ export function AskPage() {
             <Link className="to-charts" href={`/charts?q=${encodeURIComponent(work.text ?? "")}&level=${level}&count=${PLURAL[level]}`}>
               {t("nav.charts")}
             </Link>
+            {where && may("operate") && (
+              <Link className="to-charts" href={`/enrichers?q=${encodeURIComponent(work.text ?? "")}`}>
+                {t("ask.enrich")}
+              </Link>
+            )}
             <ViewChoice view={question.view} setView={(view) => change((now) => ({ ...now, view }))} />
             <ColumnChoice
               level={level}

@@ -5,6 +5,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { call, Refused, useAnswer } from "../api/client.ts";
 import { Icon } from "../parts/icon.tsx";
+import { lasting } from "../parts/lasting.ts";
 import { Loading, Trouble } from "../parts/states.tsx";
 import { go, Link, useAddress } from "../route.tsx";
 import { useTexts } from "../texts.tsx";
@@ -163,12 +164,6 @@ function Work() {
   );
 }
 
-function lasting(seconds: number, n: (value: number, digits?: number) => string): string {
-  if (seconds < 120) return `${n(seconds, seconds < 10 ? 1 : 0)} s`;
-  if (seconds < 7200) return `${n(seconds / 60)} min`;
-  return seconds < 172_800 ? `${n(seconds / 3600)} h` : `${n(seconds / 86_400)} d`;
-}
-
 /** One bar a minute. */
 function Sparkline({ values, label }: { values: number[]; label: string }) {
   const most = Math.max(1, ...values);
@@ -190,7 +185,7 @@ function Failures() {
   const { t, n, when } = useTexts();
   const client = useQueryClient();
   const [source, setSource] = useState("");
-  const [kind, setKind] = useState("");
+  const [kind, setKind] = useState(new URLSearchParams(location.search).get("kind") ?? "");
   const [problem, setProblem] = useState<Refused | null>(null);
   const [again, setAgain] = useState<number | null>(null);
   const all = useAnswer("GET /api/tasks", { query: { state: "dead", limit: 2000 } }, { every: 10_000 });

@@ -7,6 +7,7 @@ ISO/TR 12300: how well the target fits the source. A site lays its own table on 
 
 from __future__ import annotations
 
+from dicomlake.terms.bodyparts.asking import asked_by, same_as
 from dicomlake.terms.bodyparts.judging import (
     BOTH,
     LEFT,
@@ -21,11 +22,23 @@ from dicomlake.terms.bodyparts.judging import (
     judge,
     of,
 )
-from dicomlake.terms.bodyparts.tables import Grade, Region, Row, Tables, listed, load
+from dicomlake.terms.bodyparts.tables import (
+    NEEDED,
+    OURS,
+    Grade,
+    Region,
+    Row,
+    Tables,
+    listed,
+    load,
+    squeezed,
+)
 
 __all__ = [
     "BOTH",
     "LEFT",
+    "NEEDED",
+    "OURS",
     "RIGHT",
     "SURE",
     "TRUST",
@@ -38,8 +51,11 @@ __all__ = [
     "Row",
     "Said",
     "Tables",
+    "asked_by",
     "judge",
     "listed",
     "load",
     "of",
+    "same_as",
+    "squeezed",
 ]

@@ -59,8 +59,7 @@ _CODED = (
     "RequestedProcedureCodeSequence",
 )  # fmt: skip
 
-# Regions next to each other that one code names together (PS3.16 Annex L).
-_TOGETHER = {
+TOGETHER = {
     frozenset(parts.split()): whole
     for parts, whole in (
         ("45048000 816094009 818981001 816092008", "416319003"),
@@ -79,10 +78,11 @@ _TOGETHER = {
         ("80581009 816092008", "818982008"), ("816094009 80581009", "416550000"),
     )
 }  # fmt: skip
+"""Regions next to each other that one code names together (PS3.16 Annex L)."""
 _PLACES = frozenset(["45048000", "816094009", "818981001", "816092008"])
 """Neck, chest, abdomen, pelvis."""
 _TRUNK = _PLACES | {"818982008", "416550000", "416775004", "416152001", "416319003", "417437006"}
-_SPINE, _WHOLE_BODY = "421060004", "38266002"
+SPINE, WHOLE_BODY = "421060004", "38266002"
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +358,7 @@ def _told(said: Sequence[Said], tables: Tables) -> list[str]:
 def _pruned(codes: list[str], tables: Tables) -> list[str]:
     """Without wholes whose part is named; between parts of the trunk, without the organs."""
     wholes = {c for c in codes if any(c in tables.above(o) for o in codes if o != c)}
-    spine = {c for c in codes if c == _SPINE or _SPINE in tables.above(c)}
+    spine = {c for c in codes if c == SPINE or SPINE in tables.above(c)}
     trunk = [c for c in codes if c in _TRUNK]
     if len(_bare_trunk(trunk, tables)) > 1 or not _PLACES.issuperset(trunk):
         organs = {
@@ -383,7 +383,7 @@ def _joined(codes: list[str], tables: Tables) -> list[str]:
         c for c in codes if c in _TRUNK and any(c in tables.above(o) and o in _TRUNK for o in codes)
     ]
     codes = [c for c in codes if c not in wholes] or codes
-    for parts, whole in _TOGETHER.items():
+    for parts, whole in TOGETHER.items():
         if parts <= set(codes):
             codes = [whole, *(c for c in codes if c not in parts)]
     return list(dict.fromkeys(codes))
@@ -393,7 +393,7 @@ def _narrowed(
     codes: list[str], by_level: dict[int, list[Said]], level: int, tables: Tables
 ) -> list[str]:
     """A region that other descriptions name more closely, as those name it."""
-    if len(codes) != 1 or codes[0] == _WHOLE_BODY or codes[0] in _TRUNK - _PLACES:
+    if len(codes) != 1 or codes[0] == WHOLE_BODY or codes[0] in _TRUNK - _PLACES:
         return codes
     code = codes[0]
     for other in sorted(by_level):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from dicomlake.errors import UsageError
-from dicomlake.terms import Code
+from dicomlake.terms import Code, sheets
 from dicomlake.terms.bodyparts.letters import folded, words_of
 from dicomlake.terms.mapping import normal
 
@@ -22,12 +18,12 @@ COLUMNS = (
     "kind", "term", "scheme", "language", "modality", "sct_code", "sct_meaning", "grade",
     "laterality", "paired", "parents", "note",
 )  # fmt: skip
+NEEDED = ("kind", "term", "sct_code")
 KINDS = frozenset(
     ["region", "tag", "word", "hint", "code", "modality", "image type", "side", "side hint",
      "side letter", "quiet", "doubt", "doubt after", "without", "tail", "disease"]
 )  # fmt: skip
 OURS = ("regions.csv", "examined.csv", "codes.csv", "words.csv", "sides.csv", "quiet.csv")
-_VERSION = re.compile(r"\bVersion ([\w.-]{0,39}\w)")
 
 
 class Grade(IntEnum):
@@ -150,8 +146,8 @@ def listed() -> frozenset[str]:
     >>> "CSPINE" in listed(), "GANZKOERPER" in listed()
     (True, False)
     """
-    text = resources.files(__package__).joinpath("examined.csv").read_text(encoding="utf-8")
-    rows = _rows("examined.csv", text)
+    text = sheets.ours(__package__, "examined.csv")
+    rows = sheets.rows("examined.csv", text, COLUMNS, NEEDED)
     return frozenset(raw["term"] for _, raw in rows if raw["note"].startswith("PS3.16 Table L-1"))
 
 
@@ -161,48 +157,18 @@ def _ours() -> Tables:
 
 
 def _loaded(sites: tuple[str, ...]) -> Tables:
-    folder = resources.files(__package__)
-    texts = [(name, folder.joinpath(name).read_text(encoding="utf-8")) for name in OURS]
-    for site in sites:
-        try:
-            texts.append((Path(site).name, Path(site).read_text(encoding="utf-8-sig")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"The table of body parts {site!r} cannot be read. "
-                "Give the path of a CSV file in UTF-8."
-            ) from error
+    texts = [(name, sheets.ours(__package__, name)) for name in OURS]
+    texts += [(Path(site).name, sheets.of_site(site, "body parts")) for site in sites]
     tables, phrases = Tables(), dict[tuple[str, ...], dict[tuple[str, ...], Row]]()
     sources = []
     for name, text in texts:
-        version = _VERSION.search(text.split("\n", 1)[0]) if text.startswith("#") else None
-        stamp = version[1] if version else hashlib.sha256(text.encode()).hexdigest()[:8]
-        sources.append(f"{name} {stamp}")
-        for number, raw in _rows(name, text):
-            _add(tables, phrases, raw, sources[-1], f"{name}, row {number}")
+        sources.append(sheets.stamp(name, text))
+        for place, raw in sheets.rows(name, text, COLUMNS, NEEDED):
+            _add(tables, phrases, raw, sources[-1], place)
     tables.sources = tuple(sources)
     tables.phrases = {words: tuple(rows.values()) for words, rows in phrases.items()}
     _index(tables)
     return tables
-
-
-def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    reader = csv.DictReader(io.StringIO("\n".join(lines)), strict=True)
-    unknown = [column for column in reader.fieldnames or () if column not in COLUMNS]
-    missing = {"kind", "term", "sct_code"} - set(reader.fieldnames or ())
-    if unknown or missing:
-        wrong = (unknown or sorted(missing))[0]
-        raise UsageError(
-            f"{name} has {'an unknown' if unknown else 'no'} column {wrong!r}. "
-            f"The columns of such a table are {', '.join(COLUMNS)}."
-        )
-    try:
-        for number, raw in enumerate(reader, 1):
-            yield number, {c: (raw.get(c) or "").strip() for c in COLUMNS}
-    except csv.Error as error:
-        raise UsageError(
-            f"{name} is no CSV table: {error}. Save it as CSV, with commas."
-        ) from error
 
 
 def _add(
@@ -214,16 +180,17 @@ def _add(
 ) -> None:
     kind, codes = raw["kind"], tuple(raw["sct_code"].split())
     grade = raw["grade"] or ("equivalent" if codes else "none")
-    if kind not in KINDS or grade not in Grade.__members__ or raw["laterality"] not in "LRB":
-        wrong = next(
-            text for text, known in
-            ((f"kind {kind!r}", kind in KINDS), (f"grade {grade!r}", grade in Grade.__members__),
-             (f"laterality {raw['laterality']!r}", False)) if not known
-        )  # fmt: skip
-        raise UsageError(
-            f"{place}: unknown {wrong}. Kinds are {', '.join(sorted(KINDS))}; grades "
-            f"{', '.join(Grade.__members__)}; lateralities L, R and B."
-        )
+    for column, value, allowed in (
+        ("kind", kind, KINDS), ("grade", grade, frozenset(Grade.__members__)),
+        ("laterality", raw["laterality"], frozenset(["", "L", "R", "B"])),
+    ):  # fmt: skip
+        if value not in allowed:
+            raise UsageError(
+                f"{place}, column {column}: unknown {column} {value!r}. Allowed are "
+                f"{', '.join(sorted(filter(None, allowed)))}."
+            )
+    if kind == "region" and len(codes) != 1:
+        raise UsageError(f"{place}, column sct_code: a region has exactly one code.")
     if kind == "region" or (
         raw["sct_meaning"] and len(codes) == 1 and codes[0] not in tables.regions
     ):
@@ -235,7 +202,8 @@ def _add(
     for code in codes:
         if code not in tables.regions:
             raise UsageError(
-                f"{place}: nothing is known of the region {code}. Give its sct_meaning, too."
+                f"{place}, column sct_code: nothing is known of the region {code}. Give its "
+                "sct_meaning, too."
             )
     if kind == "region":
         return
@@ -257,7 +225,7 @@ def _add(
     else:
         words = words_of(row.term)
         if not words:
-            raise UsageError(f"{place}: the term {row.term!r} has no letters.")
+            raise UsageError(f"{place}, column term: the term {row.term!r} has no letters.")
         same = phrases.setdefault(words, {})
         if kind == "word" and any(r.source != source for r in same.values()):
             same.clear()  # a site's word instead of all of ours

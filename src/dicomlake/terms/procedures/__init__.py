@@ -5,24 +5,20 @@ A code stands in `procedures.csv` with its source; where there is none, the word
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from dicomlake.errors import UsageError
-from dicomlake.terms import Code
+from dicomlake.terms import Code, sheets
 from dicomlake.terms.bodyparts import BOTH, LEFT, RIGHT, SURE, Found, Grade
 
 COLUMNS = (
     "modality", "region", "region_meaning", "laterality", "contrast", "code", "scheme", "meaning",
     "source",
 )  # fmt: skip
+NEEDED = ("modality", "region", "code", "scheme")
 CONTRASTS = ("", "none", "given", "before and after")
 _SIDES = {"L": LEFT, "R": RIGHT, "B": BOTH}
 _NAMES = {
@@ -77,36 +73,27 @@ def load(*sites: str | Path) -> tuple[Row, ...]:
 
 @cache
 def _loaded(sites: tuple[str, ...]) -> tuple[Row, ...]:
-    ours = resources.files(__package__).joinpath("procedures.csv").read_text(encoding="utf-8")
-    texts, rows = list[tuple[str, str]](), list[Row]()
-    for site in reversed(sites):
-        try:
-            texts.append((Path(site).name, Path(site).read_text(encoding="utf-8-sig")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"The table of procedures {site!r} cannot be read. "
-                "Give the path of a CSV file in UTF-8."
-            ) from error
-    for name, text in [*texts, ("procedures.csv", ours)]:
-        version = re.search(r"\bVersion ([\w.-]{0,39}\w)", text.split("\n", 1)[0])
-        stamp = version[1] if version else hashlib.sha256(text.encode()).hexdigest()[:8]
-        lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-        for number, raw in enumerate(csv.DictReader(io.StringIO(lines)), 1):
-            rows.append(_row(raw, f"{name} {stamp}, row {number}"))
+    texts = [(Path(site).name, sheets.of_site(site, "procedures")) for site in reversed(sites)]
+    texts.append(("procedures.csv", sheets.ours(__package__, "procedures.csv")))
+    rows = list[Row]()
+    for name, text in texts:
+        source = sheets.stamp(name, text)
+        for place, raw in sheets.rows(name, text, COLUMNS, NEEDED):
+            line = place.rpartition(", ")[2]
+            rows.append(_row(raw, f"{source}, {line}", place))
     return tuple(rows)
 
 
-def _row(raw: dict[str, str], rule: str) -> Row:
-    value = {column: (raw.get(column) or "").strip() for column in COLUMNS}
-    if (
-        not (value["modality"] and value["region"] and value["code"] and value["scheme"])
-        or value["contrast"] not in CONTRASTS
-        or value["laterality"] not in ("", *_SIDES)
-    ):
-        raise UsageError(
-            f"{rule}: a procedure has modality, region, code and scheme; laterality is empty, L, R "
-            f"or B, and contrast empty, {', '.join(CONTRASTS[1:])}."
-        )
+def _row(value: dict[str, str], rule: str, place: str) -> Row:
+    for column in NEEDED:
+        if not value[column]:
+            raise UsageError(f"{place}, column {column}: a procedure needs a value there.")
+    for column, allowed in (("contrast", CONTRASTS), ("laterality", ("", *_SIDES))):
+        if value[column] not in allowed:
+            raise UsageError(
+                f"{place}, column {column}: unknown {column} {value[column]!r}. Allowed are "
+                f"{', '.join(filter(None, allowed))}, or nothing."
+            )
     return Row(
         frozenset(value["modality"].split()), value["region"], _SIDES.get(value["laterality"]),
         value["contrast"], Code(value["code"], value["scheme"], value["meaning"]), rule,

@@ -6,22 +6,19 @@ attribute and rule. `words.csv` beside this file has the words; a site lays its 
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from dicomlake.errors import UsageError
-from dicomlake.terms import Code
+from dicomlake.terms import Code, sheets
 from dicomlake.terms.bodyparts.letters import words_of
 from dicomlake.terms.mapping import normal
 
 COLUMNS = ("kind", "term", "language", "modality", "value", "code", "scheme", "meaning")
+NEEDED = ("kind", "term", "value")
 KINDS = (
     "plane", "contrast", "phase", "role", "reconstruction", "kernel", "sequence", "correction",
     "view",
@@ -123,38 +120,25 @@ def _ours() -> Words:
 
 
 def _loaded(sites: tuple[str, ...]) -> Words:
-    ours = resources.files(__package__).joinpath("words.csv").read_text(encoding="utf-8")
-    texts, words = [("seriestypes/words.csv", ours)], Words()
-    for site in sites:
-        try:
-            texts.append((Path(site).name, Path(site).read_text(encoding="utf-8-sig")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"The table of series types {site!r} cannot be read. "
-                "Give the path of a CSV file in UTF-8."
-            ) from error
+    texts = [("seriestypes/words.csv", sheets.ours(__package__, "words.csv"))]
+    texts += [(Path(site).name, sheets.of_site(site, "series types")) for site in sites]
+    words = Words()
     for name, text in texts:
-        version = re.search(r"\bVersion ([\w.-]{0,39}\w)", text.split("\n", 1)[0])
-        stamp = version[1] if version else hashlib.sha256(text.encode()).hexdigest()[:8]
-        lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-        reader = csv.DictReader(io.StringIO(lines))
-        if {"kind", "term", "value"} - set(reader.fieldnames or ()) or (
-            set(reader.fieldnames or ()) - set(COLUMNS)
-        ):
-            raise UsageError(f"The columns of {name} are to be {', '.join(COLUMNS)}.")
-        for number, row in enumerate(reader, 1):
-            _add(words, {c: (row.get(c) or "").strip() for c in COLUMNS}, f"{name} {stamp}", number)
+        source = sheets.stamp(name, text)
+        for place, row in sheets.rows(name, text, COLUMNS, NEEDED):
+            _add(words, row, source, place)
     words.longest = max(len(phrase) for phrase in words.phrases)
     return words
 
 
-def _add(words: Words, row: dict[str, str], source: str, number: int) -> None:
+def _add(words: Words, row: dict[str, str], source: str, place: str) -> None:
     phrase, kind, value = words_of(row["term"]), row["kind"], row["value"]
-    if kind not in KINDS or not phrase:
+    if kind not in KINDS:
         raise UsageError(
-            f"{source}, row {number}: kind is to be one of {', '.join(KINDS)}, and term is to have "
-            "letters."
+            f"{place}, column kind: unknown kind {kind!r}. Allowed are {', '.join(KINDS)}."
         )
+    if not phrase:
+        raise UsageError(f"{place}, column term: the term {row['term']!r} has no letters.")
     code = Code(row["code"], row["scheme"], row["meaning"]) if row["code"] else None
     modalities = frozenset(row["modality"].split())
     rule = f"{source}: {kind} {row['term']}"

@@ -49,6 +49,25 @@ laterality=None, code=None, equivalence='', also=())
     return known if known is not None else Structure(label, "structure", _words(label))
 
 
+def also(structure: str, laterality: Code | None) -> tuple[str, ...]:
+    """The same structure and side in other codes, SCHEME:VALUE; `structure` is a value of SCT.
+
+    >>> also("64033007", LEFT), also("64033007", None)
+    (('SCT:18639004', 'RADLEX:RID29663'), ())
+    """
+    return _other_codes().get((structure, laterality), ())
+
+
+@cache
+def _other_codes() -> dict[tuple[str, Code | None], tuple[str, ...]]:
+    """What stands in `also` of labels that name a structure, and mean just this."""
+    found: dict[tuple[str, Code | None], tuple[str, ...]] = {}
+    for one in _table().values():
+        if one.structure and one.kind == "structure" and one.equivalence == "equivalent":
+            found.setdefault((one.structure.value, one.laterality), one.also)
+    return found
+
+
 @cache
 def digest() -> str:
     """Version and digest of the table, so that rows tell which codes they were made with."""

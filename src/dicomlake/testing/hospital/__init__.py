@@ -2,6 +2,7 @@
 
     write(folder, patients=40)     files on disk, and a Summary of what a lake should find in them
     objects(patients=40)           the same as (relative path, bytes), without a disk
+    shown(patients=40)             what its CT series show: volumes, and what is cut off
 
 Everything follows from (seed, number of the patient): the same bytes in every process and on every
 machine, whatever the number of patients. Names, places and UIDs are invented.
@@ -9,7 +10,7 @@ machine, whatever the number of patients. Names, places and UIDs are invented.
 
 from __future__ import annotations
 
-from dicomlake.testing.hospital.archive import objects, summary, write
+from dicomlake.testing.hospital.archive import objects, shown, summary, write
 from dicomlake.testing.hospital.summary import Summary
 
-__all__ = ["Summary", "objects", "summary", "write"]
+__all__ = ["Summary", "objects", "shown", "summary", "write"]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dicomlake.testing.dicom import Value
+    from dicomlake.testing.hospital.anatomy import Shown
     from dicomlake.testing.hospital.study import Series, Study
 
 JPEG = bytes.fromhex(
@@ -345,6 +346,22 @@ def summary(
         files = list(files_of(seed, number, Options(pixels, images)))
         total += _counted(seed, number, files)
     return total
+
+
+def shown(patients: int = 40, seed: int = 7, *, images: float = 1.0) -> dict[str, dict[str, Shown]]:
+    """What the CT series of a hospital with pixels show: structures by SeriesInstanceUID and name.
+
+    >>> shows = shown(patients=2)
+    >>> sorted({series["left lung"].complete for series in shows.values()})
+    [False, True]
+    """
+    found = {}
+    for number in range(1, patients + 1):
+        for study in studies(seed, number, Options(True, images)):
+            for series in study.series:
+                if series.facts.get("field"):
+                    found[series.uid] = series.facts["field"].shows(len(series.instances))
+    return found
 
 
 def write(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dicomlake.testing.dicom import uid
+from dicomlake.testing.hospital import anatomy, phantom
 from dicomlake.testing.hospital import codes as c
-from dicomlake.testing.hospital import phantom
 from dicomlake.testing.hospital.devices import devices_of
 from dicomlake.testing.hospital.images import PLANES, STORAGE
 
@@ -201,6 +201,7 @@ def presentation(study: Study, images: Series, remark: str) -> Series:
     desk = devices_of(study.site, "SR")[0]
     series = study.open("PR", PRESENTATION, "Presentation", device=desk, geometry=False)
     shown = study.references(images, 1)
+    size = anatomy.SIZE if images.facts.get("field") else phantom.SIZE
     common: dict[str, Value] = {
         "ContentLabel": "ARROW",
         "ContentDescription": remark,
@@ -213,7 +214,7 @@ def presentation(study: Study, images: Series, remark: str) -> Series:
         "DisplayedAreaSelectionSequence": [
             {
                 "DisplayedAreaTopLeftHandCorner": [1, 1],
-                "DisplayedAreaBottomRightHandCorner": [phantom.SIZE, phantom.SIZE],
+                "DisplayedAreaBottomRightHandCorner": [size, size],
                 "PresentationSizeMode": "SCALE TO FIT",
                 "PresentationPixelAspectRatio": [1, 1],
             }

@@ -39,21 +39,28 @@ _HEAD_SCANS = (
     Scan(("Knochen 1mm", "OS", "BONE"), 5, {"SliceThickness": 1, "kernel": "bone"}),
 )
 _THORAX_SCANS = (
-    Scan(("Thorax Weichteil 5mm", "THORAX IV+ 5mm", "CHEST W IV"), 7, {"contrast": True}),
+    Scan(("Thorax Weichteil 5mm", "THORAX IV+ 5mm", "CHEST W IV"), 7, {"contrast": True},
+         trunk=(245, 40)),
     Scan(("Thorax Lunge 1mm", "POUMON 1mm", "LUNG 1mm"), 8,
-         {"SliceThickness": 1, "kernel": "lung", "contrast": True}, look="LUNG"),
+         {"SliceThickness": 1, "kernel": "lung", "contrast": True}, look="LUNG",
+         trunk=(330, 8)),
 )  # fmt: skip
 _ABDOMEN_SCANS = (
     Scan(("Oberbauch arteriell", "ABDO TEMPS ARTERIEL", "ABDOMEN ART"), 6,
-         {"SliceThickness": 3, "contrast": True}),
-    Scan(("Abdomen portalvenös", "ABDO TEMPS PORTAL", "ABDOMEN PV"), 8, {"contrast": True}),
+         {"SliceThickness": 3, "contrast": True}, trunk=(190, 6)),
+    Scan(("Abdomen portalvenös", "ABDO TEMPS PORTAL", "ABDOMEN PV"), 8, {"contrast": True},
+         trunk=(160, 24)),
 )  # fmt: skip
 _SPINE_SCANS = (
     Scan(("LWS Knochen 2mm", "RACHIS OS", "L-SPINE BONE"), 6,
-         {"SliceThickness": 2, "kernel": "bone"}),
+         {"SliceThickness": 2, "kernel": "bone"}, trunk=(140, 6)),
 )  # fmt: skip
-_PLAN_SCANS = (Scan(("Planungs-CT Becken", "CT DOSIMETRIE", "RT PLAN PELVIS"), 8, {}),)
-_LOW_DOSE = (Scan(("CT low dose", "TDM BASSE DOSE", "AC CT"), 6, {}),)
+_PLAN_SCANS = (
+    Scan(("Planungs-CT Becken", "CT DOSIMETRIE", "RT PLAN PELVIS"), 8, {}, trunk=(10, 8)),
+)
+_LOW_DOSE = (
+    Scan(("CT low dose", "TDM BASSE DOSE", "AC CT"), 6, {"SliceThickness": 10}, trunk=(60, 40)),
+)
 _LIVER_NAMES = ("Leber", "Foie", "Liver")
 
 

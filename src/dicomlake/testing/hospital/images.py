@@ -11,7 +11,7 @@ import numpy as np
 
 from dicomlake.terms import Code
 from dicomlake.testing.dicom import EXPLICIT_LE, RLE, Fragments, uid
-from dicomlake.testing.hospital import phantom
+from dicomlake.testing.hospital import anatomy, phantom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,8 @@ class Scan:
     look: str = ""
     bvalues: tuple[int, ...] = ()
     enhanced: bool = False
+    trunk: tuple[int, int] | None = None
+    """With pixels, CT of a trunk: height of the first image, number of images."""
 
 
 def _pixels(study: Study, matrix: int) -> dict[str, Value]:
@@ -117,10 +119,11 @@ def ct(study: Study, scan: Scan, acquisition: int = 1) -> Series:
     kernel = _KERNELS[device.dialect][values.pop("kernel", "soft")]
     agent = AGENTS["CT"][study.site.language] if values.pop("contrast", False) else ""
     thickness = values.get("SliceThickness", 5)
-    wide = 220 if study.body_part == "HEAD" else 380
+    field = _field(study, scan, thickness, bool(agent))
+    wide = field.wide if field else 220 if study.body_part == "HEAD" else 380
     series = study.open(
         "CT", CT, study.say(scan.words), event=event, kvp=kvp, ctdi=ctdi, mas=rng.randint(90, 260),
-        length=thickness * scan.images * 8,
+        length=thickness * scan.images * 8, field=field,
     )  # fmt: skip
     common = {
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
@@ -163,13 +166,37 @@ def ct(study: Study, scan: Scan, acquisition: int = 1) -> Series:
     }
     varying = ["ImagePositionPatient", "SliceLocation", "XRayTubeCurrent", "AcquisitionTime"]
     start = study.when.strftime("%H%M%S.")
-    images = study.images(scan.images)
+    images = study.images(scan.trunk[1] if field and scan.trunk else scan.images)
     rows: list[list[Value]] = []
     for at in range(images):
-        place = position("ax", -150, thickness, at, wide / 2)
+        place = field.position(at) if field else position("ax", -150, thickness, at, wide / 2)
         rows.append([place, place[2], 120 + at * 37 % 180, f"{start}{at * 50 % 1000000:06d}"])
-    _write(study, series, common, varying, rows, scan.look or "CT")
+    if field:
+        common |= {"Rows": anatomy.SIZE, "Columns": anatomy.SIZE}
+        common["PixelSpacing"] = [round(wide / anatomy.SIZE, 6)] * 2
+        for at, row in enumerate(rows):
+            row.append(field.picture(at))
+        study.write(series, common, [*varying, "PixelData"], rows)
+    else:
+        _write(study, series, common, varying, rows, scan.look or "CT")
     return series
+
+
+# how CTs of the chest are aimed: (higher by, across by, width of the images)
+_CUTS = ((0, 0, 380), (-55, 0, 380), (55, 0, 380), (0, 0, 380), (0, -50, 300))
+
+
+def _field(study: Study, scan: Scan, thickness: int, contrast: bool) -> anatomy.Field | None:
+    """What a CT series shows of a trunk; some CTs of the chest cut the lungs off.
+
+    None: headers only, or another part of the body.
+    """
+    if scan.trunk is None or not study.options.pixels:
+        return None
+    higher, across, wide = (0, 0, 380)
+    if study.body_part == "CHEST":
+        higher, across, wide = _CUTS[(study.person.number // 2 + study.number) % len(_CUTS)]
+    return anatomy.Field(scan.trunk[0] + higher, thickness, wide, across, contrast)
 
 
 def _write(
