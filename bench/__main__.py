@@ -15,6 +15,7 @@ from bench import (
     explore,
     folder,
     pacs,
+    publishing,
     queue,
     reader,
     scale,
@@ -38,7 +39,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
-        "segmentation", "enrich",
+        "segmentation", "enrich", "publishing",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -104,6 +105,11 @@ def main() -> None:
             sizes = (2, 40, 4) if asked.quick else (5, 200, 8)
             for title, (head, rows) in pacs.measure(*sizes).items():
                 show(title, head, rows)
+
+    if asked.only in (None, "publishing"):
+        rows = publishing.measure(6 if asked.quick else 60)
+        head = ("", "resources", "s", "resources/s")
+        show("Publishing to a FHIR server on the same machine", head, rows)
 
 
 if __name__ == "__main__":
