@@ -93,7 +93,8 @@ def test_on_the_screen_raw_and_harmonised_stand_side_by_side(
         return capsys.readouterr().out
 
     said = told("knee")
-    (line,) = [line for line in said.splitlines() if "SRT:T-D9200" in line and "code" in line]
+    (line,) = [line for line in said.splitlines() if line.lstrip().startswith("code ")]
+    assert "SRT:T-D9200" in line
     assert "SCT:72696002" in line
     assert "12.5 mL, cut off" in said
     assert "warning: body part disagrees. BodyPartExamined:" in said
