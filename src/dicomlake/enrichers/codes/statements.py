@@ -207,8 +207,11 @@ def harmonised(path: str, code: Code, known: Knowledge) -> tuple[str, str, str, 
         return region.value, "SCT", region.meaning, row.grade.name, row.rule
     name = known.bodyparts.code(value).meaning or meaning_of(value, scheme) or code.meaning
     if (value, scheme) == (code.value, code.scheme):
-        listed = bool(meaning_of(value, scheme))
-        return value, scheme, name, Grade.equal.name if listed else None, "PS3.16" if listed else ""
+        if meaning_of(value, scheme):
+            return value, scheme, name, Grade.equal.name, "PS3.16"
+        if ours := known.bodyparts.codes.get((value, scheme)):  # a procedure of the tables
+            return value, scheme, name, Grade.equal.name, ours.rule
+        return value, scheme, name, None, ""
     rule = "PS3.16 Annex O" if code.scheme.strip().upper() in SNOMED_RT else "retired.csv"
     if value == code.value:
         rule = "PS3.16 Section 8"
