@@ -568,9 +568,9 @@ export function Quality({ linked }: Part) {
       <Filled linked={linked} />
       <ValueBars linked={linked} path="finding.rule" title={t("quality.rules")} hint={t("quality.rules.hint")} few={24} />
       <ValueBars linked={linked} path="finding.severity" title={t("quality.severity")} />
-      <RulesByDevice linked={linked} />
       <BodyRegion linked={linked} />
       <Agreement linked={linked} />
+      <RulesByDevice linked={linked} />
       <Clocks linked={linked} />
       <Conformance linked={linked} />
       <Failed linked={linked} />

@@ -449,6 +449,9 @@ export function Matrix({
   press: (row: number, column: number, how: How) => void;
 }) {
   const { n, t } = useTexts();
+  const shown = (share: number) => (share > 0 && share < 0.01 ? "<1" : share < 1 && share > 0.99 ? ">99" : n(share * 100));
+  /** What is read out holds what is seen, so that the field can be named by voice. */
+  const spoken = (said: string, seen: string) => (said.includes(seen) ? said : `${said}, ${seen} %`);
   const [top, size, left] = [104, 20, 218];
   return (
     <Frame height={top + rows.length * size + 4} label={label}>
@@ -471,12 +474,12 @@ export function Matrix({
                   {cut(row.label, left - 8)}
                 </text>
                 {row.shares.map((share, x) => (
-                  <Press key={columns[x]} label={row.said[x]!} act={(how) => press(y, x, how)} loose>
+                  <Press key={columns[x]} label={spoken(row.said[x]!, shown(share))} act={(how) => press(y, x, how)} loose>
                     <rect className={share ? "heat" : "heat none"} x={left + x * each + 0.5} y={top + y * size + 0.5}
                       width={Math.max(each - 1, 1)} height={size - 1} rx={2} fillOpacity={share ? 0.1 + 0.9 * share : 1} />
                     {each > 30 && (
                       <text className={strength(share)} x={left + (x + 0.5) * each} y={top + y * size + 14}>
-                        {share > 0 && share < 0.01 ? "<1" : share < 1 && share > 0.99 ? ">99" : n(share * 100)}
+                        {shown(share)}
                       </text>
                     )}
                   </Press>
