@@ -76,7 +76,7 @@ def measure(
     """Tables of rows by their titles: a run over some series, questions to a lake of others."""
     return {
         f"A trivial enricher on {looked_at:,} series, two statements each": (
-            ("", "seconds", "series/s"),
+            ("", "seconds", "of processors", "series/s"),
             _run(path / "run", looked_at),
         ),
         f"Questions to {series:,} series with {series * STATEMENTS:,} statements, warm": (
@@ -88,22 +88,24 @@ def measure(
 
 def _run(path: Path, series: int) -> list[tuple[str, ...]]:
     scale.make(path, series, rows_per_series=scale.COMMON)
-    spent = dict.fromkeys(_PARTS, 0.0)
+    spent = dict.fromkeys(_PARTS, (0.0, 0.0))
+    whole_cpu = time.process_time()
     with ExitStack() as stack:
         for what, name in _PARTS.items():
             stack.enter_context(_timed(what, name, spent))
         report = enriching.enrich(path, Trivial())
     assert report.done == series
-    rest = report.seconds - sum(spent.values())
-    rows = [(what, f"{seconds:.1f}", f"{series / max(seconds, 0.001):,.0f}")
-            for what, seconds in [*spent.items(), ("saying and noting", rest)]]  # fmt: skip
+    seconds, cpu = report.seconds, time.process_time() - whole_cpu
+    rest = (seconds - sum(s for s, _ in spent.values()), cpu - sum(c for _, c in spent.values()))
+    parts = {"the whole run": (seconds, cpu), **spent, "saying and noting": rest}
+    rows = [(what, f"{s:.1f}", f"{c:.1f}", f"{series / max(s, 0.001):,.0f}")
+            for what, (s, c) in parts.items()]  # fmt: skip
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    whole = ("the whole run", f"{report.seconds:.1f}", f"{series / report.seconds:,.0f}")
-    return [whole, *rows, ("most memory, MB", f"{peak:,.0f}", "")]
+    return [*rows, ("most memory, MB", f"{peak:,.0f}", "", "")]
 
 
 @contextmanager
-def _timed(what: str, name: str, spent: dict[str, float]) -> Iterator[None]:
+def _timed(what: str, name: str, spent: dict[str, tuple[float, float]]) -> Iterator[None]:
     """Count the seconds of a function of the job."""
     holder: Any = enriching
     *outer, last = name.split(".")
@@ -112,11 +114,15 @@ def _timed(what: str, name: str, spent: dict[str, float]) -> Iterator[None]:
     original = getattr(holder, last)
 
     def timed(*args: Any, **more: Any) -> Any:
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         try:
             return original(*args, **more)
         finally:
-            spent[what] += time.perf_counter() - began
+            before = spent[what]
+            spent[what] = (
+                before[0] + time.perf_counter() - began,
+                before[1] + time.process_time() - cpu,
+            )
 
     with mock.patch.object(holder, last, timed):
         yield
