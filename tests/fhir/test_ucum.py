@@ -19,8 +19,8 @@ def test_all_units_that_hl7_calls_common_are_units(r4_package: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    """HU mmHg sec msec hr month mcg ccm mm^3 mm³ mGy*cm µm Kelvin Celsius degC mm/ .mm mm..s (mm mm)
-    [nothing] {open mm{a}{b}""".split(),
+    """HU mmHg sec msec hr month mcg ccm mm^3 mm³ mGy*cm µm Kelvin Celsius degC mm/ .mm mm..s (mm
+    mm) [nothing] {open mm{a}{b}""".split(),
 )
 def test_what_is_no_unit(text: str) -> None:
     assert not is_unit(text)

@@ -489,3 +489,40 @@ export function Matrix({
     </Frame>
   );
 }
+
+export type Drifting = { key: string; label: string; said: string; off: string; months: { month: string; value: number }[]; act?: ((how: How) => void) | undefined; on?: boolean };
+
+/** A line per device over time; its middle stands for no difference. */
+export function Drift({ rows, label }: { rows: Drifting[]; label: string }) {
+  const [size, left] = [34, 250];
+  const every = [...new Set(rows.flatMap((row) => row.months.map((one) => one.month)))].sort();
+  return (
+    <Frame height={rows.length * size + 4} label={label}>
+      {(width) => {
+        const room = Math.max(width - left - 12, 20);
+        const across = (month: string) => left + (every.length > 1 ? (every.indexOf(month) / (every.length - 1)) * room : room / 2);
+        return rows.map((row, y) => {
+          const middle = y * size + size / 2;
+          const most = Math.max(...row.months.map((one) => Math.abs(one.value)), 60);
+          const points = row.months.map((one) => [across(one.month), middle - (one.value / most) * (size / 2 - 5)] as const);
+          return (
+            <Press key={row.key} label={row.said} act={row.act} on={row.on ?? false}>
+              <rect className="hit" x={0} y={y * size} width={width} height={size - 1} rx={4} />
+              <text className="name" x={2} y={middle + 4}>
+                {cut(row.label, left - 86)}
+              </text>
+              <text className="name" x={left - 10} y={middle + 4} textAnchor="end">
+                {row.off}
+              </text>
+              <line className="zero" x1={left} x2={left + room} y1={middle} y2={middle} />
+              <polyline className="drift" points={points.map((one) => one.join(",")).join(" ")} />
+              {points.map(([x, at]) => (
+                <circle key={x} className="drift-dot" cx={x} cy={at} r={2} />
+              ))}
+            </Press>
+          );
+        });
+      }}
+    </Frame>
+  );
+}

@@ -205,7 +205,7 @@ def harmonised(path: str, code: Code, known: Knowledge) -> tuple[str, str, str, 
     if row is not None and len(row.codes) == 1:
         region = known.bodyparts.code(row.codes[0])
         return region.value, "SCT", region.meaning, row.grade.name, row.rule
-    name = meaning_of(value, scheme) or known.bodyparts.code(value).meaning or code.meaning
+    name = known.bodyparts.code(value).meaning or meaning_of(value, scheme) or code.meaning
     if (value, scheme) == (code.value, code.scheme):
         listed = bool(meaning_of(value, scheme))
         return value, scheme, name, Grade.equal.name if listed else None, "PS3.16" if listed else ""
