@@ -140,7 +140,7 @@ def _extension(words: list[str]) -> Json:
     release, contexts, url = words
     return {
         "kind": "extension", "release": release, "url": url, "values": [], "parts": {},
-        "contexts": contexts.split(","),
+        "contexts": [] if contexts == "*" else contexts.split(","),
     }  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +110,22 @@ def test_there_must_be_a_file_and_a_release(tmp_path: Path) -> None:
         validate(tmp_path, "R4")
     with pytest.raises(UsageError, match="Take R4 or R5"):
         validate(lines(tmp_path / "a.ndjson", PATIENT), "R6")
+
+
+def test_the_commands_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs" / "fhir-validation.md"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    lines(tmp_path / "out" / "Patient.ndjson", PATIENT)
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": PATIENT}]}
+    (tmp_path / "bundle.json").write_text(json.dumps(bundle))
+    value = {"valueInteger": 1, "subject": {"reference": "Patient/p1"}}
+    code = {"code": {"text": "count"}, "status": "final"}
+    lines(tmp_path / "Observation.ndjson", {"resourceType": "Observation", **code, **value})
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) == 3
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        assert words[:3] == ["dicomlake", "fhir", "validate"]
+        assert run(*words[3:])[0] == 0, command

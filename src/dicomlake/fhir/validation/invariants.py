@@ -33,11 +33,6 @@ def _extension(value: Json, found: Found) -> None:
         found.error("has either a value or extensions (ext-1)")
 
 
-def _element(value: Json, found: Found) -> None:
-    if value.keys() <= {"id"}:
-        found.error("says nothing (ele-1)")
-
-
 def _coding(value: Json, found: Found) -> None:
     if "code" in value and "system" not in value:
         found.warning("is a code without a system, which nobody can look up")
@@ -237,7 +232,6 @@ def _domain(value: Json, found: Found) -> None:
 
 
 INVARIANTS: dict[str, tuple[Check, ...]] = {
-    "Element": (_element,),
     "Extension": (_extension,),
     "Coding": (_coding,),
     **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration", "SimpleQuantity"),

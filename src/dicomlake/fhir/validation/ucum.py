@@ -20,10 +20,20 @@ _PLAIN = frozenset(
     [psi] [in_i'Hg] [in_i'H2O] [lbf_av] [HP] [S] [LPF] [HPF] [CFU] [PFU] [bdsk'U] [mclg'U] [tb'U]
     [GPL'U] [MPL'U] [APL'U] [beth'U] [anti'Xa'U] [todd'U] [dye'U] [ka'U] [knk'U] [smgy'U] [FFU]
     [CCID_50] [TCID_50] [EID_50] [Lf] [BAU] [AU] [Amb'a'1'U] [D'ag'U] [m/s2/Hz^0.5] [car_m]
-    [NTU] [FNU] bit_s [HPF] [hd_i] [ly] AU""".split()
+    [NTU] [FNU] bit_s [HPF] [hd_i] [ly] AU
+    %[slope] Ao Bi Gal Lmb [Btu_39] [Btu_59] [Btu_60] [Btu_IT] [Btu_m] [Btu_th] [G] [PNU] [acr_br]
+    [acr_us] [bbl_us] [bf_i] [bu_br] [bu_us] [car_Au] [cft_i] [ch_br] [ch_us] [cicero] [cml_i]
+    [cr_i] [crd_us] [cyd_i] [didot] [dpt_us] [dqt_us] [dr_ap] [dr_av] [eps_0] [fdr_br] [fdr_us]
+    [foz_br] [ft_br] [fth_br] [fth_us] [fur_us] [gal_br] [gal_wi] [gil_br] [gil_us] [h] [hp_C]
+    [hp_M] [hp_Q] [hp_X] [in_br] [k] [kn_br] [lb_ap] [lcwt_av] [ligne] [lk_br] [lk_us] [lne]
+    [lton_av] [m_p] [mesh_i] [mi_br] [mi_us] [mil_i] [mil_us] [min_br] [min_us] [mu_0] [nmi_br]
+    [oz_ap] [pc_br] [pca] [pca_pr] [pied] [pk_br] [pk_us] [pnt] [pnt_pr] [pouce] [pt_br] [pwt_tr]
+    [qt_br] [rch_us] [rd_br] [rd_us] [rlk_us] [sc_ap] [sct] [scwt_av] [sft_i] [smi_us] [smoot]
+    [srd_us] [ston_av] [stone_av] [syd_i] [twp] [yd_br] [yd_us] a_t atm att b cal_IT cal_[15]
+    cal_[20] cal_m circ mho mo_g sph""".split()
 )
 _PART = re.compile(r"\{[^{}]*\}|\([^()]*\)|[./]|(?:\[[^\]]*\]|[^./(){}\[\]])+")
-_VISIBLE = re.compile(r"[!-~]+")
+_VISIBLE = re.compile(r"[ -~]+")
 
 
 @lru_cache(maxsize=4096)
@@ -47,6 +57,8 @@ def is_unit(text: str) -> bool:
                 return False
             wants_term = True
         elif part[0] == "{":
+            if number and parts[number - 1][0] == "{":
+                return False
             wants_term = False  # an annotation alone is a unit, and one may stand behind each
         elif not wants_term or not _is_term(part):
             return False
