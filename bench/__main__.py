@@ -15,6 +15,7 @@ from bench import (
     explore,
     folder,
     pacs,
+    publishing,
     queue,
     reader,
     scale,
@@ -38,7 +39,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
-        "segmentation", "enrich",
+        "segmentation", "enrich", "publishing",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -86,7 +87,7 @@ def main() -> None:
     if asked.only in (None, "segmentation"):
         if why := segmentation.missing():
             print(f"\n{why}")
-        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5).items():
+        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5):
             show(title, head, rows)
     if asked.only in (None, "enrich"):
         run, series = (20_000, 20_000) if asked.quick else (200_000, 1_000_000)
@@ -97,6 +98,10 @@ def main() -> None:
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)
+    if asked.only in (None, "publishing"):
+        rows = publishing.measure(6 if asked.quick else 60)
+        head = ("", "resources", "s", "resources/s")
+        show("Publishing to a FHIR server on the same machine", head, rows)
     if asked.only in (None, "pacs"):  # the last one: it leaves the network for good
         if why := pacs.missing():
             print(f"\n{why}")

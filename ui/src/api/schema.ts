@@ -165,6 +165,8 @@ export type ChosenProject = {
 
 export type Clock = {
   device: string;
+  /** What tells it from others */
+  attributes: Record<string, string>;
   modality: string | null;
   against: "study" | "schedule" | "devices";
   samples: number;
@@ -347,6 +349,18 @@ export type Enrichment = {
   counts: boolean;
 };
 
+export type EvidenceOut = {
+  /** Attribute path */
+  path: string | null;
+  /** The words as sent */
+  text: string | null;
+  /** SCHEME:VALUE that they mean */
+  code: string | null;
+  confidence: number | null;
+  /** The row of a table or the rule that says so */
+  rule: string | null;
+};
+
 export type Examined = {
   /** The condition: a JSON tree, or text; everything when left out */
   where?: Record<string, unknown> | string | null;
@@ -380,6 +394,21 @@ export type Failures = {
   /** The same reasons, by where objects came from */
   sources: FailedFrom[];
   page: Failure[];
+};
+
+export type FaultOut = {
+  enricher: string;
+  version: string | null;
+  model: string | null;
+  run_id: string | null;
+  made: string | null;
+  rule: string | null;
+  severity: string | null;
+  path: string | null;
+  text: string | null;
+  value: string | null;
+  expected: string | null;
+  instances: number | null;
 };
 
 export type FillRate = {
@@ -937,8 +966,8 @@ export type QualityOut = {
   groups: QualityGroup[];
   attributes: AttributeShare[];
   modality: Part;
-  body_region: Part;
-  laterality: Part;
+  body_region: Region;
+  laterality: Sides;
   sizes: Part;
   declared: Part;
   checked: Checked[];
@@ -948,6 +977,14 @@ export type QualityOut = {
   clocks: Clock[];
   trend: Part[];
   seconds: number;
+};
+
+export type Region = {
+  images: number;
+  missing: number;
+  standard: number;
+  mapped: number;
+  unknown: number;
 };
 
 export type Report = {
@@ -1098,6 +1135,13 @@ export type Shares = {
   filled: number;
 };
 
+export type Sides = {
+  paired: number;
+  given: number;
+  contradicting: number;
+  missing: number;
+};
+
 export type SourceOut = {
   name: string;
   kind: string;
@@ -1141,6 +1185,49 @@ export type Statement = {
   limit: number;
   timeout_s: number;
   version?: number | null;
+};
+
+export type StatementOut = {
+  enricher: string;
+  version: string | null;
+  model: string | null;
+  run_id: string | null;
+  made: string | null;
+  kind: string | null;
+  label: string | null;
+  /** SCHEME:VALUE */
+  structure: string | null;
+  structure_meaning: string | null;
+  /** SCHEME:VALUE */
+  laterality: string | null;
+  /** SCHEME:VALUE, of equal codes always the same one */
+  code: string | null;
+  /** As sent */
+  code_value: string | null;
+  /** As sent */
+  code_scheme: string | null;
+  /** As sent */
+  code_meaning: string | null;
+  name: string | null;
+  /** The same in other codes */
+  also: string[] | null;
+  confidence: number | null;
+  /** How well the code fits (ISO/TR 12300) */
+  equivalence: string | null;
+  evidence: EvidenceOut[] | null;
+  /** mL */
+  volume: number | null;
+  intensity: number | null;
+  /** false: cut off by the field of view */
+  complete: boolean | null;
+};
+
+export type StatementsOut = {
+  version: number;
+  /** Surest first, by kind */
+  annotations: StatementOut[];
+  /** Worst first */
+  findings: FaultOut[];
 };
 
 export type StepOut = {
@@ -1516,6 +1603,7 @@ export type Answers = {
   "GET /api/series/{SeriesInstanceUID}": SeriesOut;
   "GET /api/series/{SeriesInstanceUID}/images": ImagesOut;
   "GET /api/series/{SeriesInstanceUID}/provenance": ProvenanceOut;
+  "GET /api/series/{SeriesInstanceUID}/statements": StatementsOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;
