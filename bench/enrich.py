@@ -151,7 +151,7 @@ def _questions(path: Path, series: int) -> list[tuple[str, ...]]:
     store = Store.create(path)
     if not store.paths("series"):
         with connect() as db:
-            scale.fill(store, db, series)
+            scale.few(store, db, series, ["Modality"])
         _state(store, series)
     store = Store(path)
     began = time.perf_counter()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,11 @@ def make(path: Path, series: int, rows_per_series: int = 100) -> Store:
         db.execute("set memory_limit = '4GB'")
         db.execute(f"set temp_directory = '{path / '_work'}'")
         store.add("elements", _elements(store, db, series, rows_per_series))
-        fill(store, db, series)
+        _series(store, db, series)
     return store
 
 
-def fill(store: Store, db: Any, series: int) -> None:
-    """So many rows of `series`."""
+def _series(store: Store, db: Any, series: int) -> None:
     picked = {**COLUMNS, **NUMBERS, **DATES}
     said = ", ".join(f'{expression} as "{name}"' for name, expression in picked.items())
     rows = db.sql(
@@ -105,6 +104,14 @@ def fill(store: Store, db: Any, series: int) -> None:
             columns.append(pa.nulls(rows.num_rows, field.type))
     table = pa.Table.from_arrays(columns, schema=tables.SERIES)
     store.append("series", table, children="{}")
+
+
+def few(store: Store, db: Any, series: int, names: Iterable[str]) -> None:
+    """So many rows of `series`, and the elements of a few of their columns with text."""
+    source = f"range({series}) t(i)"
+    parts = [_select(name, "text", COLUMNS[name], source) for name in names]
+    store.add("elements", _flush(store, db, parts))
+    _series(store, db, series)
 
 
 def _elements(store: Store, db: Any, series: int, rows_per_series: int) -> list[str]:
