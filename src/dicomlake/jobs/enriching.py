@@ -202,14 +202,6 @@ def _rows_of(db: duckdb.DuckDBPyConnection, statement: str) -> list[Mapping[str,
     """The rows that a statement finds."""
     columns = _Columns(db.sql(statement).to_arrow_table())
     return [_Row(columns, at) for at in range(columns.rows.num_rows)]
-def _rows_of(db: duckdb.DuckDBPyConnection, statement: str) -> list[dict[str, Any]]:
-    found = db.sql(statement).to_arrow_table()
-    count, names = found.num_rows, found.column_names
-    columns = [  # most columns of most series are empty, and that costs nothing here
-        [None] * count if column.null_count == count else column.to_pylist()
-        for column in found.columns
-    ]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _elements(
