@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import (
     bodyparts,
     contents,
+    enrich,
     explore,
     folder,
     pacs,
@@ -19,7 +20,7 @@ from bench import (
     reader,
     scale,
     segmentation,
-)  # fmt: skip
+)
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -38,8 +39,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
-        "publishing",
-        "segmentation",
+        "segmentation", "enrich", "publishing",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -87,11 +87,21 @@ def main() -> None:
     if asked.only in (None, "segmentation"):
         if why := segmentation.missing():
             print(f"\n{why}")
-        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5).items():
+        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5):
             show(title, head, rows)
+    if asked.only in (None, "enrich"):
+        run, series = (20_000, 20_000) if asked.quick else (200_000, 1_000_000)
+        with tempfile.TemporaryDirectory() as place:
+            lake = asked.lake or Path(place)
+            for title, (head, rows) in enrich.measure(lake, run, asked.series or series).items():
+                show(title, head, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)
+    if asked.only in (None, "publishing"):
+        rows = publishing.measure(6 if asked.quick else 60)
+        head = ("", "resources", "s", "resources/s")
+        show("Publishing to a FHIR server on the same machine", head, rows)
     if asked.only in (None, "pacs"):  # the last one: it leaves the network for good
         if why := pacs.missing():
             print(f"\n{why}")
@@ -99,11 +109,6 @@ def main() -> None:
             sizes = (2, 40, 4) if asked.quick else (5, 200, 8)
             for title, (head, rows) in pacs.measure(*sizes).items():
                 show(title, head, rows)
-
-    if asked.only in (None, "publishing"):
-        rows = publishing.measure(6 if asked.quick else 60)
-        head = ("", "resources", "s", "resources/s")
-        show("Publishing to a FHIR server on the same machine", head, rows)
 
 
 if __name__ == "__main__":

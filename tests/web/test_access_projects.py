@@ -126,6 +126,8 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "/api/studies/{StudyInstanceUID}", "GET", f"/api/studies/{STUDY}", {}
     yield "/api/series/{SeriesInstanceUID}", "GET", f"/api/series/{SEEN}", {}
     yield "/api/studies/{StudyInstanceUID}/findings", "GET", f"/api/studies/{STUDY}/findings", {}
+    route = "/api/series/{SeriesInstanceUID}/statements"
+    yield route, "GET", f"/api/series/{SEEN}/statements", {}
     route = "/api/series/{SeriesInstanceUID}/provenance"
     yield route, "GET", f"/api/series/{SEEN}/provenance", {}
     yield "/api/series/{SeriesInstanceUID}/images", "GET", f"/api/series/{SEEN}/images", {}
@@ -281,6 +283,7 @@ HIDING = [
     f"/api/series/{OTHER}",
     f"/api/series/{HIDDEN}/images",
     f"/api/series/{HIDDEN}/provenance",
+    f"/api/series/{HIDDEN}/statements",
     f"/api/studies/{OTHER_STUDY}/findings",
     f"/api/instances/{HIDDEN_INSTANCE}/overlay",
     *(f"/api/instances/{uid}/{part}" for uid in (HIDDEN_INSTANCE, OTHER_INSTANCE)

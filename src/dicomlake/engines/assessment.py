@@ -415,7 +415,18 @@ class _Assessment:
                 f"from ({clocks.offsets('clock')})"
             )
         }
+        called = {
+            row.pop("device"): {name: value for name, value in row.items() if value}
+            for row in self._rows(
+                f'select {clocks.DEVICE} as device, any_value("ManufacturerModelName") as '
+                '"ManufacturerModelName", any_value("DeviceSerialNumber") as "DeviceSerialNumber", '
+                "any_value(case when coalesce(\"DeviceSerialNumber\", '') = '' then "
+                '"StationName" end) as "StationName" from series '
+                "semi join asked_series using (series_id) group by 1"
+            )
+        }
         for row in rows:
+            row["attributes"] = called[row["device"]]
             key = (row["device"], row["modality"], row["against"])
             row["months"] = [
                 {"month": f"{m['month']:%Y-%m}", "samples": m["samples"],

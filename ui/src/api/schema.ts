@@ -1,5 +1,12 @@
 // Made from the OpenAPI document of the service: python ui/openapi.py
 
+export type Anatomy = {
+  places: string[];
+  rows: Pair[];
+  compared: number;
+  agreeing: number;
+};
+
 export type AnswerOut = {
   version: number;
   level: "patient" | "study" | "series" | "instance";
@@ -47,6 +54,17 @@ export type AskedRows = {
   show: string[];
   /** Attribute paths to sort by; a leading minus: downwards */
   order: string[];
+};
+
+export type AttributeShare = {
+  of: number;
+  filled: number;
+  path: string;
+  /** Those that it is counted of; empty: all */
+  modalities: string[];
+  groups: Shares[];
+  /** Finds those that lack it */
+  question: string;
 };
 
 export type AuditLine = {
@@ -131,6 +149,11 @@ export type CheckOut = {
   says: string;
 };
 
+export type Checked = {
+  enricher: string;
+  series: number;
+};
+
 export type Checkup = {
   seconds: number;
   findings: FindingOut[];
@@ -138,6 +161,18 @@ export type Checkup = {
 
 export type ChosenProject = {
   project: string;
+};
+
+export type Clock = {
+  device: string;
+  /** What tells it from others */
+  attributes: Record<string, string>;
+  modality: string | null;
+  against: "study" | "schedule" | "devices";
+  samples: number;
+  offset_s: number;
+  spread_s: number;
+  months: Month[];
 };
 
 export type Column = {
@@ -314,6 +349,18 @@ export type Enrichment = {
   counts: boolean;
 };
 
+export type EvidenceOut = {
+  /** Attribute path */
+  path: string | null;
+  /** The words as sent */
+  text: string | null;
+  /** SCHEME:VALUE that they mean */
+  code: string | null;
+  confidence: number | null;
+  /** The row of a table or the rule that says so */
+  rule: string | null;
+};
+
 export type Examined = {
   /** The condition: a JSON tree, or text; everything when left out */
   where?: Record<string, unknown> | string | null;
@@ -347,6 +394,21 @@ export type Failures = {
   /** The same reasons, by where objects came from */
   sources: FailedFrom[];
   page: Failure[];
+};
+
+export type FaultOut = {
+  enricher: string;
+  version: string | null;
+  model: string | null;
+  run_id: string | null;
+  made: string | null;
+  rule: string | null;
+  severity: string | null;
+  path: string | null;
+  text: string | null;
+  value: string | null;
+  expected: string | null;
+  instances: number | null;
 };
 
 export type FillRate = {
@@ -697,6 +759,12 @@ export type MissingSummary = {
   reasons: Record<string, number>;
 };
 
+export type Month = {
+  month: string;
+  samples: number;
+  offset_s: number;
+};
+
 export type NewChart = {
   name: string;
   comment: string;
@@ -796,6 +864,12 @@ export type OverlayOut = {
   labels: boolean;
 };
 
+export type Pair = {
+  header: string | null;
+  seen: string;
+  series: number;
+};
+
 export type Parsed = {
   text: string;
   /** With where, level, show, order, limit */
@@ -805,6 +879,8 @@ export type Parsed = {
   /** Attribute paths that it asks */
   paths: string[];
 };
+
+export type Part = Record<string, unknown>;
 
 export type PatientHead = {
   patient_key: string;
@@ -872,6 +948,45 @@ export type ProvenanceOut = {
   enrichments: Enrichment[];
 };
 
+export type QualityGroup = {
+  key: string | null;
+  studies: number;
+  series: number;
+};
+
+export type QualityOut = {
+  layout: number;
+  product: string;
+  made: string;
+  version: number;
+  where: string;
+  level: string;
+  by: string;
+  counts: Totals;
+  groups: QualityGroup[];
+  attributes: AttributeShare[];
+  modality: Part;
+  body_region: Region;
+  laterality: Sides;
+  sizes: Part;
+  declared: Part;
+  checked: Checked[];
+  findings: RuleBroken[];
+  findings_by: RuleByGroup[];
+  anatomy: Anatomy;
+  clocks: Clock[];
+  trend: Part[];
+  seconds: number;
+};
+
+export type Region = {
+  images: number;
+  missing: number;
+  standard: number;
+  mapped: number;
+  unknown: number;
+};
+
 export type Report = {
   SOPInstanceUID: string;
   SeriesInstanceUID: string | null;
@@ -896,6 +1011,26 @@ export type Retried = {
 };
 
 export type Role = "viewer" | "researcher" | "steward" | "admin";
+
+export type RuleBroken = {
+  rule: string;
+  severity: "error" | "warning" | "note";
+  text: string;
+  enricher: string;
+  series: number;
+  studies: number;
+  rows: number;
+  paths: string[];
+  /** Finds these series */
+  question: string;
+};
+
+export type RuleByGroup = {
+  group: number;
+  rule: string;
+  severity: string;
+  series: number;
+};
 
 export type RunOut = {
   /** Nothing where no task is new */
@@ -995,6 +1130,18 @@ export type ShapeOut = {
   on: DrawnOn[];
 };
 
+export type Shares = {
+  of: number;
+  filled: number;
+};
+
+export type Sides = {
+  paired: number;
+  given: number;
+  contradicting: number;
+  missing: number;
+};
+
 export type SourceOut = {
   name: string;
   kind: string;
@@ -1038,6 +1185,49 @@ export type Statement = {
   limit: number;
   timeout_s: number;
   version?: number | null;
+};
+
+export type StatementOut = {
+  enricher: string;
+  version: string | null;
+  model: string | null;
+  run_id: string | null;
+  made: string | null;
+  kind: string | null;
+  label: string | null;
+  /** SCHEME:VALUE */
+  structure: string | null;
+  structure_meaning: string | null;
+  /** SCHEME:VALUE */
+  laterality: string | null;
+  /** SCHEME:VALUE, of equal codes always the same one */
+  code: string | null;
+  /** As sent */
+  code_value: string | null;
+  /** As sent */
+  code_scheme: string | null;
+  /** As sent */
+  code_meaning: string | null;
+  name: string | null;
+  /** The same in other codes */
+  also: string[] | null;
+  confidence: number | null;
+  /** How well the code fits (ISO/TR 12300) */
+  equivalence: string | null;
+  evidence: EvidenceOut[] | null;
+  /** mL */
+  volume: number | null;
+  intensity: number | null;
+  /** false: cut off by the field of view */
+  complete: boolean | null;
+};
+
+export type StatementsOut = {
+  version: number;
+  /** Surest first, by kind */
+  annotations: StatementOut[];
+  /** Worst first */
+  findings: FaultOut[];
 };
 
 export type StepOut = {
@@ -1393,6 +1583,8 @@ export type Answers = {
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;
+  "GET /api/quality": QualityOut;
+  "GET /api/quality/report": unknown;
   "GET /api/queries": SavedOut[];
   "POST /api/queries": SavedOut;
   "DELETE /api/queries/{id}": Changed;
@@ -1411,6 +1603,7 @@ export type Answers = {
   "GET /api/series/{SeriesInstanceUID}": SeriesOut;
   "GET /api/series/{SeriesInstanceUID}/images": ImagesOut;
   "GET /api/series/{SeriesInstanceUID}/provenance": ProvenanceOut;
+  "GET /api/series/{SeriesInstanceUID}/statements": StatementsOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;

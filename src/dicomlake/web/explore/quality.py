@@ -44,6 +44,25 @@ class Part(Shape):
     model_config = ConfigDict(extra="allow")
 
 
+class Region(Part):
+    """How series of images say what they show."""
+
+    images: int
+    missing: int
+    standard: int
+    mapped: int
+    unknown: int
+
+
+class Sides(Shape):
+    """Whether series of organs with two sides say which."""
+
+    paired: int
+    given: int
+    contradicting: int
+    missing: int
+
+
 class QualityGroup(Shape):
     """One of the largest groups; `key` null: not said."""
 
@@ -127,6 +146,7 @@ class Clock(Shape):
     """How far the clock of a device is ahead of another one, less what is usual."""
 
     device: str
+    attributes: dict[str, str] = Field(description="What tells it from others")
     modality: str | None
     against: Literal["study", "schedule", "devices"]
     samples: int
@@ -149,8 +169,8 @@ class QualityOut(Shape):
     groups: list[QualityGroup]
     attributes: list[AttributeShare]
     modality: Part
-    body_region: Part
-    laterality: Part
+    body_region: Region
+    laterality: Sides
     sizes: Part
     declared: Part
     checked: list[Checked]
