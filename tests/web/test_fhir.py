@@ -16,7 +16,9 @@ import pytest
 from dicomlake.api import Lake
 from dicomlake.jobs.fhir.making import Maker
 from dicomlake.jobs.fhir.sites import site_of
+from dicomlake.jobs.fhir.targets import study_ids
 from dicomlake.settings import FhirSettings, Project, Pseudonyms, Settings
+from dicomlake.web.fhir import answers, finding
 
 from .guarded import HIDDEN, MARK, STUDY, House, copied, house, make_lake
 from .guarded import settings as guarded
@@ -216,6 +218,37 @@ def test_pages_of_what_hangs_on_studies_hold_each_once(client: httpx.Client, who
         found = every(client, "/Observation", code=value)
         assert ids[0] in {one["id"] for one in found}
         assert all(code in one["code"]["coding"] for one in found)
+
+
+def test_ids_of_studies_are_known_without_making_them(whole: Lake) -> None:
+    maker = Maker(whole.store, site_of(whole.path, Settings()), "R4")
+    made = {one.id: one.study_key for one in maker.all(types=("ImagingStudy",))}
+    assert dict(study_ids(whole.store, Settings(), maker)) == made
+
+
+def test_parts_of_bodies_and_sides_are_found_that_resources_show(client: httpx.Client) -> None:
+    for name, element in (("bodysite", "bodySite"), ("laterality", "laterality")):
+        shown: dict[str, set[str]] = {}
+        for study in every(client, "/ImagingStudy", _count=100):
+            for series in study["series"]:
+                if element in series:
+                    shown.setdefault(series[element]["code"], set()).add(study["id"])
+        assert shown or name == "laterality"
+        for code, ids in shown.items():
+            found = {one["id"] for one in every(client, "/ImagingStudy", **{name: code})}
+            assert ids <= found, code
+
+
+def test_pages_that_take_long_end_with_a_link(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [one["id"] for one in every(client, "/Observation", _count=1000)]
+    monkeypatch.setattr(answers, "LONGEST_S", 0.0)
+    monkeypatch.setattr(finding, "STEP", 2)
+    page = ask(client, "/Observation", _count=1000)
+    assert len(page.get("entry", ())) < len(ids)
+    assert "total" not in page
+    assert [one["id"] for one in every(client, "/Observation", _count=1000)] == ids
 
 
 def test_elements_leave_the_rest_out(client: httpx.Client) -> None:

@@ -159,6 +159,8 @@ def pseudonymous(resource: Resource, rules: Rules) -> Resource | None:
         made["birthDate"] = made["birthDate"][:4]
     if "code" in resource and "code" not in made and type_ in ("Observation", "DiagnosticReport"):
         made["code"] = _MASKED
+    if "includedStructure" in resource and "includedStructure" not in made:
+        made["includedStructure"] = [{"structure": _MASKED}]
     return made
 
 
@@ -190,7 +192,7 @@ class _Cleaning:
         if above == "extension" and ("url" not in found or len(found) == 1):
             return {}
         if "unit" in value and "value" in value:
-            return _quantity(found)
+            return _quantity(found, value["unit"])
         return found
 
     def _element(self, name: str, value: Any, above: str) -> Any:
@@ -272,10 +274,19 @@ class _Cleaning:
         return f"{moved.isoformat()}{m[4] or ''}"
 
 
-def _quantity(found: Resource) -> Resource:
-    """A quantity that says its unit by its code alone."""
+_UNITS = frozenset(
+    """mGy mGy.cm kV ms s mA mAs mA.s mm cm m mL mm3 kg g Bq MBq T Hz HU ml Gy.m2 Gy degree deg
+    keV kHz %""".split()
+)
+"""Units as they may be written; senders may write anything."""
+
+
+def _quantity(found: Resource, unit: object) -> Resource:
+    """A quantity whose unit is one that is known, or else its code."""
     if "value" not in found:
         return {}
+    if isinstance(unit, str) and unit in _UNITS:
+        return {**found, "unit": unit}
     return {**found, "unit": found["code"]} if "code" in found else found
 
 

@@ -15,6 +15,8 @@ import pyarrow as pa
 from dicomlake import plugins
 from dicomlake.contracts import Progress
 from dicomlake.contracts.sinks import Sink
+from dicomlake.fhir import resource_id
+from dicomlake.fhir.values import uid
 from dicomlake.jobs.fhir.making import Maker
 from dicomlake.jobs.fhir.pseudonymising import Pseudonymised, pseudonyms_of
 from dicomlake.jobs.fhir.published import Published
@@ -83,6 +85,21 @@ def maker_of(
     """What makes the resources of a store in a release; with pseudonyms where they are named."""
     site = site_of(store.path, settings, fitting(profile, release))
     return pseudonymised(Maker(store, site, release_of(release)), settings, pseudonyms)
+
+
+def study_ids(store: Store, settings: Settings, making: Making) -> Iterator[tuple[str, int]]:
+    """Ids of the resources ImagingStudy of a store and their study_key, without making them."""
+    site = site_of(store.path, settings)
+    other = making.other if isinstance(making, Pseudonymised) else None
+    with store.database() as db:
+        found = db.execute(
+            'select study_key, any_value("StudyInstanceUID") from series group by study_key'
+        )
+        while rows := found.fetchmany(10_000):
+            for key, said in rows:
+                if number := uid(said):
+                    id_ = resource_id(site, "ImagingStudy", number)
+                    yield (other(("ImagingStudy", id_)) if other else id_), key
 
 
 def pseudonymised(making: Making, settings: Settings, name: str) -> Making:

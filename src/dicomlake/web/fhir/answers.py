@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from dicomlake.web.fhir.finding import Snapshot, blocks
 from dicomlake.web.fhir.searching import Asked, _utc
 
 Resource = dict[str, Any]
+LONGEST_S = 3.0
+"""A page of resources that few studies have ends after so long, with a link to the next one."""
 
 
 @dataclass(slots=True)
@@ -35,7 +38,9 @@ def found(snapshot: Snapshot, asked: Asked) -> Page:
     if asked.type in ("ImagingStudy", "Patient"):
         return _by_key(snapshot, asked, chosen)
     if asked.summary:
-        total = sum(len(_wanted(snapshot, asked, block)) for block in blocks(chosen.tolist()))
+        total = sum(
+            len(_wanted(snapshot, asked, block)) for block in blocks(chosen.tolist(), growing=True)
+        )
         return Page([], total)
     return _by_study(snapshot, asked, chosen)
 
@@ -60,19 +65,21 @@ def _by_key(snapshot: Snapshot, asked: Asked, chosen: np.ndarray[Any, Any]) -> P
 
 
 def _by_study(snapshot: Snapshot, asked: Asked, chosen: np.ndarray[Any, Any]) -> Page:
-    """Others: study by study, until the page is full."""
+    """Others: study by study, until the page is full or has taken long enough."""
     first, _, skipped = asked.after.partition(".")
     start = int(np.searchsorted(chosen, int(first))) if first else 0
     keys = [int(key) for key in chosen[start:]]
-    skip = int(skipped or 0)
+    skip = int(skipped or 0) if keys and str(keys[0]) == first else 0
     page: list[Made] = []
-    for block in blocks(keys):
+    until = time.monotonic() + LONGEST_S
+    for block in blocks(keys, growing=True):
+        if block[0] != keys[0] and time.monotonic() > until:  # a page may have less than asked
+            return Page(page, None, f"{block[0]}.0")
         by_study: dict[int | None, list[Made]] = {}
         for one in _wanted(snapshot, asked, block):
             by_study.setdefault(one.study_key, []).append(one)
         for key in block:
-            there = by_study.get(key, [])
-            for number, one in enumerate(there):
+            for number, one in enumerate(by_study.get(key, [])):
                 if key == keys[0] and number < skip:
                     continue
                 if len(page) == asked.count:

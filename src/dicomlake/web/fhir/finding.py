@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from dicomlake.api import Lake
 from dicomlake.contracts.sinks import refs_of
 from dicomlake.jobs.fhir.publishing import Made, Making
-from dicomlake.web.fhir.searching import Asked, Span
+from dicomlake.web.fhir.searching import Asked, Span, terms_of
 
 Numbers = NDArray[np.int64]
+Ids = Callable[[], Iterable[tuple[str, int]]]
+"""Ids of studies and their keys, without making them."""
 STEP = 50
-"""Studies whose resources are made together while a page is filled."""
+"""Studies whose resources are made together while a page is filled, to begin with."""
+MOST_STEP = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,8 @@ class Keys:
 class Index:
     """Which study or patient a resource is of, by its id; each type when it is asked for first."""
 
-    def __init__(self, making: Making) -> None:
-        self._making = making
+    def __init__(self, making: Making, studies: Ids | None = None) -> None:
+        self._making, self._studies = making, studies
         self._types: dict[str, _OfType] = {}
         self._lock = threading.Lock()
 
@@ -68,7 +71,10 @@ class Index:
         """The index of a type."""
         with self._lock:
             if type_ not in self._types:
-                self._types[type_] = _OfType.of(self._making, type_)
+                quick = self._studies if type_ == "ImagingStudy" else None
+                self._types[type_] = (
+                    _OfType.told(quick()) if quick else _OfType.of(self._making, type_)
+                )
             return self._types[type_]
 
     def studies_of(self, type_: str, ids: Sequence[str] | frozenset[str]) -> set[int]:
@@ -103,6 +109,16 @@ class _OfType:
             else:
                 ids.append(one.id.encode())
                 keys.append(key)
+        return cls._sorted(ids, keys, shared)
+
+    @classmethod
+    def told(cls, pairs: Iterable[tuple[str, int]]) -> _OfType:
+        """What is known by ids and keys alone."""
+        listed = list(pairs)
+        return cls._sorted([id_.encode() for id_, _ in listed], [key for _, key in listed], {})
+
+    @classmethod
+    def _sorted(cls, ids: list[bytes], keys: list[int], shared: dict[str, Made]) -> _OfType:
         names = np.array(ids, "S64")
         order = np.argsort(names)
         return cls(names[order], np.array(keys, np.int64)[order], shared)
@@ -120,11 +136,12 @@ class _OfType:
 class Snapshot:
     """A snapshot as it is searched: a lake, and what makes its resources."""
 
-    def __init__(self, lake: Lake, making: Making) -> None:
+    def __init__(self, lake: Lake, making: Making, studies: Ids | None = None) -> None:
         self.lake, self.making = lake, making
         self._lock = threading.Lock()
         self._keys: Keys | None = None
-        self._index = Index(making)
+        self._terms: dict[str, tuple[str, ...]] | None = None
+        self._index = Index(making, studies)
 
     @property
     def keys(self) -> Keys:
@@ -138,6 +155,17 @@ class Snapshot:
     def index(self) -> Index:
         """Its index."""
         return self._index
+
+    def examined(self, code: str) -> tuple[str, ...]:
+        """Values of BodyPartExamined that mean a code."""
+        with self._lock:
+            if self._terms is None:
+                found = self.lake.engine.read(
+                    'select distinct "BodyPartExamined" as said from series '
+                    'where "BodyPartExamined" is not null order by said'
+                )
+                self._terms = terms_of(found.column("said").to_pylist())
+        return self._terms.get(code, ())
 
     def chosen(self, asked: Asked) -> Numbers:
         """Studies that meet a search, or patients where patients are searched for, in order."""
@@ -228,11 +256,12 @@ def _within(of: Numbers, came: Numbers, found: Numbers, when: Span) -> NDArray[n
     return mask
 
 
-def blocks(items: Sequence[int], size: int = STEP) -> Iterator[list[int]]:
-    """Keys in lists of at most some size."""
-    rest = iter(items)
+def blocks(items: Sequence[int], size: int = 0, *, growing: bool = False) -> Iterator[list[int]]:
+    """Keys in lists of at most some size; `growing`: each twice as long as the one before."""
+    rest, size = iter(items), size or STEP
     while block := list(islice(rest, size)):
         yield block
+        size = min(2 * size, MOST_STEP) if growing else size
 
 
 class Held:
@@ -244,10 +273,10 @@ class Held:
         )
         self._lock = threading.Lock()
 
-    def of(self, lake: Lake, what: Any, make: Callable[[], Making]) -> Snapshot:
+    def of(self, lake: Lake, what: Any, make: Callable[[], Snapshot]) -> Snapshot:
         """The snapshot of a lake and of how its resources are made."""
         with self._lock:
             held = self._held.setdefault(lake, {})
             if what not in held:
-                held[what] = Snapshot(lake, make())
+                held[what] = make()
             return held[what]

@@ -19,7 +19,7 @@ from dicomlake.api import Lake
 from dicomlake.errors import LakeError, ServiceError, UsageError
 from dicomlake.fhir import Site
 from dicomlake.jobs.access.roles import May
-from dicomlake.jobs.fhir.targets import Make
+from dicomlake.jobs.fhir.targets import Make, study_ids
 from dicomlake.settings import Settings
 from dicomlake.web.access.needs import needs, note, who_of
 from dicomlake.web.dicomweb.searching import root_of as root_of_dicomweb
@@ -52,8 +52,13 @@ class Fhir:
     def snapshot(self, lake: Lake, release: str, project: str) -> Snapshot:
         """A lake as it is searched in a release by members of a project."""
         names = self.pseudonyms(project)
-        settings = self.settings
-        made = partial(self.make, lake.store, settings, release, names, settings.fhir.profile)
+
+        def made() -> Snapshot:
+            settings = self.settings
+            making = self.make(lake.store, settings, release, names, settings.fhir.profile)
+            ids = partial(study_ids, lake.store, settings, making)
+            return Snapshot(lake, making, ids)
+
         return self._held.of(lake, (release, names), made)
 
     def pseudonyms(self, project: str) -> str:
@@ -174,8 +179,9 @@ def _search(type_: str, request: Request, params: list[tuple[str, str]]) -> Resp
     release = _known(type_, request)
     with _problems():
         identifying = not fhir_of(request).pseudonyms(who_of(request).project)
-        wanted = asked(type_, params, fhir_of(request).site, identifying=identifying)
         snapshot = _snapshot(request, release)
+        site = fhir_of(request).site
+        wanted = asked(type_, params, site, snapshot.examined, identifying=identifying)
         page = answers.found(snapshot, wanted)
         made = answers.bundle(snapshot, wanted, page, _root(request), params)
     note(request, rows=len(page.made))

@@ -17,8 +17,7 @@ from zoneinfo import ZoneInfo
 from dicomlake.errors import UsageError
 from dicomlake.fhir import Site
 from dicomlake.query import And, Compare, Exists, Node, Not, OneOf, Or, Same, Within
-from dicomlake.terms import Code
-from dicomlake.terms.bodyparts import load
+from dicomlake.terms import Code, bodyparts
 
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 SCT = "http://snomed.info/sct"
@@ -37,6 +36,8 @@ _MOMENT = re.compile(
     re.ASCII,
 )
 Param = Callable[[str], Any]
+Examined = Callable[[str], tuple[str, ...]]
+"""Values of BodyPartExamined that mean a code of SNOMED CT."""
 Tokens = list[tuple[str | None, str]]
 """Systems and values; None: whatever the system is."""
 
@@ -81,17 +82,19 @@ def asked(
     type_: str,
     params: Iterable[tuple[str, str]],
     site: Site | None = None,
+    examined: Examined = lambda _: (),
     *,
     identifying: bool = True,
 ) -> Asked:
     """What some parameters ask of a type; UsageError says what cannot be understood.
 
-    `site`: whose systems of identifiers and whose time zone count; `identifying`: whether what
-    tells who somebody is may be asked for.
+    `site`: whose systems of identifiers and whose time zone count; `examined`: values of
+    BodyPartExamined that mean a code; `identifying`: whether what tells who somebody is may be
+    asked for.
     """
     found = Asked(type_)
     parts: list[Node] = []
-    known = {**_PARAMS.get(type_, _OTHERS), **_of_site(type_, site or Site(b""))}
+    known = {**_PARAMS.get(type_, _OTHERS), **_of_site(type_, site or Site(b""), examined)}
     for name, value in params:
         if name in _CONTROL:
             found = _CONTROL[name](found, value)
@@ -173,16 +176,18 @@ def _modality(value: str) -> Node:
     return OneOf("Modality", codes) if codes else _NEVER
 
 
-def _site(value: str) -> Node:
-    return _either([_one_site(code) for system, code in tokens(value) if system in (None, SCT)]
-                   or [_NEVER])  # fmt: skip
+def _site(examined: Examined) -> Param:
+    def made(value: str) -> Node:
+        codes = [code for system, code in tokens(value) if system in (None, SCT)]
+        return _either([_one_site(code, examined) for code in codes] or [_NEVER])
+
+    return made
 
 
-def _one_site(code: str) -> Node:
+def _one_site(code: str, examined: Examined) -> Node:
     """Series that show a part of a body, wherever that is written."""
     found: list[Node] = []
-    terms = tuple(row.term for row in load().tags.values() if row.codes == (code,))
-    if terms:
+    if terms := examined(code):
         found.append(OneOf("BodyPartExamined", terms))
     if code.isascii() and code.isdecimal():
         found.append(Within("AnatomicRegionSequence", Code(code, "SCT", "")))
@@ -192,24 +197,49 @@ def _one_site(code: str) -> Node:
     return _either(found) if found else _NEVER
 
 
+def terms_of(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Values of BodyPartExamined by the code of the region that they mean for sure.
+
+    >>> terms_of(["BRAIN", "Brain ", "?"])
+    {'12738006': ('BRAIN', 'Brain ')}
+    """
+    found: dict[str, list[str]] = {}
+    for value in values:
+        meant = bodyparts.of(bodyparts.Evidence(BodyPartExamined=value))
+        if meant and meant[0].confidence >= bodyparts.SURE:
+            found.setdefault(meant[0].code.value, []).append(value)
+    return {code: tuple(listed) for code, listed in found.items()}
+
+
 def _laterality(value: str) -> Node:
-    sides = tuple(_SIDES.get(code, code) for system, code in tokens(value) if system in (None, SCT))
-    known = tuple(side for side in sides if side in _SIDES.values())
-    if not known:
-        return _NEVER
-    return Or((OneOf("Laterality", known), OneOf("ImageLaterality", known)))
-
-
-def _both(value: str) -> Node:
-    """study-modality-body-site: one series has the modality and shows the body site (MII)."""
-    mark = "$" if "$" in value else ","
+    """Series of a side, by their headers or an enricher."""
     found: list[Node] = []
-    for pair in value.split(",") if mark == "$" else [value]:
-        parts = pair.split(mark)
-        if len(parts) != 2:
-            raise UsageError("study-modality-body-site is MODALITY$BODYSITE, each as system|code.")
-        found.append(Same("series", And((_modality(parts[0]), _site(parts[1])))))
-    return _either(found)
+    for code in (code for system, code in tokens(value) if system in (None, SCT)):
+        side = _SIDES.get(code, code)
+        if side in _SIDES.values():
+            found += [Compare("Laterality", "=", side), Compare("ImageLaterality", "=", side)]
+            number = next(one for one, letter in _SIDES.items() if letter == side)
+            about = Compare("annotation.kind", "=", "body part")
+            shows = Within("annotation.laterality", Code(number, "SCT", ""))
+            found.append(Same("annotation", And((about, shows))))
+    return _either(found) if found else _NEVER
+
+
+def _both(examined: Examined) -> Param:
+    """study-modality-body-site: one series has the modality and shows the body site (MII)."""
+    shows = _site(examined)
+
+    def made(value: str) -> Node:
+        mark = "$" if "$" in value else ","
+        found: list[Node] = []
+        for pair in value.split(",") if mark == "$" else [value]:
+            parts = pair.split(mark)
+            if len(parts) != 2:
+                raise UsageError("study-modality-body-site is MODALITY$BODYSITE, as system|code.")
+            found.append(Same("series", And((_modality(parts[0]), shows(parts[1])))))
+        return _either(found)
+
+    return made
 
 
 def _uid(keyword: str) -> Callable[[str], Node]:
@@ -434,8 +464,7 @@ _PERSONS = ("patient.identifier", "subject.identifier", "subject:Patient.identif
             "patient:Patient.identifier")  # fmt: skip
 _PARAMS: dict[str, dict[str, Param]] = {
     "ImagingStudy": {
-        **_COMMON, "modality": _modality, "bodysite": _site, "laterality": _laterality,
-        "study-modality-body-site": _both,
+        **_COMMON, "modality": _modality, "laterality": _laterality,
         "status": _status, "series": _uid("SeriesInstanceUID"),
         "instance": _uid("SOPInstanceUID"), "dicom-class": _uid("SOPClassUID"),
     },
@@ -451,8 +480,8 @@ _OTHERS = _COMMON
 _IDENTIFYING = frozenset(["identifier", "started", "series", "instance", *_PERSONS])
 
 
-def _of_site(type_: str, site: Site) -> dict[str, Param]:
-    """Parameters whose meaning depends on the site."""
+def _of_site(type_: str, site: Site, examined: Examined) -> dict[str, Param]:
+    """Parameters whose meaning depends on the site, or on what its headers say."""
     if type_ == "Patient":
         return {"identifier": _person(site)}
     if "patient" not in _PARAMS.get(type_, _OTHERS):
@@ -460,6 +489,7 @@ def _of_site(type_: str, site: Site) -> dict[str, Param]:
     found = dict.fromkeys(_PERSONS, _person(site))
     if type_ == "ImagingStudy":
         found |= {"identifier": _identifier(site), "started": _started(site)}
+        found |= {"bodysite": _site(examined), "study-modality-body-site": _both(examined)}
     return found
 
 
@@ -468,6 +498,6 @@ def params_of(type_: str) -> list[tuple[str, str]]:
     kinds = {"started": "date", "patient": "reference", "subject": "reference", "part-of":
              "reference", "target": "reference", "study": "reference",
              "study-modality-body-site": "composite"}  # fmt: skip
-    known = {**_PARAMS.get(type_, _OTHERS), **_of_site(type_, Site(b""))}
+    known = {**_PARAMS.get(type_, _OTHERS), **_of_site(type_, Site(b""), lambda _: ())}
     listed = [(name, kinds.get(name, "token")) for name in known if not re.search(r"[.:]", name)]
     return [("_id", "token"), ("_lastUpdated", "date"), *sorted(listed)]
