@@ -8,7 +8,18 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import bodyparts, contents, explore, folder, pacs, queue, reader, scale, segmentation
+from bench import (
+    bodyparts,
+    contents,
+    explore,
+    folder,
+    pacs,
+    quality,
+    queue,
+    reader,
+    scale,
+    segmentation,
+)
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -26,7 +37,8 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
-        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
+        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "quality", "queue",
+        "bodyparts",
         "segmentation",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
@@ -69,6 +81,13 @@ def main() -> None:
             lake = asked.lake or Path(place) / "lake"
             for title, (head, rows) in explore.measure(lake, series).items():
                 show(title, head, rows)
+    if asked.only in (None, "quality"):
+        rows = quality.rules(20 if asked.quick else 200)
+        show("Rules over the series of a hospital, one process", ("", "measured"), rows)
+        series = asked.series or (20_000 if asked.quick else 1_000_000)
+        with tempfile.TemporaryDirectory() as place:
+            rows = quality.report(asked.lake or Path(place) / "lake", series)
+        show(f"The report of quality of {series:,} series", ("", "s"), rows)
     if asked.only in (None, "bodyparts"):
         for title, (head, rows) in bodyparts.measure().items():
             show(title, head, rows)
