@@ -11,9 +11,11 @@ from pathlib import Path
 from bench import (
     bodyparts,
     contents,
+    enrich,
     explore,
     folder,
     pacs,
+    publishing,
     quality,
     queue,
     reader,
@@ -37,9 +39,8 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
-        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "quality", "queue",
-        "bodyparts",
-        "segmentation",
+        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
+        "segmentation", "enrich", "publishing", "quality",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -94,11 +95,21 @@ def main() -> None:
     if asked.only in (None, "segmentation"):
         if why := segmentation.missing():
             print(f"\n{why}")
-        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5).items():
+        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5):
             show(title, head, rows)
+    if asked.only in (None, "enrich"):
+        run, series = (20_000, 20_000) if asked.quick else (200_000, 1_000_000)
+        with tempfile.TemporaryDirectory() as place:
+            lake = asked.lake or Path(place)
+            for title, (head, rows) in enrich.measure(lake, run, asked.series or series).items():
+                show(title, head, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)
+    if asked.only in (None, "publishing"):
+        rows = publishing.measure(6 if asked.quick else 60)
+        head = ("", "resources", "s", "resources/s")
+        show("Publishing to a FHIR server on the same machine", head, rows)
     if asked.only in (None, "pacs"):  # the last one: it leaves the network for good
         if why := pacs.missing():
             print(f"\n{why}")

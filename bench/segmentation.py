@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,23 +102,19 @@ def peak(work: Callable[[], Any]) -> tuple[float, float]:
     return took, most[0]
 
 
-def measure(rounds: int = 5) -> dict[str, tuple[tuple[str, ...], Rows]]:
-    """Tables by title."""
-    found = {"Hounsfield ranges, one core": (("", "s", "MiB"), _hounsfield())}
+def measure(rounds: int = 5) -> Iterator[tuple[str, tuple[tuple[str, ...], Rows]]]:
+    """Tables with their titles, each as soon as it is measured."""
+    yield "Hounsfield ranges, one core", (("", "s", "MiB"), _hounsfield())
     if missing():
-        return found
+        return
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         _prepare(folder)
         head = ("CT of 256x256x100", "official, s", "warm, s", "x", "official/h", "warm/h")
-        found["TotalSegmentator, warm against one official call per series"] = (
-            head, [_against(folder, mode, rounds) for mode in ("fast", "fastest")]
-        )  # fmt: skip
-        found["TotalSegmentator, the longest series"] = (
-            ("CT of 512x512x850, 3 mm", "s", "MiB", "slabs"),
-            [_longest(folder)],
-        )
-    return found
+        rows = [_against(folder, mode, rounds) for mode in ("fast", "fastest")]
+        yield "TotalSegmentator, warm against one official call per series", (head, rows)
+        head = ("CT of 512x512x850, 3 mm", "s", "MiB", "slabs")
+        yield "TotalSegmentator, the longest series", (head, [_longest(folder)])
 
 
 def _prepare(folder: Path) -> None:

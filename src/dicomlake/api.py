@@ -22,7 +22,7 @@ from dicomlake.engines.groups import By, Filled, fill_rate
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
-from dicomlake.jobs import charts, documents, enriching, extraction, quality
+from dicomlake.jobs import charts, documents, enriching, extraction, quality, statements
 from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
@@ -347,6 +347,18 @@ class Lake:
         UsageError when the lake has no such series.
         """
         return enriching.provenance(self._store, SeriesInstanceUID)
+
+    def annotations(self, SeriesInstanceUID: str) -> pa.Table:
+        """What enrichers state of a series, with evidence, version, model and run; surest first.
+
+        Only what counts: nothing that a later look has superseded. UsageError when the lake has no
+        such series.
+        """
+        return statements.stated(self.engine, SeriesInstanceUID)
+
+    def findings(self, SeriesInstanceUID: str) -> pa.Table:
+        """Faults and disagreements that enrichers found in a series, worst first; likewise."""
+        return statements.faults(self.engine, SeriesInstanceUID)
 
     def preview(self, definition: Any, sample: int | None = None) -> Preview:
         """What each column of an extraction finds, without keeping anything: one `Hits` per column.

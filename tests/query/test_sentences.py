@@ -36,6 +36,26 @@ from .strategies import queries
             "Serien mit: (Modality ist CT) höchstens 30 Tage vor (es gibt segment) desselben "
             "Patienten. Sortiert nach Study Date absteigend.",
         ),
+        (
+            "same(annotation, annotation.structure within SCT:39607008 and "
+            "annotation.laterality within SCT:7771000 and annotation.volume > 200 mL and "
+            "annotation.complete = 'yes')",
+            "Series with: in one and the same statement (body part or structure stated is Lung "
+            "(SCT:39607008) or something narrower, and side stated is Left (SCT:7771000) or "
+            "something narrower, and volume stated is above 200 mL, and complete in the picture is "
+            "yes).",
+            "Serien mit: in ein und derselben Aussage (ausgesagte Körperregion oder Struktur ist "
+            "Lung (SCT:39607008) oder etwas Engeres, und ausgesagte Seite ist Left (SCT:7771000) "
+            "oder etwas Engeres, und ausgesagtes Volumen ist über 200 mL, und vollständig im Bild "
+            "ist ja).",
+        ),
+        (
+            "finding.rule = 'side missing' or annotation.kind = 'body part' or finding exists",
+            "Series with: fault found is side missing, or kind of the statement is body part, or "
+            "there is a fault.",
+            "Serien mit: gefundener Fehler ist side missing, oder Art der Aussage ist body part, "
+            "oder es gibt einen Fehler.",
+        ),
     ],
 )
 def test_sentences(text: str, english: str, german: str) -> None:

@@ -32,7 +32,7 @@ from dicomlake.testing.volumes import INFINITE, Phantom, axial, series
 from tests.readers.test_stacks import read
 
 HU = {"outside": -1000.0, "body": 40.0, "liver": 150.0, "kidney_left": 130.0, "spleen": 110.0}
-SMALL = Limits(job_s=120, memory=6 << 30)
+SMALL = Limits(job_s=300, memory=6 << 30)
 
 
 def abdomen(grid: Grid | None = None) -> Phantom:
@@ -247,7 +247,7 @@ def test_what_always_dies_fails_after_the_second_time(
 
 def test_a_process_that_hangs_is_ended(place: Path, trap: Path, temporary: Path) -> None:
     trap.write_text("hang")
-    other = segmenter(place, Limits(job_s=30), mode="fastest")
+    other = segmenter(place, Limits(job_s=45), mode="fastest")
     assert "liver" in found(other, abdomen().volume(HU))
     assert other.process is not None
     assert other.process.starts == 2
@@ -282,7 +282,7 @@ def test_nothing_stays_when_the_parent_is_killed(
     )
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while trap.exists() and time.monotonic() < until:
         time.sleep(0.1)
     assert not trap.exists()

@@ -133,6 +133,18 @@ def _standings(found: list[Standing]) -> Any:
     return table
 
 
+@app.command(epilog="Example:  dicomlake statements 1.2.840.113619.2.55.3 --lake lake")
+def statements(
+    uid: Annotated[str, typer.Argument(metavar="SeriesInstanceUID", help="Which series.")],
+    lake: LakeOption = HERE,
+) -> None:
+    """Show what enrichers state of a series: as it was sent, what it means, and what is wrong."""
+    from dicomlake.api import open as open_lake
+    from dicomlake.cli.inspection import print_statements
+
+    print_statements(open_lake(lake), uid, console())
+
+
 @app.command(epilog="Example:  dicomlake provenance 1.2.840.113619.2.55.3 --lake lake")
 def provenance(
     uid: Annotated[str, typer.Argument(metavar="SeriesInstanceUID", help="Which series.")],

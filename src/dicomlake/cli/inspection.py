@@ -1,4 +1,4 @@
-"""What is inside of one object, on the screen."""
+"""What is inside of one object, and what is stated of a series, on the screen."""
 
 from __future__ import annotations
 
@@ -33,6 +33,51 @@ def print_inside(lake: Lake, uid: str, console: Console) -> None:
         raise UsageError(
             f"Nothing is inside of {uid} but its header. Show that with: dicomlake header {uid}"
         )
+
+
+def print_statements(lake: Lake, uid: str, console: Console) -> None:
+    """Print what enrichers state of a series, as sent and as meant side by side, and its faults."""
+    stated, wrong = lake.annotations(uid).to_pylist(), lake.findings(uid).to_pylist()
+    if stated:
+        console.print(drawn(pa.Table.from_pylist([_statement(row) for row in stated])))
+    for row in wrong:
+        console.print(Text(_fault(row)), soft_wrap=True)
+    if not (stated or wrong):
+        console.print("Nothing is stated of this series. See who can: dicomlake enrichers")
+
+
+def _statement(row: dict[str, Any]) -> dict[str, str]:
+    """A statement as a row for people."""
+    sent = [_sent(one) for one in row["evidence"] or ()]
+    if row["kind"] == "code":
+        sent = [f"{row['code_scheme']}:{row['code_value']} {row['code_meaning'] or ''}"]
+    said = [row["name"] or row["label"] or "", row["structure"] or row["code"] or ""]
+    if row["volume"] is not None:
+        cut = ", cut off" if row["complete"] is False else ""
+        said.append(f"{row['volume']:.4g} mL{cut}")
+    confidence = "" if row["confidence"] is None else f"{row['confidence']:.2f}"
+    return {
+        "kind": row["kind"] or "",
+        "as sent": _plain("; ".join(dict.fromkeys(sent))),
+        "means": _plain(" ".join(filter(None, said))),
+        "fits": row["equivalence"] or "",
+        "sure": confidence,
+        "by": f"{row['enricher']} {row['version']}",
+    }
+
+
+def _sent(evidence: dict[str, Any]) -> str:
+    return f"{evidence['path']}: {evidence['text']}"
+
+
+def _fault(row: dict[str, Any]) -> str:
+    value = f" It says {row['value']!r}." if row["value"] else ""
+    expected = f" Expected: {row['expected']}." if row["expected"] else ""
+    where = f" {row['path']}:" if row["path"] else ""
+    return _plain(
+        f"{row['severity']}: {row['rule']}.{where} {row['text']}{value}{expected} "
+        f"({row['enricher']} {row['version']})"
+    )
 
 
 def print_rows(rows: pa.Table, kinds: pa.Schema, console: Console) -> None:

@@ -168,17 +168,48 @@ def subjects(
     ]
 
 
-def _rows_of(db: duckdb.DuckDBPyConnection, statement: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = db.sql(statement).to_arrow_table().to_pylist()
-    return rows
+class _Columns(dict[str, list[Any]]):
+    """Columns of rows as lists; one that nobody asks for is never made."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows = rows
+
+    def __missing__(self, name: str) -> list[Any]:
+        found: list[Any] = self.rows.column(name).to_pylist()
+        self[name] = found
+        return found
+
+
+class _Row(Mapping[str, Any]):
+    """A row of a table, by column."""
+
+    __slots__ = ("_at", "_columns")
+
+    def __init__(self, columns: _Columns, at: int) -> None:
+        self._columns, self._at = columns, at
+
+    def __getitem__(self, name: str) -> Any:
+        return self._columns[name][self._at]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns.rows.column_names)
+
+    def __len__(self) -> int:
+        return int(self._columns.rows.num_columns)
+
+
+def _rows_of(db: duckdb.DuckDBPyConnection, statement: str) -> list[Mapping[str, Any]]:
+    """The rows that a statement finds."""
+    columns = _Columns(db.sql(statement).to_arrow_table())
+    return [_Row(columns, at) for at in range(columns.rows.num_rows)]
 
 
 def _elements(
     db: duckdb.DuckDBPyConnection, reads: Iterable[str]
-) -> dict[int, dict[str, list[dict[str, Any]]]]:
+) -> dict[int, dict[str, list[Mapping[str, Any]]]]:
     """Rows of `elements` of the wanted series by number and path."""
     paths = [path for path in reads if path not in (INSTANCES, HEADERS)]
-    found: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    found: dict[int, dict[str, list[Mapping[str, Any]]]] = {}
     if paths:
         listed = ", ".join(map(literal, paths))
         rows = _rows_of(
@@ -193,9 +224,9 @@ def _elements(
 
 def _instances(
     db: duckdb.DuckDBPyConnection, reads: Iterable[str]
-) -> dict[int, list[dict[str, Any]]]:
+) -> dict[int, list[Mapping[str, Any]]]:
     """Rows of `instances` of the wanted series by number, with headers where these are read."""
-    found: dict[int, list[dict[str, Any]]] = {}
+    found: dict[int, list[Mapping[str, Any]]] = {}
     if HEADERS in reads or INSTANCES in reads:
         left = "" if HEADERS in reads else "exclude (header)"
         rows = _rows_of(
@@ -208,9 +239,11 @@ def _instances(
     return found
 
 
-def _stated(db: duckdb.DuckDBPyConnection, after: Sequence[str]) -> dict[int, list[dict[str, Any]]]:
+def _stated(
+    db: duckdb.DuckDBPyConnection, after: Sequence[str]
+) -> dict[int, list[Mapping[str, Any]]]:
     """What other enrichers state of the wanted series, by number."""
-    found: dict[int, list[dict[str, Any]]] = {}
+    found: dict[int, list[Mapping[str, Any]]] = {}
     if after:
         names = ", ".join(map(literal, after))
         rows = _rows_of(
@@ -226,6 +259,42 @@ def _stated(db: duckdb.DuckDBPyConnection, after: Sequence[str]) -> dict[int, li
 # What is stated, as rows
 
 
+class _Held:
+    """Rows of a table of statements. One that is said of many series is kept once."""
+
+    def __init__(self) -> None:
+        self._rows: list[Mapping[str, Any]] = []
+        self._known: dict[int, int] = {}
+        self._which: list[int] = []
+        self._of: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    def add(self, row: Mapping[str, Any], series: int, enrichment: int) -> None:
+        """Note a row; the same object, said again, is the same row."""
+        at = self._known.setdefault(id(row), len(self._rows))
+        if at == len(self._rows):
+            self._rows.append(row)
+        self._which.append(at)
+        self._of.append((series, enrichment))
+
+    def table(self, schema: pa.Schema, enricher: str) -> pa.Table:
+        """The rows as a table."""
+        rows = pa.Table.from_pylist([{**row} for row in self._rows], schema)
+        rows = rows.take(pa.array(self._which, pa.int64()))
+        series, enrichments = zip(*self._of, strict=True) if self._of else ((), ())
+        made = {
+            "series_id": pa.array(series, pa.int64()),
+            "enrichment_id": pa.array(enrichments, pa.int64()),
+            "enricher": pa.array([enricher] * len(self), pa.string()),
+        }
+        for name, column in made.items():
+            place = schema.get_field_index(name)
+            rows = rows.set_column(place, schema.field(place), column)
+        return rows
+
+
 class Statements:
     """What enrichers state of some series, with enrichments numbered from 1."""
 
@@ -233,27 +302,33 @@ class Statements:
         self._enricher = enricher
         self._options = json.dumps(dict(options or {}), sort_keys=True)
         self._worker = f"{socket.gethostname()} {enricher.hardware}"
-        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+        self._held = {name: _Held() for name in tables.STATED}
+        self._enrichments: list[dict[str, Any]] = []
         self.reasons: Counter[str] = Counter()
         self.states: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return sum(map(len, self.rows.values()))
+        return len(self._enrichments) + sum(map(len, self._held.values()))
+
+    def count(self, name: str) -> int:
+        """How many rows of a table there are."""
+        return len(self._enrichments if name == "enrichments" else self._held[name])
 
     def take(self, subject: Subject, said: Enriched, seconds: float) -> None:
         """Note what was said of a series."""
-        number = len(self.rows["enrichments"]) + 1
-        made = {"series_id": subject.number, "enrichment_id": number,
-                "enricher": self._enricher.name}  # fmt: skip
+        series, number = subject.number, len(self._enrichments) + 1
         if said.state == DONE:
             for name in tables.STATED:
-                self.rows[name] += [{**row, **made} for row in getattr(said, name)]
+                for row in getattr(said, name):
+                    self._held[name].add(row, series, number)
         self.states[said.state] += 1
         if said.reason:
             self.reasons[said.reason] += 1
-        self.rows["enrichments"].append(
+        self._enrichments.append(
             {
-                **made,
+                "series_id": series,
+                "enrichment_id": number,
+                "enricher": self._enricher.name,
                 "version": self._enricher.version,
                 "model": self._enricher.model,
                 "options": self._options,
@@ -270,7 +345,10 @@ class Statements:
 
     def tables(self) -> dict[str, pa.Table]:
         """The rows as tables."""
-        return {n: pa.Table.from_pylist(rows, tables.ALL[n]) for n, rows in self.rows.items()}
+        name = self._enricher.name
+        made = {n: held.table(tables.ALL[n], name) for n, held in self._held.items()}
+        made["enrichments"] = pa.Table.from_pylist(self._enrichments, tables.ENRICHMENTS)
+        return made
 
 
 def said_of(
@@ -424,7 +502,7 @@ def _enrich(
         held, last = Statements(enricher, options), time.monotonic()
 
     try:
-        for block in _blocks(found, enricher):
+        for block in blocks_of(found, enricher):
             for subject, said, seconds in said_of(
                 enricher, subjects(store, enricher, block), run.check
             ):
@@ -436,7 +514,7 @@ def _enrich(
         commit()
 
 
-def _blocks(found: pa.Table, enricher: Enricher) -> Iterator[list[int]]:
+def blocks_of(found: pa.Table, enricher: Enricher) -> Iterator[list[int]]:
     """Numbers of series whose rows are read together: full portions of the enricher."""
     counted = {INSTANCES, HEADERS} & set(enricher.reads)
     ids = found.column("series_id").to_pylist()
@@ -458,8 +536,8 @@ def _count(report: EnrichReport, held: Statements, run: Run) -> None:
     report.done += held.states[DONE]
     report.skipped += held.states[SKIPPED]
     report.failed += held.states[FAILED]
-    report.annotations += len(held.rows["annotations"])
-    report.findings += len(held.rows["findings"])
+    report.annotations += held.count("annotations")
+    report.findings += held.count("findings")
     report.reasons += held.reasons
     run.counts = {n: getattr(report, n) for n in ("done", "skipped", "failed", *tables.STATED)}
 

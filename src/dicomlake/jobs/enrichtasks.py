@@ -303,7 +303,7 @@ class EnrichWorker:
             enricher, subjects(store, enricher, ids, self.settings), check
         ):
             held.take(subject, said, seconds)
-        result = {**held.states, "annotations": len(held.rows["annotations"])}
+        result = {**held.states, "annotations": held.count("annotations")}
         return result, bool(self._inbox.leave_statements(held.tables(), [lease.id]))
 
     def _enricher(self, name: str) -> Enricher:

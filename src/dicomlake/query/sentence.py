@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial, singledispatch
@@ -39,6 +40,8 @@ from dicomlake.query.nodes import (
 from dicomlake.query.values import Age, Quantity, Value, plain
 from dicomlake.terms.mapping import meaning_of
 
+_LONG = re.compile(r"( region)?( structure)? \(body structure\)$")
+"""What long names of SNOMED CT end with."""
 _FEW = 5
 """Values of a list that a sentence names."""
 
@@ -82,6 +85,9 @@ class _Words:
     anatomy: str
     ages: Mapping[str, tuple[str, str]]
     thousands: str
+    rows: Mapping[str, str]
+    fields: Mapping[str, str]
+    answers: Mapping[str, str]
 
 
 _ENGLISH = _Words(
@@ -96,11 +102,12 @@ _ENGLISH = _Words(
            "<": "is before", "<=": "is on or before"},
     one_of="{name} is one of {said}", more=" and {n} more",
     between="{name} is between {low} and {high}", exists="{name} has a value",
-    exists_row="there is a {path}", missing="{name} has no value",
-    missing_row="there is no {path}", contains="{name} contains “{text}”",
+    exists_row="there is a {thing}", missing="{name} has no value",
+    missing_row="there is no {thing}", contains="{name} contains “{text}”",
     like="{name} looks like “{text}”", within="{name} is {said} or something narrower",
     joined_and=", and ", joined_or=", or ", negated="not ({said})",
-    same="in one and the same {thing} ({said})", things={},
+    same="in one and the same {thing} ({said})",
+    things={"annotation": "statement", "finding": "fault"},
     relations={"before": "before", "after": "after", "within": "before or after"},
     at_most="at most {high} days ", at_least="at least {low} days ", days="{low} to {high} days ",
     related="({first}) {days}{word} ({second}) of the same patient",
@@ -109,6 +116,20 @@ _ENGLISH = _Words(
     ages={"Y": ("year", "years"), "M": ("month", "months"), "W": ("week", "weeks"),
           "D": ("day", "days")},
     thousands=",",
+    rows={"annotation": "statement of an enricher", "finding": "fault"},
+    fields={
+        "annotation.structure": "body part or structure stated",
+        "annotation.laterality": "side stated", "annotation.code": "code stated",
+        "annotation.kind": "kind of the statement", "annotation.label": "label of the statement",
+        "annotation.name": "name of what is stated",
+        "annotation.confidence": "confidence of the statement",
+        "annotation.volume": "volume stated", "annotation.intensity": "mean value stated",
+        "annotation.complete": "complete in the picture",
+        "annotation.enricher": "enricher that states it",
+        "finding.rule": "fault found", "finding.severity": "severity of the fault",
+        "finding.path": "attribute with the fault", "finding.enricher": "enricher that finds it",
+    },
+    answers={},
 )  # fmt: skip
 _GERMAN = _Words(
     levels={
@@ -132,7 +153,8 @@ _GERMAN = _Words(
         "channel": "ein und demselben Kanal", "event": "ein und demselben Dosisereignis",
         "total": "ein und derselben Dosissumme", "instance": "ein und derselben Instanz",
         "series": "ein und derselben Serie", "study": "ein und derselben Studie",
-        "patient": "ein und demselben Patienten",
+        "patient": "ein und demselben Patienten", "annotation": "ein und derselben Aussage",
+        "finding": "ein und demselben Fehler",
     },
     relations={"before": "vor", "after": "nach", "within": "vor oder nach"},
     at_most="höchstens {high} Tage ", at_least="mindestens {low} Tage ",
@@ -143,6 +165,21 @@ _GERMAN = _Words(
     ages={"Y": ("Jahr", "Jahre"), "M": ("Monat", "Monate"), "W": ("Woche", "Wochen"),
           "D": ("Tag", "Tage")},
     thousands=".",
+    rows={"annotation": "eine Aussage eines Enrichers", "finding": "einen Fehler"},
+    fields={
+        "annotation.structure": "ausgesagte Körperregion oder Struktur",
+        "annotation.laterality": "ausgesagte Seite", "annotation.code": "ausgesagter Code",
+        "annotation.kind": "Art der Aussage", "annotation.label": "Bezeichnung der Aussage",
+        "annotation.name": "Name des Ausgesagten",
+        "annotation.confidence": "Sicherheit der Aussage",
+        "annotation.volume": "ausgesagtes Volumen",
+        "annotation.intensity": "ausgesagter Mittelwert",
+        "annotation.complete": "vollständig im Bild",
+        "annotation.enricher": "Enricher, der es aussagt",
+        "finding.rule": "gefundener Fehler", "finding.severity": "Schwere des Fehlers",
+        "finding.path": "Attribut mit dem Fehler", "finding.enricher": "Enricher, der es findet",
+    },
+    answers={"yes": "ja", "no": "nein"},
 )  # fmt: skip
 _LANGUAGES = {"en": _ENGLISH, "de": _GERMAN}
 
@@ -182,6 +219,8 @@ def name_of(path: str, language: str = "en") -> str:
 
 
 def _name(path: str, words: _Words) -> str:
+    if path in words.fields:
+        return words.fields[path]
     about = attribute(path)
     *around, last = path.split(".") if not path.startswith(("(", "[", "*.[")) else [path]
     name = about.name.replace("'", "’") if about.name and about.tag else last.replace("_", " ")
@@ -230,14 +269,14 @@ def _(node: Between, inner: list[str], words: _Words) -> str:
 @_phrase.register
 def _(node: Exists, inner: list[str], words: _Words) -> str:
     if _is_row(node.path):
-        return words.exists_row.format(path=node.path, thing=node.path)
+        return words.exists_row.format(thing=words.rows.get(node.path, node.path))
     return words.exists.format(name=_name(node.path, words))
 
 
 @_phrase.register
 def _(node: Missing, inner: list[str], words: _Words) -> str:
     if _is_row(node.path):
-        return words.missing_row.format(path=node.path, thing=node.path)
+        return words.missing_row.format(thing=words.rows.get(node.path, node.path))
     return words.missing.format(name=_name(node.path, words))
 
 
@@ -260,6 +299,7 @@ def _(node: Like, inner: list[str], words: _Words) -> str:
 def _(node: Within, inner: list[str], words: _Words) -> str:
     code = f"{node.code.scheme}:{node.code.value}"
     meaning = node.code.meaning or meaning_of(node.code.value, node.code.scheme)
+    meaning = _LONG.sub("", meaning)
     said = f"{meaning} ({code})" if meaning else code
     return words.within.format(name=_name(node.path, words), said=said)
 
@@ -305,6 +345,8 @@ def _value(path: str, value: Value, words: _Words) -> str:
         return str(value)
     if isinstance(value, Age):
         return f"{value.count} {words.ages[value.unit][value.count != 1]}"
+    if path == "annotation.complete" and value in words.answers:
+        return words.answers[str(value)]
     unit = attribute(path).unit or tables.UNITS.get(path.rpartition(".")[2], "").partition(",")[0]
     number = isinstance(value, int | float)
     return f"{plain(value)} {unit}" if number and unit else str(plain(value))

@@ -349,6 +349,18 @@ export type Enrichment = {
   counts: boolean;
 };
 
+export type EvidenceOut = {
+  /** Attribute path */
+  path: string | null;
+  /** The words as sent */
+  text: string | null;
+  /** SCHEME:VALUE that they mean */
+  code: string | null;
+  confidence: number | null;
+  /** The row of a table or the rule that says so */
+  rule: string | null;
+};
+
 export type Examined = {
   /** The condition: a JSON tree, or text; everything when left out */
   where?: Record<string, unknown> | string | null;
@@ -382,6 +394,21 @@ export type Failures = {
   /** The same reasons, by where objects came from */
   sources: FailedFrom[];
   page: Failure[];
+};
+
+export type FaultOut = {
+  enricher: string;
+  version: string | null;
+  model: string | null;
+  run_id: string | null;
+  made: string | null;
+  rule: string | null;
+  severity: string | null;
+  path: string | null;
+  text: string | null;
+  value: string | null;
+  expected: string | null;
+  instances: number | null;
 };
 
 export type FillRate = {
@@ -1160,6 +1187,49 @@ export type Statement = {
   version?: number | null;
 };
 
+export type StatementOut = {
+  enricher: string;
+  version: string | null;
+  model: string | null;
+  run_id: string | null;
+  made: string | null;
+  kind: string | null;
+  label: string | null;
+  /** SCHEME:VALUE */
+  structure: string | null;
+  structure_meaning: string | null;
+  /** SCHEME:VALUE */
+  laterality: string | null;
+  /** SCHEME:VALUE, of equal codes always the same one */
+  code: string | null;
+  /** As sent */
+  code_value: string | null;
+  /** As sent */
+  code_scheme: string | null;
+  /** As sent */
+  code_meaning: string | null;
+  name: string | null;
+  /** The same in other codes */
+  also: string[] | null;
+  confidence: number | null;
+  /** How well the code fits (ISO/TR 12300) */
+  equivalence: string | null;
+  evidence: EvidenceOut[] | null;
+  /** mL */
+  volume: number | null;
+  intensity: number | null;
+  /** false: cut off by the field of view */
+  complete: boolean | null;
+};
+
+export type StatementsOut = {
+  version: number;
+  /** Surest first, by kind */
+  annotations: StatementOut[];
+  /** Worst first */
+  findings: FaultOut[];
+};
+
 export type StepOut = {
   /** In the tree: "" is all of it, "and[0]" its first part */
   place: string;
@@ -1533,6 +1603,7 @@ export type Answers = {
   "GET /api/series/{SeriesInstanceUID}": SeriesOut;
   "GET /api/series/{SeriesInstanceUID}/images": ImagesOut;
   "GET /api/series/{SeriesInstanceUID}/provenance": ProvenanceOut;
+  "GET /api/series/{SeriesInstanceUID}/statements": StatementsOut;
   "GET /api/sources": SourceOut[];
   "GET /api/sources/{name}/check": CheckOut[];
   "POST /api/sources/{name}/pause": SourceOut;

@@ -13,6 +13,7 @@ import { Icon } from "../parts/icon.tsx";
 import { Picture } from "../parts/picture.tsx";
 import { type Item, ReportTree, said } from "../parts/report.tsx";
 import { Loading, Message, Trouble } from "../parts/states.tsx";
+import { Statements } from "../parts/statements.tsx";
 import { SeriesPage, ViewerWays } from "./series.tsx";
 import { Viewer } from "../parts/viewer.tsx";
 import { Waveform } from "../parts/waveform.tsx";
@@ -172,12 +173,14 @@ function SeriesView({ study, series, all }: { study: string; series: SeriesHead;
     ["segments", t("study.segments"), !!data && data.segments.length > 0],
     ["dose", t("study.dose"), !!data && data.dose_events.length + data.dose_totals.length > 0],
     ["picture", t("study.picture"), (series.Rows ?? 0) > 0],
+    ["shows", t("shows.title"), true],
     ["elements", t("study.elements"), true],
     ["header", t("study.header"), sop !== ""],
     ["compare", t("study.compare"), sop !== ""],
   ];
   const there = tabs.filter(([, , is]) => is);
-  const now = tab ?? (sop && !data && !inside.error ? null : there[0]?.[0]) ?? null;
+  const first = there.find(([key]) => key !== "shows");
+  const now = tab ?? (sop && !data && !inside.error ? null : first?.[0]) ?? null;
   return (
     <>
       <div className="series-head">
@@ -227,6 +230,9 @@ function SeriesView({ study, series, all }: { study: string; series: SeriesHead;
             >
               <ViewerWays study={study} series={uid} />
             </Viewer>
+          </Tabs.Panel>
+          <Tabs.Panel value="shows">
+            <Statements series={uid} />
           </Tabs.Panel>
           <Tabs.Panel value="elements">
             <Elements elements={found.data.elements} />

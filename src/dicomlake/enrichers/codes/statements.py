@@ -205,10 +205,13 @@ def harmonised(path: str, code: Code, known: Knowledge) -> tuple[str, str, str, 
     if row is not None and len(row.codes) == 1:
         region = known.bodyparts.code(row.codes[0])
         return region.value, "SCT", region.meaning, row.grade.name, row.rule
-    name = meaning_of(value, scheme) or known.bodyparts.code(value).meaning or code.meaning
+    name = known.bodyparts.code(value).meaning or meaning_of(value, scheme) or code.meaning
     if (value, scheme) == (code.value, code.scheme):
-        listed = bool(meaning_of(value, scheme))
-        return value, scheme, name, Grade.equal.name if listed else None, "PS3.16" if listed else ""
+        if meaning_of(value, scheme):
+            return value, scheme, name, Grade.equal.name, "PS3.16"
+        if ours := known.bodyparts.codes.get((value, scheme)):  # a procedure of the tables
+            return value, scheme, name, Grade.equal.name, ours.rule
+        return value, scheme, name, None, ""
     rule = "PS3.16 Annex O" if code.scheme.strip().upper() in SNOMED_RT else "retired.csv"
     if value == code.value:
         rule = "PS3.16 Section 8"

@@ -99,7 +99,7 @@ def isolate() -> bool:
     cut = False
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        cut = 0 in (libc.unshare(_NEWNET), libc.unshare(_NEWUSER | _NEWNET))
+        cut = any(libc.unshare(flags) == 0 for flags in (_NEWNET, _NEWUSER | _NEWNET))
     real = socket.socket.connect
 
     def connect(self: Any, address: Any) -> None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from functools import lru_cache
 
 from dicomlake.terms import Code
-from dicomlake.terms.bodyparts.judging import SPINE, TOGETHER, WHOLE_BODY
+from dicomlake.terms.bodyparts.judging import PLACES, SPINE, TOGETHER, WHOLE_BODY
 from dicomlake.terms.bodyparts.tables import Grade, Tables
 
 _NECK_TO_PELVIS = "416319003"
 _JOINED = frozenset(TOGETHER.values()) - {SPINE}
 _SCHEMES = ("SCT", "RADLEX")
+_APART = frozenset([SPINE, "76752008"])
+"""Spine and breast: who asks for chest or abdomen means neither."""
 
 
 @lru_cache(maxsize=16384)
 def asked_by(code: str, tables: Tables) -> frozenset[str]:
     """Regions that a question may name and mean this one, too; values of SCT, itself left out.
 
-    Those that it lies in (lung: chest), and those that it is made up of (chest, abdomen and pelvis:
-    each of them; the whole body: what lies between neck and pelvis). Who asks for regions that one
-    code joins, or for the whole body, means all of it: no part of it is meant.
+    Those that it lies in (lung: chest; but spine and breast are not meant by it), and those that
+    it is made up of (chest, abdomen and pelvis: each of them; the whole body: what lies between
+    neck and pelvis). Who asks for regions that one code joins, or for the whole body, means all of
+    it: no part of it is meant.
 
     >>> from dicomlake.terms.bodyparts import load
     >>> "816094009" in asked_by("39607008", load()), "816094009" in asked_by("416775004", load())
@@ -28,6 +31,8 @@ def asked_by(code: str, tables: Tables) -> frozenset[str]:
     (False, False)
     """
     around = tables.above(code) - _JOINED - {WHOLE_BODY}
+    if code in _APART or tables.above(code) & _APART:
+        around -= PLACES
     inside = _parts(code)
     if code == WHOLE_BODY:
         inside = _parts(_NECK_TO_PELVIS) | {_NECK_TO_PELVIS}

@@ -79,9 +79,9 @@ TOGETHER = {
     )
 }  # fmt: skip
 """Regions next to each other that one code names together (PS3.16 Annex L)."""
-_PLACES = frozenset(["45048000", "816094009", "818981001", "816092008"])
+PLACES = frozenset(["45048000", "816094009", "818981001", "816092008"])
 """Neck, chest, abdomen, pelvis."""
-_TRUNK = _PLACES | {"818982008", "416550000", "416775004", "416152001", "416319003", "417437006"}
+_TRUNK = PLACES | {"818982008", "416550000", "416775004", "416152001", "416319003", "417437006"}
 SPINE, WHOLE_BODY = "421060004", "38266002"
 
 
@@ -360,7 +360,7 @@ def _pruned(codes: list[str], tables: Tables) -> list[str]:
     wholes = {c for c in codes if any(c in tables.above(o) for o in codes if o != c)}
     spine = {c for c in codes if c == SPINE or SPINE in tables.above(c)}
     trunk = [c for c in codes if c in _TRUNK]
-    if len(_bare_trunk(trunk, tables)) > 1 or not _PLACES.issuperset(trunk):
+    if len(_bare_trunk(trunk, tables)) > 1 or not PLACES.issuperset(trunk):
         organs = {
             c for c in codes
             if c not in _TRUNK and c not in spine and tables.above(c) & set(trunk)
@@ -393,7 +393,7 @@ def _narrowed(
     codes: list[str], by_level: dict[int, list[Said]], level: int, tables: Tables
 ) -> list[str]:
     """A region that other descriptions name more closely, as those name it."""
-    if len(codes) != 1 or codes[0] == WHOLE_BODY or codes[0] in _TRUNK - _PLACES:
+    if len(codes) != 1 or codes[0] == WHOLE_BODY or codes[0] in _TRUNK - PLACES:
         return codes
     code = codes[0]
     for other in sorted(by_level):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dicomlake.api import Lake
 from dicomlake.errors import LakeError, UsageError
-from dicomlake.jobs import browsing
+from dicomlake.jobs import browsing, statements
 from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.findings import findings
 from dicomlake.jobs.rarity import condition_of
@@ -272,6 +272,68 @@ class FindingsOut(Shape):
     segments: list[SegmentOut]
 
 
+class EvidenceOut(Shape):
+    """What a statement follows from."""
+
+    path: str | None = Field(description="Attribute path")
+    text: str | None = Field(description="The words as sent")
+    code: str | None = Field(description="SCHEME:VALUE that they mean")
+    confidence: float | None
+    rule: str | None = Field(description="The row of a table or the rule that says so")
+
+
+class MadeOut(Shape):
+    """Who said it."""
+
+    enricher: str
+    version: str | None
+    model: str | None
+    run_id: str | None
+    made: str | None
+
+
+class StatementOut(MadeOut):
+    """What an enricher states of a series."""
+
+    kind: str | None
+    label: str | None
+    structure: str | None = Field(description="SCHEME:VALUE")
+    structure_meaning: str | None
+    laterality: str | None = Field(description="SCHEME:VALUE")
+    code: str | None = Field(description="SCHEME:VALUE, of equal codes always the same one")
+    code_value: str | None = Field(description="As sent")
+    code_scheme: str | None = Field(description="As sent")
+    code_meaning: str | None = Field(description="As sent")
+    name: str | None
+    also: list[str] | None = Field(description="The same in other codes")
+    confidence: float | None
+    equivalence: str | None = Field(description="How well the code fits (ISO/TR 12300)")
+    evidence: list[EvidenceOut] | None
+    volume: float | None = Field(description="mL")
+    intensity: float | None
+    complete: bool | None = Field(description="false: cut off by the field of view")
+
+
+class FaultOut(MadeOut):
+    """A fault or disagreement that an enricher found."""
+
+    rule: str | None
+    severity: str | None
+    path: str | None
+    text: str | None
+    value: str | None
+    expected: str | None
+    instances: int | None
+
+
+class StatementsOut(Shape):
+    """What enrichers state of a series, and what they find wrong with it."""
+
+    version: int
+    annotations: list[StatementOut] = Field(description="Surest first, by kind")
+    findings: list[FaultOut] = Field(description="Worst first")
+
+
 class Difference(Shape):
     """An element that differs."""
 
@@ -362,6 +424,22 @@ _SEGMENT: dict[str, Any] = {
     "SOPInstanceUID": "1.2.3.6.1", "SeriesInstanceUID": "1.2.3.6", "Modality": "SEG", "number": 1,
     "label": "LV", "type": "Left ventricle", "laterality": "", "algorithm_type": "AUTOMATIC",
     "algorithm_name": "net", "frames": 12, "contours": None, "volume": 141.5, "volume_problem": "",
+}  # fmt: skip
+_MADE = {
+    "enricher": "codes", "version": "1", "model": "tables 1, digest 3f8a", "run_id": "20240131-1",
+    "made": "2024-01-31T12:00:00+00:00",
+}  # fmt: skip
+_STATED: dict[str, Any] = {
+    **dict.fromkeys(StatementOut.model_fields), **_MADE, "kind": "body part", "label": "Knie",
+    "structure": "SCT:72696002", "structure_meaning": "Knee", "laterality": "SCT:7771000",
+    "name": "Left knee", "confidence": 0.99, "equivalence": "equivalent",
+    "evidence": [{"path": "SeriesDescription", "text": "Knie", "code": "SCT:72696002",
+                  "confidence": 0.93, "rule": "words.csv 1: word knie (de)"}],
+}  # fmt: skip
+_FAULT: dict[str, Any] = {
+    **_MADE, "rule": "body part disagrees", "severity": "warning", "path": "BodyPartExamined",
+    "text": "SeriesDescription says Knee, BodyPartExamined says Skull.", "value": "SKULL",
+    "expected": "Knee (SCT:72696002)", "instances": None,
 }  # fmt: skip
 _DIFFERENCE: dict[str, Any] = {
     "place": "(0018,0060)", "path": "KVP", "name": "KVP", "tag": "(0018,0060)", "creator": "",
@@ -484,6 +562,32 @@ async def series(
         version,
         lambda lake, run: browsing.series(lake.engine, SeriesInstanceUID, limit, offset, run),
     )
+
+
+@router.get(
+    "/api/series/{SeriesInstanceUID}/statements",
+    dependencies=[needs(May.READ)],
+    summary="Show what enrichers state of a series",
+    response_model=StatementsOut,
+    responses={
+        **shown({"version": 7, "annotations": [_STATED], "findings": [_FAULT]}),
+        **documented(404, 422, 503),
+    },
+)
+async def statements_of(
+    http: Request, SeriesInstanceUID: Uid, desk: TheDesk, version: Version = None
+) -> Response:
+    """Body part, type, structures, codes and faults, each with evidence and with who said it."""
+
+    def find(lake: Lake, run: Running) -> dict[str, Any]:
+        said = statements.stated(lake.engine, SeriesInstanceUID, run).to_pylist()
+        wrong = statements.faults(lake.engine, SeriesInstanceUID, run).to_pylist()
+        return {
+            "annotations": [{n: row[n] for n in StatementOut.model_fields} for row in said],
+            "findings": [{n: row[n] for n in FaultOut.model_fields} for row in wrong],
+        }
+
+    return await told(http, desk, version, find)
 
 
 @router.get(
