@@ -16,6 +16,7 @@ from bench import (
     folder,
     pacs,
     publishing,
+    quality,
     queue,
     reader,
     scale,
@@ -39,7 +40,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
-        "segmentation", "enrich", "publishing",
+        "segmentation", "enrich", "publishing", "quality",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -81,6 +82,13 @@ def main() -> None:
             lake = asked.lake or Path(place) / "lake"
             for title, (head, rows) in explore.measure(lake, series).items():
                 show(title, head, rows)
+    if asked.only in (None, "quality"):
+        rows = quality.rules(20 if asked.quick else 200)
+        show("Rules over the series of a hospital, one process", ("", "measured"), rows)
+        series = asked.series or (20_000 if asked.quick else 1_000_000)
+        with tempfile.TemporaryDirectory() as place:
+            rows = quality.report(asked.lake or Path(place) / "lake", series)
+        show(f"The report of quality of {series:,} series", ("", "s"), rows)
     if asked.only in (None, "bodyparts"):
         for title, (head, rows) in bodyparts.measure().items():
             show(title, head, rows)
