@@ -8,7 +8,20 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import bodyparts, codes, contents, explore, folder, pacs, queue, reader, scale
+from bench import (
+    bodyparts,
+    codes,
+    contents,
+    enrich,
+    explore,
+    folder,
+    pacs,
+    publishing,
+    queue,
+    reader,
+    scale,
+    segmentation,
+)
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -27,7 +40,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
-        "codes",
+        "segmentation", "enrich", "publishing", "codes",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -76,9 +89,24 @@ def main() -> None:
         series = asked.series or (10_000 if asked.quick else 100_000)
         for title, (head, rows) in codes.measure(series).items():
             show(title, head, rows)
+    if asked.only in (None, "segmentation"):
+        if why := segmentation.missing():
+            print(f"\n{why}")
+        for title, (head, rows) in segmentation.measure(2 if asked.quick else 5):
+            show(title, head, rows)
+    if asked.only in (None, "enrich"):
+        run, series = (20_000, 20_000) if asked.quick else (200_000, 1_000_000)
+        with tempfile.TemporaryDirectory() as place:
+            lake = asked.lake or Path(place)
+            for title, (head, rows) in enrich.measure(lake, run, asked.series or series).items():
+                show(title, head, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)
+    if asked.only in (None, "publishing"):
+        rows = publishing.measure(6 if asked.quick else 60)
+        head = ("", "resources", "s", "resources/s")
+        show("Publishing to a FHIR server on the same machine", head, rows)
     if asked.only in (None, "pacs"):  # the last one: it leaves the network for good
         if why := pacs.missing():
             print(f"\n{why}")

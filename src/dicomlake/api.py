@@ -22,7 +22,7 @@ from dicomlake.engines.groups import By, Filled, fill_rate
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
-from dicomlake.jobs import charts, documents, enriching, extraction, statements
+from dicomlake.jobs import charts, documents, enriching, extraction, quality, statements
 from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
@@ -220,6 +220,37 @@ class Lake:
                 return fill_rate(search, mask, By(by), wanted, limit)
 
         found: Filled = self._spreads.once(key, look)
+        return found
+
+    def quality(
+        self,
+        where: Condition = None,
+        by: str = "device",
+        attributes: Sequence[str] = (),
+        ticket: object = None,
+        level: str = "series",
+    ) -> dict[str, Any]:
+        """The report of quality of what a question finds, in the layout of docs/quality.md.
+
+        `by`: device, site, year, month or modality. `attributes`: those that matter when none are
+        given. `level`: of the condition. `dicomlake.jobs.quality.page` makes HTML of it.
+        """
+        node = parse(where, _lines) if isinstance(where, str) else where
+        wanted = quality.Asked(by, tuple(attributes))
+        key = ("quality", wanted, node, level)
+
+        def look() -> dict[str, Any]:
+            return quality.report(
+                self.engine,
+                version=self.version,
+                where=node,
+                level=level,
+                by=wanted.by,
+                attributes=wanted.attributes,
+                ticket=ticket,
+            )
+
+        found: dict[str, Any] = self._spreads.once(key, look)
         return found
 
     def chart(self, spec: Mapping[str, Any], where: Condition = None) -> pa.Table:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import tomlkit
 import tomlkit.exceptions
@@ -406,6 +407,53 @@ class Pseudonyms(_Settings):
         return _secret(self.token_env, self.token_file, "token")
 
 
+class FhirSite(_Settings):
+    """What a site decides about its FHIR resources: `[fhir.site]`.
+
+    `zone`: the time zone of devices that do not send theirs ("Europe/Berlin"); without one moments
+    are days. `base_url`: address of the DICOMweb service that has the images, as others reach it.
+    `patients` and `accessions`: identifier systems by issuer, "" for none. `canonical`: base of the
+    addresses of our own profiles. `names`, `people`, `instances`: whether names of patients, names
+    of physicians, and single instances are told. `secret_env` or `secret_file`: what ids are made
+    with; else the lake keeps one of its own.
+    """
+
+    zone: str = ""
+    base_url: str = ""
+    patients: dict[str, str] = {}
+    accessions: dict[str, str] = {}
+    canonical: str = ""
+    names: bool = False
+    people: bool = False
+    instances: bool = False
+    secret_env: str = ""
+    secret_file: Path | None = None
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key if value else ""
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is no time zone; write it like 'Europe/Berlin'") from error
+
+    @field_validator("base_url", "canonical")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and (
+            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
+        ):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    def secret(self) -> bytes:
+        """The secret, from where it is; empty when none is named, UsageError when it is short."""
+        found = _secret(self.secret_env, self.secret_file, "secret of FHIR ids").encode()
+        if found and len(found) < 16:
+            raise UsageError("The secret of FHIR ids is too short: 16 bytes at least.")
+        return found
+
+
 class FhirSettings(_Settings):
     """FHIR: where the lake publishes to, and how people become pseudonyms.
 
@@ -415,6 +463,7 @@ class FhirSettings(_Settings):
 
     release: Literal["R4", "R5"] = "R4"
     profile: Literal["mii", "impetus", "none"] = "none"
+    site: FhirSite = FhirSite()
     target: dict[str, FhirTarget] = {}
     pseudonyms: dict[str, Pseudonyms] = {}
 

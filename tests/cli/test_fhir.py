@@ -21,8 +21,6 @@ from dicomlake.testing.fhir import FhirServer
 
 from .conftest import Run
 
-pytest.importorskip("dicomlake.jobs.fhir.making")
-
 
 @pytest.fixture
 def server() -> Iterator[FhirServer]:

@@ -17,6 +17,9 @@ from dicomlake.errors import DataError, LakeError, ServiceError, UsageError
 from dicomlake.jobs.compact import compact
 from dicomlake.jobs.doctor import examine
 from dicomlake.jobs.enriching import (
+    BLOCK_INSTANCES,
+    Standing,
+    blocks_of,
     enrich,
     enricher_of,
     provenance,
@@ -31,6 +34,7 @@ from dicomlake.lake.part import PartStore, write_series
 from dicomlake.terms import Code
 from dicomlake.testing.dicom import encode, image, uid
 from dicomlake.testing.enrichers import Told
+from tests.enricher_package import install
 
 KIDNEY = Code("64033007", "SCT", "Kidney")
 
@@ -298,6 +302,36 @@ class TestSubjects:
         assert first.open is not None
         with first.open(instance) as opened:
             assert opened.header["00080018"]["Value"] == [uid("a", 1)]
+
+    @pytest.mark.parametrize("at_once", [1, 2])
+    def test_rows_of_instances_are_read_in_blocks_of_whole_portions(self, at_once: int) -> None:
+        reader = Told(reads=(INSTANCES,), at_once=at_once)
+        sizes = [BLOCK_INSTANCES - 1, 1, 1, 5 * BLOCK_INSTANCES, 1, 1]
+        found = pa.table({"series_id": range(len(sizes)), "instances": sizes})
+        blocks = list(blocks_of(found, reader))
+        assert [number for block in blocks for number in block] == list(range(len(sizes)))
+        assert blocks == {1: [[0, 1], [2], [3], [4, 5]], 2: [[0, 1], [2, 3], [4, 5]]}[at_once]
+        assert list(blocks_of(found, Told(at_once=at_once))) == [list(range(len(sizes)))]
+
+    def test_how_far_an_installed_one_is(
+        self, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(str(install(tmp_path / "package")))
+
+        def standing(name: str = "lengths") -> Standing:
+            (found,) = [one for one in standings(Store(lake)) if one.name == name]
+            return found
+
+        assert (standing().done, standing().waiting, standing().problem) == (0, 4, "")
+        enrich(lake, "lengths", limit=3)
+        assert (standing().done, standing().waiting, standing().annotations) == (3, 1, 3)
+        old = Told({uid("a"): [structure(1)]}, name="lengths", version="0", model="older")
+        enrich(lake, old, where="StudyDate = 2024-01-01")
+        assert (standing().done, standing().waiting) == (3, 1)
+        enrich(lake, old, where="StudyDate = 2024-01-02", again=True)  # gave way to an older one
+        assert (standing().done, standing().skipped, standing().waiting) == (2, 0, 2)
+        assert standing("broken").problem.startswith("It cannot be loaded")
+        assert standing("homesick").about == "Never works."
 
     def test_how_far_enrichers_are(self, lake: Path) -> None:
         enrich(lake, told("a", "b"))

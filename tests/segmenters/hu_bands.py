@@ -85,8 +85,8 @@ def reached(host: str) -> str:
 SPACING = {297: 3.0, 298: 6.0}
 
 
-def write(folder: Path, number: int, patch: int = 64) -> None:
-    """The folder of one network."""
+def write(folder: Path, number: int) -> None:
+    """The folder of one network, with patches as large as HU_BANDS_PATCH says."""
     from totalsegmentator.map_tasks_config import TASK_ID_WEIGHTS_CONFIGS
     from totalsegmentator.map_to_binary import (
         class_map,
@@ -108,7 +108,11 @@ def write(folder: Path, number: int, patch: int = 64) -> None:
     place = folder / dataset / f"{trainer}__nnUNetPlans__3d_fullres"
     (place / "fold_0").mkdir(parents=True)
     (place / "plans.json").write_text(
-        json.dumps(plans(dataset, SPACING.get(number, 1.5), bands, patch))
+        json.dumps(
+            plans(
+                dataset, SPACING.get(number, 1.5), bands, int(os.environ.get("HU_BANDS_PATCH", 64))
+            )
+        )
     )
     labels = {"background": 0, **{name: n for n, name in enumerate(names.values(), start=1)}}
     said = {

@@ -6,9 +6,12 @@ They need the environment of `make segment`; see `hu_bands.py`.
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import struct
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ from dicomlake.testing.volumes import INFINITE, Phantom, axial, series
 from tests.readers.test_stacks import read
 
 HU = {"outside": -1000.0, "body": 40.0, "liver": 150.0, "kidney_left": 130.0, "spleen": 110.0}
-SMALL = Limits(job_s=120, memory=6 << 30)
+SMALL = Limits(job_s=300, memory=6 << 30)
 
 
 def abdomen(grid: Grid | None = None) -> Phantom:
@@ -244,11 +247,52 @@ def test_what_always_dies_fails_after_the_second_time(
 
 def test_a_process_that_hangs_is_ended(place: Path, trap: Path, temporary: Path) -> None:
     trap.write_text("hang")
-    other = segmenter(place, Limits(job_s=30), mode="fastest")
+    other = segmenter(place, Limits(job_s=45), mode="fastest")
     assert "liver" in found(other, abdomen().volume(HU))
     assert other.process is not None
     assert other.process.starts == 2
     other.close()
+    assert list(temporary.iterdir()) == []
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from dicomlake.segmenters.totalsegmentator import TotalSegmentatorSegmenter
+from dicomlake.testing.volumes import Phantom, axial
+
+volume = Phantom(axial((20, 40, 40), (6, 6, 6))).volume()
+made = TotalSegmentatorSegmenter({"device": "cpu", "mode": "fastest"}, place=Path(sys.argv[1]))
+made._running()._start()
+print(made.process.pid, flush=True)
+made.segment(volume)
+"""
+
+
+def test_nothing_stays_when_the_parent_is_killed(
+    place: Path, trap: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap.write_text("hang")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    paths = os.pathsep.join([os.environ["PYTHONPATH"], *filter(None, sys.path)])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(place)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    until = time.monotonic() + 240
+    while trap.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not trap.exists()
+    assert list(temporary.glob("dicomlake-segment-*/voxels.npy"))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()
     assert list(temporary.iterdir()) == []
 
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pydicom
 import pydicom.errors
@@ -133,6 +134,12 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for where in (None, "Modality = 'MR'"):
         wanted = {"where": where, "limit": 1000}
         yield "/api/conformance", "POST", "/api/conformance", {"json": wanted}
+        for by in ("device", "site", "year", "modality"):
+            asked = {
+                "params": {"by": by, "attribute": PATHS[:4], **({"where": where} if where else {})}
+            }
+            yield "/api/quality", "GET", "/api/quality", asked
+            yield "/api/quality/report", "GET", "/api/quality/report", asked
     for path in PATHS:
         data = {"by": [path], "measure": {"what": "patients"}}
         spec = {"mark": "bar", "data": {"dicomlake": data}, "encoding": {}}
@@ -144,6 +151,7 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
     yield "/api/compare", "GET", "/api/compare", {"params": both}
     yield from of_dicomweb()
+    yield from of_fhir()
 
 
 def of_dicomweb() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
@@ -182,6 +190,22 @@ def of_dicomweb() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         yield f"{root}{path}", "GET", root + path, {"params": wanted}
 
 
+def of_fhir() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Exports are looked into by test_fhir.py, because they take a while."""
+    for type_ in ("ImagingStudy", "Patient", "Device", "Provenance", "Observation"):
+        for accept in ("application/fhir+json", "application/fhir+json; fhirVersion=5.0"):
+            wanted = {"params": {"_count": 1000}, "headers": {"accept": accept}}
+            yield "/fhir/{type_}", "GET", f"/fhir/{type_}", wanted
+        yield "/fhir/{type_}/{id_}", "GET", f"/fhir/{type_}/1", {}
+    for query in ({"identifier": f"urn:oid:{OTHER_STUDY}"}, {"patient.identifier": f"{MARK}-P"}):
+        more = {"data": {**query, "_include": "ImagingStudy:patient"}}
+        yield "/fhir/{type_}/_search", "POST", "/fhir/ImagingStudy/_search", more
+        yield "/fhir/{type_}", "GET", "/fhir/ImagingStudy", {"params": query}
+    yield "/fhir/$export", "GET", "/fhir/$export", {"headers": {"prefer": "respond-async"}}
+    for route in ("/fhir/$export-status/{id_}", "/fhir/$export-file/{id_}/{name}"):
+        yield route, "GET", route.replace("{id_}", "none").replace("{name}", "Patient.1.ndjson"), {}
+
+
 def test_no_answer_tells_of_a_hidden_series(inside: House) -> None:
     found = {}
     for route, method, path, more in requests():
@@ -201,8 +225,9 @@ def without_echo(route: str, answer: Any, more: dict[str, Any]) -> bytes:
         for step in said["steps"]:
             step["text"] = step["sentence"] = ""
         return json.dumps(said).encode()
-    for sent in sorted(texts([more.get("params"), more.get("json")]), key=len, reverse=True):
-        for form in (sent, json.dumps(sent)[1:-1], sent.replace('"', '""')):
+    said = [more.get(name) for name in ("params", "json", "data")]
+    for sent in sorted(texts(said), key=len, reverse=True):
+        for form in (sent, json.dumps(sent)[1:-1], sent.replace('"', '""'), quote_plus(sent)):
             content = content.replace(form.encode(), b"<sent>")
     return content
 
@@ -226,6 +251,7 @@ def test_all_routes_are_asked(made: Path) -> None:
         ("DELETE", "/api/queries/{id}"), ("POST", "/api/permalink"),
         ("GET", "/api/query/{id}/events"), ("POST", "/api/charts"), ("GET", "/api/charts/{id}"),
         ("PUT", "/api/charts/{id}"), ("DELETE", "/api/charts/{id}"),
+        ("DELETE", "/fhir/$export-status/{id_}"),
     }  # fmt: skip
     reading = {
         (method, path)

@@ -14,6 +14,8 @@ import orjson
 import pytest
 
 from dicomlake.api import Lake
+from dicomlake.jobs.fhir.making import Maker
+from dicomlake.jobs.fhir.sites import site_of
 from dicomlake.settings import FhirSettings, Project, Pseudonyms, Settings
 
 from .guarded import HIDDEN, MARK, STUDY, House, copied, house, make_lake
@@ -23,9 +25,6 @@ from .serving import served
 DCM = "http://dicom.nema.org/resources/ontology/DCM"
 SCT = "http://snomed.info/sct"
 ACCEPT = {"accept": "application/fhir+json"}
-
-
-pytest.importorskip("dicomlake.jobs.fhir.making")
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +170,17 @@ def test_a_study_is_found_by_what_identifies_it(client: httpx.Client, whole: Lak
     person = study["subject"]["reference"]
     for value in (person, person.partition("/")[2], f"http://x/fhir/{person}"):
         assert uids(every(client, "/ImagingStudy", patient=value)) == mine
+    for one in study["identifier"]:
+        value = f"{one['system']}|{one['value']}"
+        assert uid in uids(every(client, "/ImagingStudy", identifier=value))
+        other = f"http://other|{one['value']}"
+        assert every(client, "/ImagingStudy", identifier=other) == []
+    known = ask(client, f"/{person}")["identifier"][0]
+    for system, there in ((known["system"], True), ("http://other", False)):
+        value = f"{system}|{known['value']}"
+        assert bool(every(client, "/Patient", identifier=value)) is there
+        by_person = {"subject:Patient.identifier": value}
+        assert (uids(every(client, "/ImagingStudy", **by_person)) == mine) is there
     (found,) = every(client, "/Patient", identifier=row["PatientID"])
     assert f"Patient/{found['id']}" == person
 
@@ -186,19 +196,26 @@ def test_every_resource_is_read_by_its_id(client: httpx.Client) -> None:
     for entry in bundle["entry"]:
         answer = client.get(entry["fullUrl"])
         assert answer.json() == entry["resource"]
-    for type_ in ("Device", "Provenance"):
+    for type_ in ("Device", "Observation", "DiagnosticReport"):
         for one in every(client, f"/{type_}", _count=7):
             assert ask(client, f"/{type_}/{one['id']}")["id"] == one["id"]
             assert every(client, f"/{type_}", _id=one["id"]) != []
 
 
 def test_pages_of_what_hangs_on_studies_hold_each_once(client: httpx.Client, whole: Lake) -> None:
-    ids = [one["id"] for one in every(client, "/Provenance", _count=4)]
-    assert len(ids) == len(set(ids)) == len(studies(whole))
-    assert ask(client, "/Provenance", _summary="count")["total"] == len(ids)
-    (study,) = every(client, "/ImagingStudy", _count=1)[:1]
-    (mine,) = every(client, "/Provenance", target=f"ImagingStudy/{study['id']}")
-    assert mine["target"][0]["reference"] == f"ImagingStudy/{study['id']}"
+    made = Maker(whole.store, site_of(whole.path, Settings()), "R4").all(types=("Observation",))
+    ids = [one["id"] for one in every(client, "/Observation", _count=4)]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {one.id for one in made if one.type == "Observation"}
+    assert ask(client, "/Observation", _summary="count")["total"] == len(ids) > 10
+    mine = ask(client, f"/Observation/{ids[0]}")
+    person = mine["subject"]["reference"]
+    assert ids[0] in {one["id"] for one in every(client, "/Observation", patient=person, _count=7)}
+    code = mine["code"]["coding"][0]
+    for value in (code["code"], f"{code['system']}|{code['code']}"):
+        found = every(client, "/Observation", code=value)
+        assert ids[0] in {one["id"] for one in found}
+        assert all(code in one["code"]["coding"] for one in found)
 
 
 def test_elements_leave_the_rest_out(client: httpx.Client) -> None:
@@ -332,7 +349,7 @@ def test_only_those_who_may_read_are_answered(inside: House) -> None:
 
 
 def test_a_project_sees_nothing_of_other_series(inside: House) -> None:
-    for path in ("ImagingStudy", "Patient", "Device", "Provenance"):
+    for path in ("ImagingStudy", "Patient", "Device", "Observation"):
         answer = inside.get("researcher", f"/fhir/{path}", _count=1000)
         assert answer.status_code == 200
         for hidden in (MARK, HIDDEN, "2.25.666"):
@@ -340,7 +357,7 @@ def test_a_project_sees_nothing_of_other_series(inside: House) -> None:
         ids = {entry["resource"]["id"] for entry in answer.json()["entry"]}
         more = inside.get("steward", f"/fhir/{path}", _count=1000).json()["entry"]
         others = {entry["resource"]["id"] for entry in more} - ids
-        assert others or path in ("Device", "Provenance")
+        assert others or path in ("Device", "Observation")
         for id_ in others:
             refused(inside.get("researcher", f"/fhir/{path}/{id_}"), 404)
             assert "entry" not in inside.get("researcher", f"/fhir/{path}", _id=id_).json()
@@ -399,7 +416,7 @@ def test_a_project_may_see_pseudonyms_alone(hiding: Path, tmp_path: Path) -> Non
         }
         ids = {entry["resource"]["id"] for entry in plain.json()["entry"]}
         assert known
-        for path in ("Patient", "ImagingStudy", "Provenance", "Device"):
+        for path in ("Patient", "ImagingStudy", "Observation", "Device"):
             answer = inside.get("researcher", f"/fhir/{path}", _count=1000)
             entries = answer.json()["entry"]
             assert not any(f'"{value}"' in answer.text for value in known)

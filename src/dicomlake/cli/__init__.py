@@ -23,7 +23,8 @@ app = typer.Typer(
 )
 
 
-MODULES = "access charts commands enriching fhir inside pacs segmenter service viewer"
+MODULES = """access charts commands enriching fhir fhirvalidate inside pacs quality segmenter
+    service viewer"""
 """Modules of commands."""
 
 

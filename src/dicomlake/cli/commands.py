@@ -377,9 +377,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed, another hospital.")] = 7,
     pixels: Annotated[bool, typer.Option(help="Write small images, or headers only.")] = True,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
-    ask: Annotated[bool, typer.Option(help="Index it and ask five questions.")] = True,
+    ask: Annotated[bool, typer.Option(help="Index it, enrich it and ask seven questions.")] = True,
 ) -> None:
-    """Make up a hospital, index it, and ask it five questions."""
+    """Make up a hospital, index it, let enrichers look at it, and ask it seven questions."""
     from dicomlake.cli.demo import show
 
     show(folder, patients, seed, pixels=pixels, workers=workers, ask=ask, console=console())

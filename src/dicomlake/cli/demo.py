@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from dicomlake import plugins
 from dicomlake.api import open as open_lake
 from dicomlake.cli.output import drawn
 from dicomlake.cli.progress import Bar
 from dicomlake.errors import UsageError
+from dicomlake.jobs.enriching import enrich
 from dicomlake.jobs.index import index
 from dicomlake.lake import is_lake
 from dicomlake.testing import hospital
@@ -53,6 +56,27 @@ QUESTIONS = (
         "PatientID,segment.label,segment.type",
     ),
 )
+_WHOLE = (
+    "same(annotation, annotation.structure within SCT:39607008 and annotation.laterality within "
+    "SCT:{} and annotation.complete = 'yes')"
+)
+ENRICHERS = ("codes", "hounsfield", "conformance")
+"""That need nothing but the lake."""
+OF_ENRICHERS = {
+    "hounsfield": (
+        "Which CTs show both lungs, and nothing of them is cut off? Their pixels say so.",
+        f"{_WHOLE.format('7771000')} and {_WHOLE.format('24028007')}",
+        "series",
+        "PatientID,StudyDate,SeriesDescription,annotation.name",
+    ),
+    "codes": (
+        "Which headers name a body part that everything else contradicts?",
+        "same(finding, finding.rule = 'body part disagrees' and finding.path = 'BodyPartExamined')",
+        "series",
+        "PatientID,Modality,BodyPartExamined,StudyDescription,finding.expected",
+    ),
+}
+"""Questions that can be asked once an enricher has looked at the lake."""
 
 
 def show(
@@ -80,12 +104,15 @@ def show(
         report = index([archive], lake, workers=workers, progress=bar)
     counts = ", ".join(f"{n:,} {what}" for what, n in report.lake.items())
     console.print(f"Indexed in {report.seconds:.1f} s: {counts}.", soft_wrap=True)
-    _ask(lake, console)
+    _ask(lake, QUESTIONS, console)
+    if enriched := _enrich(lake, console):
+        _ask(lake, [asked for name, asked in OF_ENRICHERS.items() if name in enriched], console)
     console.print(
         Text(
             f"\nGo on:  dicomlake vocabulary --lake {lake}\n"
             f"        dicomlake query \"Modality = 'CT'\" --level patient --lake {lake}\n"
-            f"        dicomlake failures --lake {lake}"
+            f"        dicomlake failures --lake {lake}\n"
+            f"        dicomlake enrichers --lake {lake}"
         )
     )
 
@@ -114,9 +141,22 @@ def _write(
     )
 
 
-def _ask(lake: Path, console: Console) -> None:
+def _enrich(lake: Path, console: Console) -> list[str]:
+    """Have the enrichers that need nothing look at the lake; names of those that could."""
+    done = []
+    console.print("\nWhat do the series show, and what is wrong with them? Enrichers look at all:")
+    for name in ENRICHERS:
+        if name in plugins.names("enrichers"):
+            with Bar(console) as bar:
+                report = enrich(lake, name, progress=bar)
+            console.print(f"{report}.", soft_wrap=True)
+            done.append(name)
+    return done
+
+
+def _ask(lake: Path, questions: Iterable[tuple[str, str, str, str]], console: Console) -> None:
     opened = open_lake(lake)
-    for question, text, level, columns in QUESTIONS:
+    for question, text, level, columns in questions:
         answer = opened.query(text, level, columns.split(","), limit=5)
         console.print(f"\n[bold]{question}[/bold]")
         quoted = shlex.quote(text) if '"' in text else f'"{text}"'

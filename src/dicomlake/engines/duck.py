@@ -7,6 +7,7 @@ order        which of them are the rows of an answer
 columns      what the answer shows of its rows
 groups       what meets a condition, counted or measured by group
 quality      what objects of it do against the Standard
+assessment   how complete and how right its headers are: the numbers of a report
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.contracts import Answer
+from dicomlake.engines.assessment import Asked, assess
 from dicomlake.engines.columns import Shown
 from dicomlake.engines.contents import with_anatomy
 from dicomlake.engines.groups import Grouped, Groups
@@ -112,6 +114,13 @@ class DuckEngine:
         """What objects do against the Standard, of what meets a condition: `engines.quality`."""
         with self._run(self._db, ticket) as run:
             return conformance(self._groups(run, where, level), limit)
+
+    def quality(
+        self, asked: Asked, where: Node | None, level: str, ticket: object = None
+    ) -> dict[str, Any]:
+        """The numbers of a report of quality, of what meets a condition: `engines.assessment`."""
+        with self._run(self._db, ticket) as run:
+            return assess(self._groups(run, where, level), asked)
 
     def _groups(self, run: _Running, where: Node | None, level: str) -> Groups:
         found = self._found(run, where, level)

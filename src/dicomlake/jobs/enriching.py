@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,9 @@ CHECKPOINT_S = 20.0
 MOST_ROWS = 500_000
 """Statements after which it is committed at the latest."""
 BLOCK = 20_000
-"""Series whose rows are read together, of enrichers that take many at once."""
+"""Series whose rows are read together."""
+BLOCK_INSTANCES = 4_000
+"""Instances whose rows are read together at most, of enrichers that read them."""
 NAMES = (*tables.STATED, "enrichments")
 
 
@@ -99,13 +100,13 @@ def waiting(
     again: bool = False,
     failed: bool = True,
 ) -> pa.Table:
-    """The series that an enricher has not looked at: series_id, SeriesInstanceUID, StudyDate.
+    """The series that an enricher has not looked at, by number, UID, StudyDate and instances.
 
     Those of the day before and of today come first, then backwards in time. `where`: only series
     that meet a condition. `again`: also those it has looked at. `failed`: also where it failed.
     """
     picked = f"({enricher.where()})"
-    with store.database() as db:
+    with store.database(only=("series", "enrichments")) as db:
         if where is not None:
             db.register("asked", _asked(store, where))
             picked += ' and "SeriesInstanceUID" in (select "SeriesInstanceUID" from asked)'
@@ -117,7 +118,7 @@ def waiting(
                 f"and model = {literal(enricher.model)} {states})"
             )
         return db.sql(
-            'select series_id, "SeriesInstanceUID", "StudyDate" from series '
+            'select series_id, "SeriesInstanceUID", "StudyDate", instances from series '
             f'where {picked} order by "StudyDate" desc nulls last, series_id'
         ).to_arrow_table()
 
@@ -129,6 +130,10 @@ def _asked(store: Store, where: str | Node) -> pa.Table:
     return pa.table({"SeriesInstanceUID": rows.column("SeriesInstanceUID").cast(pa.string())})
 
 
+SEEN = ("series", "elements", "instances", "annotations")
+"""Tables that enrichers see."""
+
+
 def subjects(
     store: Store, enricher: Enricher, ids: Sequence[int], settings: Any = None
 ) -> list[Subject]:
@@ -136,7 +141,7 @@ def subjects(
 
     Those that the lake no longer holds are left out.
     """
-    with store.database() as db:
+    with store.database(only=SEEN) as db:
         db.register("wanted_series", pa.table({"series_id": pa.array(ids, pa.int64())}))
         db.execute("create temp table wanted as select * from wanted_series")
         series = _rows_of(db, "select * from series semi join wanted using (series_id)")
@@ -407,7 +412,7 @@ def keep(store: Store, batches: Sequence[Mapping[str, pa.Table]], run_id: str) -
     found = _joined(batches, _next(store)) if batches else {}
     if not found or not found["enrichments"].num_rows:
         return 0
-    with store.database() as db:
+    with store.database(only=("series",)) as db:
         for name in NAMES:
             db.register(f"new_{name}", found[name])
         for name in NAMES:
@@ -435,7 +440,7 @@ def _joined(batches: Sequence[Mapping[str, pa.Table]], first: int) -> dict[str, 
 
 def _next(store: Store) -> int:
     """The first number that no enrichment has or ever had among rows that are there."""
-    with store.database(current=False) as db:
+    with store.database(current=False, only=NAMES) as db:
         every = " union all ".join(f"select max(enrichment_id) as n from {name}" for name in NAMES)
         return int(db.sql(f"select coalesce(max(n), 0) + 1 from ({every})").fetchall()[0][0])
 
@@ -469,10 +474,9 @@ def enrich(
         delete(leftovers(store))
         store.refresh()
         report.run_id = run.run_id
-        found = waiting(store, enricher, where=where, again=again)
-        ids = found.column("series_id").to_pylist()[:limit]
-        run.progress.stage(f"{enricher.name}: looking at series", len(ids), "series")
-        _enrich(store, enricher, ids, options, run, report)
+        found = waiting(store, enricher, where=where, again=again).slice(0, limit)
+        run.progress.stage(f"{enricher.name}: looking at series", found.num_rows, "series")
+        _enrich(store, enricher, found, options, run, report)
         tidy(store, run.progress)
         rebuild(store, progress=run.progress)
     report.seconds = time.monotonic() - began
@@ -483,7 +487,7 @@ def enrich(
 def _enrich(
     store: Store,
     enricher: Enricher,
-    ids: list[int],
+    found: pa.Table,
     options: Mapping[str, str] | None,
     run: Run,
     report: EnrichReport,
@@ -497,10 +501,8 @@ def _enrich(
         _count(report, held, run)
         held, last = Statements(enricher, options), time.monotonic()
 
-    size = max(enricher.at_once, BLOCK if enricher.at_once > 1 else 1)
-    wanted = iter(ids)
     try:
-        while block := list(islice(wanted, size)):
+        for block in blocks_of(found, enricher):
             for subject, said, seconds in said_of(
                 enricher, subjects(store, enricher, block), run.check
             ):
@@ -510,6 +512,24 @@ def _enrich(
                     commit()
     finally:
         commit()
+
+
+def blocks_of(found: pa.Table, enricher: Enricher) -> Iterator[list[int]]:
+    """Numbers of series whose rows are read together: full portions of the enricher."""
+    counted = {INSTANCES, HEADERS} & set(enricher.reads)
+    ids = found.column("series_id").to_pylist()
+    sizes = found.column("instances").to_pylist() if counted else [0] * len(ids)
+    block: list[int] = []
+    held = 0
+    for number, size in zip(ids, sizes, strict=True):
+        full = len(block) >= BLOCK or held + size > BLOCK_INSTANCES
+        if block and full and len(block) % enricher.at_once == 0:
+            yield block
+            block, held = [], 0
+        block.append(number)
+        held += size
+    if block:
+        yield block
 
 
 def _count(report: EnrichReport, held: Statements, run: Run) -> None:
@@ -559,7 +579,7 @@ def standings(
 ) -> list[Standing]:
     """All enrichers that are installed, and those that have worked on the lake."""
     there = plugins.names("enrichers")
-    with store.database() as db:
+    with store.database(only=("series", "enrichments")) as db:
         db.execute(f"create temp table newest as {_NEWEST}")
         worked = [row[0] for row in db.sql("select distinct enricher from newest").fetchall()]
         return [
@@ -640,7 +660,7 @@ def provenance(store: Store, SeriesInstanceUID: str) -> list[dict[str, Any]]:
 
     `counts`: its rows count, no later one supersedes it. UsageError for an unknown series.
     """
-    with store.database() as db:
+    with store.database(only=("series", "enrichments")) as db:
         known = db.execute(
             'select series_id from series where "SeriesInstanceUID" = ?', [SeriesInstanceUID]
         ).fetchall()

@@ -332,7 +332,7 @@ class EnrichWorker:
 
 def _numbers(store: Store, uids: list[str]) -> list[int]:
     """Numbers of the series of some UIDs that the lake holds, in their order."""
-    with store.database() as db:
+    with store.database(only=("series",)) as db:
         marks = ", ".join("?" * len(uids))
         found = dict(
             db.execute(

@@ -238,13 +238,18 @@ class Store:
         return found.cast(pa.schema([schema.field(n) for n in names]))
 
     @contextlib.contextmanager
-    def database(self, *, current: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A DuckDB connection with the tables as views; `current` hides rows nobody can see."""
+    def database(
+        self, *, current: bool = True, only: Iterable[str] = tables.ALL
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB connection with the tables as views; `current` hides rows nobody can see.
+
+        `only`: some of the tables, where making all views would take longer than the work.
+        """
         with connect() as db:
             if current:
-                self.show_current(db)
+                self.show_current(db, only)
             else:
-                for name in tables.ALL:
+                for name in only:
                     view(db, name, self.paths(name))
             yield db
 
@@ -288,9 +293,9 @@ class Store:
             self._hidden = paths, found
         return self._hidden[1]
 
-    def show_current(self, db: duckdb.DuckDBPyConnection) -> None:
-        """Make views of all tables without rows that nobody can see; doses know what counts."""
-        for name in tables.ALL:
+    def show_current(self, db: duckdb.DuckDBPyConnection, only: Iterable[str] = tables.ALL) -> None:
+        """Make views of tables without rows that nobody can see; doses know what counts."""
+        for name in only:
             if name not in CHILDREN:
                 view(db, name, self.paths(name))
                 continue

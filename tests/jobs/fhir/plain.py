@@ -53,10 +53,10 @@ class PlainMaker:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def all(self, progress: object = None) -> Iterator[Made]:
+    def all(self, progress: object = None, types: object = None) -> Iterator[Made]:
         return self._made("")
 
-    def of_studies(self, study_keys: Sequence[int]) -> Iterator[Made]:
+    def of_studies(self, study_keys: Sequence[int], types: object = None) -> Iterator[Made]:
         listed = ", ".join(map(str, study_keys))
         return self._made(f"where study_key in ({listed or -1})")
 

@@ -1,5 +1,12 @@
 // Made from the OpenAPI document of the service: python ui/openapi.py
 
+export type Anatomy = {
+  places: string[];
+  rows: Pair[];
+  compared: number;
+  agreeing: number;
+};
+
 export type AnswerOut = {
   version: number;
   level: "patient" | "study" | "series" | "instance";
@@ -47,6 +54,17 @@ export type AskedRows = {
   show: string[];
   /** Attribute paths to sort by; a leading minus: downwards */
   order: string[];
+};
+
+export type AttributeShare = {
+  of: number;
+  filled: number;
+  path: string;
+  /** Those that it is counted of; empty: all */
+  modalities: string[];
+  groups: Shares[];
+  /** Finds those that lack it */
+  question: string;
 };
 
 export type AuditLine = {
@@ -131,6 +149,11 @@ export type CheckOut = {
   says: string;
 };
 
+export type Checked = {
+  enricher: string;
+  series: number;
+};
+
 export type Checkup = {
   seconds: number;
   findings: FindingOut[];
@@ -138,6 +161,18 @@ export type Checkup = {
 
 export type ChosenProject = {
   project: string;
+};
+
+export type Clock = {
+  device: string;
+  /** What tells it from others */
+  attributes: Record<string, string>;
+  modality: string | null;
+  against: "study" | "schedule" | "devices";
+  samples: number;
+  offset_s: number;
+  spread_s: number;
+  months: Month[];
 };
 
 export type Column = {
@@ -724,6 +759,12 @@ export type MissingSummary = {
   reasons: Record<string, number>;
 };
 
+export type Month = {
+  month: string;
+  samples: number;
+  offset_s: number;
+};
+
 export type NewChart = {
   name: string;
   comment: string;
@@ -823,6 +864,12 @@ export type OverlayOut = {
   labels: boolean;
 };
 
+export type Pair = {
+  header: string | null;
+  seen: string;
+  series: number;
+};
+
 export type Parsed = {
   text: string;
   /** With where, level, show, order, limit */
@@ -832,6 +879,8 @@ export type Parsed = {
   /** Attribute paths that it asks */
   paths: string[];
 };
+
+export type Part = Record<string, unknown>;
 
 export type PatientHead = {
   patient_key: string;
@@ -899,6 +948,45 @@ export type ProvenanceOut = {
   enrichments: Enrichment[];
 };
 
+export type QualityGroup = {
+  key: string | null;
+  studies: number;
+  series: number;
+};
+
+export type QualityOut = {
+  layout: number;
+  product: string;
+  made: string;
+  version: number;
+  where: string;
+  level: string;
+  by: string;
+  counts: Totals;
+  groups: QualityGroup[];
+  attributes: AttributeShare[];
+  modality: Part;
+  body_region: Region;
+  laterality: Sides;
+  sizes: Part;
+  declared: Part;
+  checked: Checked[];
+  findings: RuleBroken[];
+  findings_by: RuleByGroup[];
+  anatomy: Anatomy;
+  clocks: Clock[];
+  trend: Part[];
+  seconds: number;
+};
+
+export type Region = {
+  images: number;
+  missing: number;
+  standard: number;
+  mapped: number;
+  unknown: number;
+};
+
 export type Report = {
   SOPInstanceUID: string;
   SeriesInstanceUID: string | null;
@@ -923,6 +1011,26 @@ export type Retried = {
 };
 
 export type Role = "viewer" | "researcher" | "steward" | "admin";
+
+export type RuleBroken = {
+  rule: string;
+  severity: "error" | "warning" | "note";
+  text: string;
+  enricher: string;
+  series: number;
+  studies: number;
+  rows: number;
+  paths: string[];
+  /** Finds these series */
+  question: string;
+};
+
+export type RuleByGroup = {
+  group: number;
+  rule: string;
+  severity: string;
+  series: number;
+};
 
 export type RunOut = {
   /** Nothing where no task is new */
@@ -1020,6 +1128,18 @@ export type ShapeOut = {
   filled: boolean;
   text: string;
   on: DrawnOn[];
+};
+
+export type Shares = {
+  of: number;
+  filled: number;
+};
+
+export type Sides = {
+  paired: number;
+  given: number;
+  contradicting: number;
+  missing: number;
 };
 
 export type SourceOut = {
@@ -1463,6 +1583,8 @@ export type Answers = {
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;
+  "GET /api/quality": QualityOut;
+  "GET /api/quality/report": unknown;
   "GET /api/queries": SavedOut[];
   "POST /api/queries": SavedOut;
   "DELETE /api/queries/{id}": Changed;

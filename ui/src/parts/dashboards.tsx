@@ -10,6 +10,7 @@ import { go, useAddress } from "../route.tsx";
 import { type Key as Text, useTexts } from "../texts.tsx";
 import { Card, type Sheet } from "./card.tsx";
 import { type Bar, Bars, type Cell, Heat, Heats, Matrix, type Piece, Time } from "./plots.tsx";
+import { Agreement, BodyRegion, Clocks, ReportButton, RulesByDevice } from "./quality.tsx";
 
 export type By = { path: string; bin?: string; steps?: number[] };
 type Part = { linked: Linked };
@@ -55,7 +56,7 @@ const keyOf = (value: unknown): Key => (value === null || value === undefined ? 
 // The archive
 
 /** The values of an attribute, the most frequent first. */
-function ValueBars({ linked, path, title, few = FEW }: Part & { path: string; title: string; few?: number }) {
+function ValueBars({ linked, path, title, hint, few = FEW }: Part & { path: string; title: string; hint?: string; few?: number }) {
   const { t } = useTexts();
   const groups = useGroups(linked, [path], [path], few, true);
   const meaning = useMeaning(linked)(path, groups);
@@ -88,7 +89,7 @@ function ValueBars({ linked, path, title, few = FEW }: Part & { path: string; ti
     acts: rows.map((row) => row.act),
   };
   return (
-    <Card title={title} found={groups.found} sheet={sheet} meaning={meaning}>
+    <Card title={title} found={groups.found} sheet={sheet} meaning={meaning} {...(hint ? { hint } : {})}>
       <Bars rows={rows} label={title} unit={unit} />
     </Card>
   );
@@ -563,7 +564,14 @@ export function Quality({ linked }: Part) {
   const { t } = useTexts();
   return (
     <div className="charts">
+      <ReportButton linked={linked} />
       <Filled linked={linked} />
+      <ValueBars linked={linked} path="finding.rule" title={t("quality.rules")} hint={t("quality.rules.hint")} few={24} />
+      <ValueBars linked={linked} path="finding.severity" title={t("quality.severity")} />
+      <BodyRegion linked={linked} />
+      <Agreement linked={linked} />
+      <RulesByDevice linked={linked} />
+      <Clocks linked={linked} />
       <Conformance linked={linked} />
       <Failed linked={linked} />
       <Lag linked={linked} path="lag" title={t("chart.lag")} />

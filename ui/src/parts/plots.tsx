@@ -449,6 +449,9 @@ export function Matrix({
   press: (row: number, column: number, how: How) => void;
 }) {
   const { n, t } = useTexts();
+  const shown = (share: number) => (share > 0 && share < 0.01 ? "<1" : share < 1 && share > 0.99 ? ">99" : n(share * 100));
+  /** What is read out holds what is seen, so that the field can be named by voice. */
+  const spoken = (said: string, seen: string) => (said.includes(seen) ? said : `${said}, ${seen} %`);
   const [top, size, left] = [104, 20, 218];
   return (
     <Frame height={top + rows.length * size + 4} label={label}>
@@ -471,12 +474,12 @@ export function Matrix({
                   {cut(row.label, left - 8)}
                 </text>
                 {row.shares.map((share, x) => (
-                  <Press key={columns[x]} label={row.said[x]!} act={(how) => press(y, x, how)} loose>
+                  <Press key={columns[x]} label={spoken(row.said[x]!, shown(share))} act={(how) => press(y, x, how)} loose>
                     <rect className={share ? "heat" : "heat none"} x={left + x * each + 0.5} y={top + y * size + 0.5}
                       width={Math.max(each - 1, 1)} height={size - 1} rx={2} fillOpacity={share ? 0.1 + 0.9 * share : 1} />
                     {each > 30 && (
                       <text className={strength(share)} x={left + (x + 0.5) * each} y={top + y * size + 14}>
-                        {share > 0 && share < 0.01 ? "<1" : share < 1 && share > 0.99 ? ">99" : n(share * 100)}
+                        {shown(share)}
                       </text>
                     )}
                   </Press>
@@ -485,6 +488,43 @@ export function Matrix({
             ))}
           </>
         );
+      }}
+    </Frame>
+  );
+}
+
+export type Drifting = { key: string; label: string; said: string; off: string; months: { month: string; value: number }[]; act?: ((how: How) => void) | undefined; on?: boolean };
+
+/** A line per device over time; its middle stands for no difference. */
+export function Drift({ rows, label }: { rows: Drifting[]; label: string }) {
+  const [size, left] = [34, 250];
+  const every = [...new Set(rows.flatMap((row) => row.months.map((one) => one.month)))].sort();
+  return (
+    <Frame height={rows.length * size + 4} label={label}>
+      {(width) => {
+        const room = Math.max(width - left - 12, 20);
+        const across = (month: string) => left + (every.length > 1 ? (every.indexOf(month) / (every.length - 1)) * room : room / 2);
+        return rows.map((row, y) => {
+          const middle = y * size + size / 2;
+          const most = Math.max(...row.months.map((one) => Math.abs(one.value)), 60);
+          const points = row.months.map((one) => [across(one.month), middle - (one.value / most) * (size / 2 - 5)] as const);
+          return (
+            <Press key={row.key} label={row.said} act={row.act} on={row.on ?? false}>
+              <rect className="hit" x={0} y={y * size} width={width} height={size - 1} rx={4} />
+              <text className="name" x={2} y={middle + 4}>
+                {cut(row.label, left - 86)}
+              </text>
+              <text className="name" x={left - 10} y={middle + 4} textAnchor="end">
+                {row.off}
+              </text>
+              <line className="zero" x1={left} x2={left + room} y1={middle} y2={middle} />
+              <polyline className="drift" points={points.map((one) => one.join(",")).join(" ")} />
+              {points.map(([x, at]) => (
+                <circle key={x} className="drift-dot" cx={x} cy={at} r={2} />
+              ))}
+            </Press>
+          );
+        });
       }}
     </Frame>
   );

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -46,13 +46,17 @@ class Pseudonymised:
         self._key, self._settings = settings.key(), settings
         self._system = f"{SYSTEM}:{name}"
 
-    def all(self, progress: Progress | None = None) -> Iterator[Made]:
+    def all(
+        self, progress: Progress | None = None, types: Iterable[str] | None = None
+    ) -> Iterator[Made]:
         """Resources of all studies."""
-        return self._changed(self._making.all(progress))
+        return self._changed(self._making.all(progress, types))
 
-    def of_studies(self, study_keys: Sequence[int]) -> Iterator[Made]:
+    def of_studies(
+        self, study_keys: Sequence[int], types: Iterable[str] | None = None
+    ) -> Iterator[Made]:
         """What hangs on some studies."""
-        return self._changed(self._making.of_studies(study_keys))
+        return self._changed(self._making.of_studies(study_keys, types))
 
     def other(self, ref: Ref) -> str:
         """The id that a resource has there."""

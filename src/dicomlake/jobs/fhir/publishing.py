@@ -91,10 +91,14 @@ class Made(Protocol):
 class Making(Protocol):
     """Makes resources of a snapshot of the lake."""
 
-    def all(self, progress: Progress | None = None) -> Iterator[Made]:
-        """Resources of all studies."""
+    def all(
+        self, progress: Progress | None = None, types: Iterable[str] | None = None
+    ) -> Iterator[Made]:
+        """Resources of all studies, of some types or of all."""
 
-    def of_studies(self, study_keys: Sequence[int]) -> Iterator[Made]:
+    def of_studies(
+        self, study_keys: Sequence[int], types: Iterable[str] | None = None
+    ) -> Iterator[Made]:
         """What hangs on some studies, with what they point at."""
 
 

@@ -7,16 +7,16 @@ on disk. One block holds the rows of some studies.
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from dicomlake import tables
 from dicomlake.errors import ServiceError
@@ -102,15 +102,22 @@ class Block:
 
 
 class Reading:
-    """The rows of a store, read in the order of patients and studies; used by one thread."""
+    """The rows of a store at its version, in the order of patients and studies.
 
-    def __init__(self, store: Store, db: duckdb.DuckDBPyConnection, wanted: Wanted) -> None:
-        self._db, self._wanted = db, wanted
-        store.show_current(db)
+    Made once per snapshot: what it finds of devices and patients is kept, on disk where it does not
+    fit into memory. Any number of threads may choose studies of it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="dicomlake-")
+        self._db = connect(memory=MEMORY, spill=Path(self._folder.name))
+        self._numbers = count()
+        weakref.finalize(self, _close, self._db, self._folder)
+        store.show_current(self._db)
         self._prepare()
 
     def _prepare(self) -> None:
-        """Tables of series with the keys of their devices and patients."""
+        """The keys of devices and patients of all series."""
         paths = ", ".join(map(literal, ("DeviceUID", "UDISequence.UniqueDeviceIdentifier")))
         self._db.execute(
             f"""create table told as select series_id,
@@ -120,56 +127,76 @@ class Reading:
             from elements where path in ({paths}) group by series_id"""
         )
         self._db.execute(
-            f"""create view keyed as select *, {_MACHINE} as machine_key,
+            f"""create table keyed as select series_id, study_key, {_MACHINE} as machine_key,
                 min({_PATIENT}) over (partition by study_key) as person,
                 min(patient_key) over (partition by study_key) as owner
             from series left join told using (series_id)"""
         )
 
-    def choose(self, studies: Sequence[int] | None) -> int:
-        """The studies that are read from now on, all when none are named; how many they are."""
+    @contextmanager
+    def chosen(self, studies: Sequence[int] | None, wanted: Wanted) -> Iterator[Chosen]:
+        """Some studies, all when none are named, as long as the block runs."""
+        name, db = f"chosen_{next(self._numbers)}", self._db.cursor()
         where = ""
         if studies is not None:
-            keys = pa.table({"study_key": pa.array(studies, pa.int64())})
-            self._db.register("named", keys)
-            where = "where study_key in (select study_key from named)"
-        self._db.execute(
-            f"""create or replace table chosen as
-            select series_id, study_key, owner, person, machine_key,
-                dense_rank() over (order by owner, study_key) as turn
-            from keyed {where}"""
-        )
-        if studies is not None:
-            self._db.unregister("named")
-        found = self._db.execute("select coalesce(max(turn), 0) from chosen").fetchall()
+            listed = ", ".join(str(int(key)) for key in studies) or "null"
+            where = f"where study_key in ({listed})"
+        try:
+            db.execute(
+                f"""create table {name} as select *,
+                    dense_rank() over (order by owner, study_key) as turn from keyed {where}"""
+            )
+            yield Chosen(db, name, wanted)
+        finally:
+            db.execute(f"drop table if exists {name}")
+            db.close()
+
+
+def _close(db: duckdb.DuckDBPyConnection, folder: tempfile.TemporaryDirectory[str]) -> None:
+    db.close()
+    folder.cleanup()
+
+
+class Chosen:
+    """Rows of the studies that are chosen; used by one thread."""
+
+    def __init__(self, db: duckdb.DuckDBPyConnection, name: str, wanted: Wanted) -> None:
+        self._db, self._name, self._wanted = db, name, wanted
+
+    @property
+    def studies(self) -> int:
+        """How many studies there are."""
+        found = self._db.execute(f"select coalesce(max(turn), 0) from {self._name}").fetchall()
         return int(found[0][0])
 
     def patients(self) -> Iterator[tuple[int, str, Row]]:
-        """Number, key and newest row of the patients of the chosen studies."""
+        """Number, key and newest row of their patients."""
         picked = _packed(_PATIENT_COLUMNS)
         yield from self._told(
-            f"""select owner, person, arg_max({picked}, {_NEWEST}) as told from keyed
-            where owner in (select owner from chosen) and person in (select person from chosen)
+            f"""select owner, person, arg_max({picked}, {_NEWEST}) as told
+            from keyed join series using (series_id)
+            where (owner, person) in (select (owner, person) from {self._name})
             group by owner, person order by owner, person"""
         )
 
     def machines(self) -> Iterator[tuple[int, str, Row]]:
-        """Nothing, key and newest row of the devices of the chosen studies."""
+        """Nothing, key and newest row of their devices."""
         picked = _packed([*_MACHINE_COLUMNS, "DeviceUID", "udi"])
         yield from self._told(
-            f"""select 0, machine_key, arg_max({picked}, {_NEWEST}) as told from keyed
-            where machine_key in (select machine_key from chosen where machine_key is not null)
+            f"""select 0, machine_key, arg_max({picked}, {_NEWEST}) as told
+            from keyed join series using (series_id) left join told using (series_id)
+            where machine_key in
+                (select machine_key from {self._name} where machine_key is not null)
             group by machine_key order by machine_key"""
         )
 
     def _told(self, sql: str) -> Iterator[tuple[int, str, Row]]:
-        cursor = self._db.cursor()
-        found = cursor.execute(sql)
+        found = self._db.cursor().execute(sql)
         while rows := found.fetchmany(_BATCH):
             yield from ((int(number), key, told) for number, key, told in rows)
 
     def blocks(self) -> Iterator[Block]:
-        """The rows of the chosen studies, BLOCK studies at a time."""
+        """Their rows, BLOCK studies at a time."""
         names = [name for name in _COLUMNS if name in self._wanted.tables]
         streams = {name: _Stream(self._children(name), name) for name in names}
         series = _Stream(self._series(), "series")
@@ -183,8 +210,8 @@ class Reading:
         columns = ", ".join(f's."{name}"' for name in mapping.COLUMNS)
         yield from self._rows(
             f"""select turn, c.study_key, owner, person, machine_key, {columns}
-            from chosen c join series s using (series_id)
-            order by turn, s."SeriesNumber", s."SeriesInstanceUID\""""
+            from {self._name} c join series s using (series_id)
+            order by turn, s."SeriesNumber" nulls last, s."SeriesInstanceUID\""""
         )
 
     def _children(self, name: str) -> Iterator[Row]:
@@ -193,7 +220,8 @@ class Reading:
         if name == "instances" and not self._wanted.headers:
             columns += ", null as header"
         yield from self._rows(
-            f"""select turn, t.series_id, {columns} from {name} t join chosen c using (series_id)
+            f"""select turn, t.series_id, {columns}
+            from {name} t join {self._name} c using (series_id)
             where {self._where(name)} order by turn, t.series_id, {_ORDER[name]}"""
         )
 
@@ -272,18 +300,15 @@ def _by_path(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 @contextmanager
-def reading(store: Store, wanted: Wanted) -> Iterator[Reading]:
-    """The rows of a store, as long as the block runs; ServiceError when they cannot be read."""
-    with tempfile.TemporaryDirectory(prefix="dicomlake-") as folder:
-        try:
-            with connect(memory=MEMORY, spill=Path(folder)) as db:
-                db.execute("set preserve_insertion_order = false")
-                yield Reading(store, db, wanted)
-        except duckdb.Error as error:
-            raise ServiceError(
-                f"The rows of the lake cannot be read ({type(error).__name__}). Try again, and if "
-                "it happens again: dicomlake doctor."
-            ) from error
+def explained() -> Iterator[None]:
+    """Errors of reading as ours: ServiceError."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise ServiceError(
+            f"The rows of the lake cannot be read ({type(error).__name__}). Try again, and if "
+            "it happens again: dicomlake doctor."
+        ) from error
 
 
 assert set(_COLUMNS) <= set(tables.ALL)

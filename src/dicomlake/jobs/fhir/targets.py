@@ -8,7 +8,6 @@ import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +15,11 @@ import pyarrow as pa
 from dicomlake import plugins
 from dicomlake.contracts import Progress
 from dicomlake.contracts.sinks import Sink
+from dicomlake.jobs.fhir.making import Maker
 from dicomlake.jobs.fhir.pseudonymising import Pseudonymised, pseudonyms_of
 from dicomlake.jobs.fhir.published import Published
 from dicomlake.jobs.fhir.publishing import Making, Publisher
+from dicomlake.jobs.fhir.sites import fitting, release_of, site_of
 from dicomlake.lake import Store
 from dicomlake.lake.part import PartStore, write_series
 from dicomlake.lake.store import PUBLISH
@@ -80,9 +81,8 @@ def maker_of(
     store: Store, settings: Settings, release: str, pseudonyms: str = "", profile: str = "none"
 ) -> Making:
     """What makes the resources of a store in a release; with pseudonyms where they are named."""
-    making = import_module("dicomlake.jobs.fhir.making")
-    made: Making = making.Maker(store, settings, release)
-    return pseudonymised(made, settings, pseudonyms)
+    site = site_of(store.path, settings, fitting(profile, release))
+    return pseudonymised(Maker(store, site, release_of(release)), settings, pseudonyms)
 
 
 def pseudonymised(making: Making, settings: Settings, name: str) -> Making:

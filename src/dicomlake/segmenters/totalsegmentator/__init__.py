@@ -10,7 +10,7 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +183,7 @@ NO_WEIGHTS = (
 )
 
 
+@lru_cache(maxsize=64)
 def about(python: Path, task: str = "total", mode: str = "fast") -> dict[str, Any]:
     """What a Python has of TotalSegmentator: versions, tasks, one task; UsageError without it."""
     command = [str(python), str(Path(worker.__file__)), "about", task, mode]

@@ -121,6 +121,7 @@ class Process:
         if found.get("error") == "MemoryError":
             raise self._ended("it needs more memory than it may have")
         if "error" in found:
+            self.close()  # who knows what state it is in
             raise DataError(f"the segmenter could not do it ({found['error']})")
         self.last = found
         return found

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import queue
+import shutil
 import socket
 import sys
 import tempfile
@@ -98,7 +99,7 @@ def isolate() -> bool:
     cut = False
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        cut = 0 in (libc.unshare(_NEWNET), libc.unshare(_NEWUSER | _NEWNET))
+        cut = any(libc.unshare(flags) == 0 for flags in (_NEWNET, _NEWUSER | _NEWNET))
     real = socket.socket.connect
 
     def connect(self: Any, address: Any) -> None:
@@ -322,7 +323,8 @@ def work(said: dict[str, Any]) -> None:
     weights = Path(said["weights"])
     settle(Path(said["home"]), weights)
     lines: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    left = [str(Path(said["home"]).parent)]
+    threading.Thread(target=_listen, args=(lines, left), daemon=True).start()
 
     def answer(found: dict[str, Any]) -> None:
         out.write(json.dumps(found) + "\n")
@@ -337,6 +339,7 @@ def work(said: dict[str, Any]) -> None:
         ready.update({"ready": True, "cut": cut})
     while line := lines.get():
         job = json.loads(line)
+        left[1:] = [job["folder"]]
         began = time.monotonic()
         with guarded(answer) as found:
             found.update(segment(job, networks))
@@ -362,10 +365,12 @@ def guarded(answer: Any) -> Iterator[dict[str, Any]]:
     answer(found)
 
 
-def _listen(lines: queue.Queue[str]) -> None:
-    """Take lines until the parent is gone; then this process has nothing to live for."""
+def _listen(lines: queue.Queue[str], left: list[str]) -> None:
+    """Take lines until the parent is gone; then remove what it would have, and end at once."""
     for line in sys.stdin:
         lines.put(line)
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 

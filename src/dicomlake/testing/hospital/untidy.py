@@ -34,6 +34,10 @@ _LOCAL: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
+_PRESET = 0.96
+"""Above this, nobody changed what the device was set to by the examination before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Habits:
     """How one study came into the archive: encoding and spelling, right or wrong."""
@@ -76,6 +80,8 @@ class Habits:
             return None, ("BodyPartExamined missing",)
         if self.spelling < 0.72:
             return "", ("BodyPartExamined empty",)
+        if self.spelling >= _PRESET:
+            return ("HEAD" if code == "CHEST" else "CHEST"), ("BodyPartExamined of another part",)
         choice = _LOCAL[code][language]
         text = choice[int(self.spelling * 1000) % len(choice)]
         traits = () if text == code else ("BodyPartExamined local",)

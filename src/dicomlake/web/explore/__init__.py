@@ -1,6 +1,16 @@
 """Explore a lake and ask it questions: the part of the service that a web application needs."""
 
-from dicomlake.web.explore import charts, details, images, lakes, own, queries, saved, vocabulary
+from dicomlake.web.explore import (
+    charts,
+    details,
+    images,
+    lakes,
+    own,
+    quality,
+    queries,
+    saved,
+    vocabulary,
+)
 
 ROUTERS = (
     lakes.router,
@@ -11,6 +21,7 @@ ROUTERS = (
     images.router,
     charts.router,
     own.router,
+    quality.router,
 )
 
 __all__ = ["ROUTERS"]

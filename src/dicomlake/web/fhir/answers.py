@@ -101,7 +101,7 @@ def _has_code(resource: Resource, codes: Iterable[tuple[str | None, str]]) -> bo
 
 def _listed(snapshot: Snapshot, asked: Asked) -> Page:
     """Devices and endpoints: few enough to be listed."""
-    there = snapshot.index.shared.get(asked.type, {})
+    there = snapshot.index.of(asked.type).shared
     ids = sorted(id_ for id_ in there if asked.ids is None or id_ in asked.ids)
     if asked.updated and not snapshot.chosen(Asked(asked.type, updated=asked.updated)).size:
         ids = []

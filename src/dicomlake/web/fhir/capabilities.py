@@ -16,16 +16,11 @@ _INCLUDES = {
 }
 
 
-def types_of(release: str) -> list[str]:
-    """The types that there are in a release."""
-    return [one for one in TYPES if release == "R5" or one != "ImagingSelection"]
-
-
 def statement(release: str, root: str, date: str, *, secured: bool) -> dict[str, Any]:
     """What the endpoint can do; `date`: when that was said."""
     rest: dict[str, Any] = {
         "mode": "server",
-        "resource": [_resource(one) for one in types_of(release)],
+        "resource": [_resource(one) for one in TYPES],
         "operation": [{"name": "export", "definition": _EXPORT}],
     }
     if secured:

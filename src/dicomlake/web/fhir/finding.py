@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -56,45 +56,64 @@ class Keys:
         }
 
 
-@dataclass(slots=True)
 class Index:
-    """Which study and patient resources are of, by their ids; shared ones themselves."""
+    """Which study or patient a resource is of, by its id; each type when it is asked for first."""
 
-    studies: dict[str, tuple[NDArray[np.bytes_], Numbers]] = field(default_factory=dict)
-    patients: dict[str, int] = field(default_factory=dict)
-    shared: dict[str, dict[str, Made]] = field(default_factory=dict)
+    def __init__(self, making: Making) -> None:
+        self._making = making
+        self._types: dict[str, _OfType] = {}
+        self._lock = threading.Lock()
 
-    @classmethod
-    def of(cls, making: Making) -> Index:
-        """The index of all resources that are made of a snapshot."""
-        made = cls()
-        ids: dict[str, list[bytes]] = {}
-        keys: dict[str, list[int]] = {}
-        for one in making.all():
-            if one.type == "Patient" and one.patient_key is not None:
-                made.patients[one.id] = one.patient_key
-            elif one.study_key is None:
-                made.shared.setdefault(one.type, {})[one.id] = one
-            else:
-                ids.setdefault(one.type, []).append(one.id.encode())
-                keys.setdefault(one.type, []).append(one.study_key)
-        for type_, listed in ids.items():
-            names = np.array(listed)
-            order = np.argsort(names)
-            made.studies[type_] = (names[order], np.array(keys[type_], np.int64)[order])
-        return made
+    def of(self, type_: str) -> _OfType:
+        """The index of a type."""
+        with self._lock:
+            if type_ not in self._types:
+                self._types[type_] = _OfType.of(self._making, type_)
+            return self._types[type_]
 
     def studies_of(self, type_: str, ids: Sequence[str] | frozenset[str]) -> set[int]:
         """The studies of resources of a type."""
-        names, keys = self.studies.get(type_, (None, None))
-        if names is None or keys is None:
-            return set()
+        return self.of(type_).keys(ids)
+
+    def patients(self, ids: Sequence[str] | frozenset[str]) -> Numbers:
+        """The patients of ids of the type Patient."""
+        return np.array(sorted(self.of("Patient").keys(ids)), np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfType:
+    """Resources of a type: their ids in order, and study or patient of each; shared ones whole."""
+
+    ids: NDArray[np.bytes_]
+    of_: Numbers
+    shared: dict[str, Made]
+
+    @classmethod
+    def of(cls, making: Making, type_: str) -> _OfType:
+        """What is made of a type."""
+        ids: list[bytes] = []
+        keys: list[int] = []
+        shared: dict[str, Made] = {}
+        for one in making.all(types=(type_,)):
+            if one.type != type_:
+                continue
+            key = one.patient_key if type_ == "Patient" else one.study_key
+            if key is None:
+                shared[one.id] = one
+            else:
+                ids.append(one.id.encode())
+                keys.append(key)
+        names = np.array(ids, "S64")
+        order = np.argsort(names)
+        return cls(names[order], np.array(keys, np.int64)[order], shared)
+
+    def keys(self, ids: Sequence[str] | frozenset[str]) -> set[int]:
+        """Studies or patients of some ids."""
         found = set()
-        for id_ in ids:
-            wanted = id_.encode()
-            at = int(np.searchsorted(names, wanted))
-            if at < len(names) and names[at] == wanted:
-                found.add(int(keys[at]))
+        for wanted in (id_.encode() for id_ in ids):
+            at = int(np.searchsorted(self.ids, wanted))
+            if at < len(self.ids) and self.ids[at] == wanted:
+                found.add(int(self.of_[at]))
         return found
 
 
@@ -105,7 +124,7 @@ class Snapshot:
         self.lake, self.making = lake, making
         self._lock = threading.Lock()
         self._keys: Keys | None = None
-        self._index: Index | None = None
+        self._index = Index(making)
 
     @property
     def keys(self) -> Keys:
@@ -117,11 +136,8 @@ class Snapshot:
 
     @property
     def index(self) -> Index:
-        """Its index, made when an id is asked for first."""
-        with self._lock:
-            if self._index is None:
-                self._index = Index.of(self.making)
-            return self._index
+        """Its index."""
+        return self._index
 
     def chosen(self, asked: Asked) -> Numbers:
         """Studies that meet a search, or patients where patients are searched for, in order."""
@@ -130,7 +146,7 @@ class Snapshot:
         with self.lake.engine.chosen(asked.where, "patient" if people else "study") as (_, mask):
             chosen = mask.copy()
         if asked.patients is not None:
-            chosen &= np.isin(keys.patients, self._patients(asked.patients))
+            chosen &= np.isin(keys.patients, self.index.patients(asked.patients))
         if asked.studies is not None:
             wanted = self.index.studies_of("ImagingStudy", asked.studies)
             chosen &= np.isin(keys.studies, np.array(sorted(wanted), np.int64))
@@ -142,14 +158,10 @@ class Snapshot:
             found = found[_within(of, keys.came, found, when)]
         return found
 
-    def _patients(self, ids: frozenset[str]) -> Numbers:
-        known = self.index.patients
-        return np.array(sorted(known[id_] for id_ in ids if id_ in known), np.int64)
-
     def _with_ids(self, asked: Asked) -> NDArray[np.bool_]:
         assert asked.ids is not None
         if asked.type == "Patient":
-            return np.isin(self.keys.patients, self._patients(asked.ids))
+            return np.isin(self.keys.patients, self.index.patients(asked.ids))
         wanted = self.index.studies_of(asked.type, asked.ids)
         return np.isin(self.keys.studies, np.array(sorted(wanted), np.int64))
 
@@ -157,20 +169,18 @@ class Snapshot:
 
     def one(self, type_: str, id_: str) -> Made | None:
         """The resource of an id; None when the snapshot has none."""
-        if found := self.index.shared.get(type_, {}).get(id_):
-            return found
-        if type_ == "Patient":
-            key = self.index.patients.get(id_)
-            studies = [] if key is None else self._some_study([key])
-        else:
-            studies = sorted(self.index.studies_of(type_, [id_]))
-        made = self.making.of_studies(studies) if studies else iter(())
+        index = self.index.of(type_)
+        if id_ in index.shared:
+            return index.shared[id_]
+        keys = sorted(index.keys([id_]))
+        studies = self._some_study(keys) if type_ == "Patient" else keys
+        made = self.making.of_studies(studies, (type_,)) if studies else iter(())
         return next((one for one in made if (one.type, one.id) == (type_, id_)), None)
 
     def of_type(self, type_: str, studies: Sequence[int]) -> list[Made]:
         """Resources of a type that hang on studies, each once."""
         made: dict[str, Made] = {}
-        for one in self.making.of_studies(list(studies)):
+        for one in self.making.of_studies(list(studies), (type_,)):
             if one.type == type_:
                 made.setdefault(one.id, one)
         return list(made.values())
@@ -187,7 +197,7 @@ class Snapshot:
         wanted = {r for one in made for r in refs_of(one.resource) if r[0] in types} - have
         studies = sorted({one.study_key for one in made if one.study_key is not None})
         found: dict[tuple[str, str], Made] = {}
-        for one in self.making.of_studies(studies) if wanted and studies else ():
+        for one in self.making.of_studies(studies, types) if wanted and studies else ():
             if (one.type, one.id) in wanted:
                 found.setdefault((one.type, one.id), one)
         return list(found.values())

@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse, Response
 
 from dicomlake.api import Lake
 from dicomlake.errors import LakeError, ServiceError, UsageError
+from dicomlake.fhir import Site
 from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.fhir.targets import Make
 from dicomlake.settings import Settings
@@ -24,7 +25,7 @@ from dicomlake.web.access.needs import needs, note, who_of
 from dicomlake.web.dicomweb.searching import root_of as root_of_dicomweb
 from dicomlake.web.fhir import answers
 from dicomlake.web.fhir.bulk import Export, Exports, Resources
-from dicomlake.web.fhir.capabilities import VERSIONS, statement, types_of
+from dicomlake.web.fhir.capabilities import VERSIONS, statement
 from dicomlake.web.fhir.finding import Held, Snapshot, blocks
 from dicomlake.web.fhir.searching import TYPES, Asked, asked
 from dicomlake.web.problems import FHIR_MEDIA, Failed
@@ -45,6 +46,8 @@ class Fhir:
     def __init__(self, lake: Path, settings: Settings, make: Make) -> None:
         self.settings, self.make = settings, make
         self.exports, self._held = Exports(lake), Held()
+        told = settings.fhir.site
+        self.site = Site(b"", told.zone, systems=told.patients, accessions=told.accessions)
 
     def snapshot(self, lake: Lake, release: str, project: str) -> Snapshot:
         """A lake as it is searched in a release by members of a project."""
@@ -86,7 +89,7 @@ def export(request: Request) -> Response:
     release, types, since = _release(request), list(TYPES), []
     for name, value in request.query_params.multi_items():
         if name == "_type":
-            types = _types(value, release)
+            types = _types(value)
         elif name == "_since":
             since = [(name, value)]
         elif name != "_outputFormat" or value not in _NDJSON:
@@ -171,7 +174,7 @@ def _search(type_: str, request: Request, params: list[tuple[str, str]]) -> Resp
     release = _known(type_, request)
     with _problems():
         identifying = not fhir_of(request).pseudonyms(who_of(request).project)
-        wanted = asked(type_, params, identifying=identifying)
+        wanted = asked(type_, params, fhir_of(request).site, identifying=identifying)
         snapshot = _snapshot(request, release)
         page = answers.found(snapshot, wanted)
         made = answers.bundle(snapshot, wanted, page, _root(request), params)
@@ -193,8 +196,8 @@ def _problems() -> Iterator[None]:
 def _known(type_: str, request: Request) -> str:
     """The release that is asked for; 404 for a type that it has not here."""
     release = _release(request)
-    if type_ not in types_of(release):
-        there = ", ".join(types_of(release))
+    if type_ not in TYPES:
+        there = ", ".join(TYPES)
         raise Failed(404, f"There are no resources of that type here. There are: {there}.")
     return release
 
@@ -243,11 +246,10 @@ def _owner(request: Request) -> tuple[str, str]:
     return (f"{who.name} {who.how}", who.project)
 
 
-def _types(value: str, release: str) -> list[str]:
+def _types(value: str) -> list[str]:
     types = value.split(",")
-    unknown = [one for one in types if one not in types_of(release)]
-    if unknown:
-        raise Failed(400, f"_type is one of these: {', '.join(types_of(release))}.")
+    if not set(types) <= set(TYPES):
+        raise Failed(400, f"_type is one of these: {', '.join(TYPES)}.")
     return types
 
 
@@ -256,7 +258,7 @@ def _everything(snapshot: Snapshot, search: Asked, types: frozenset[str]) -> Res
     seen: set[tuple[str, str]] = set()
     for block in blocks([int(key) for key in snapshot.chosen(search)], 200):
         made = []
-        for one in snapshot.making.of_studies(block):
+        for one in snapshot.making.of_studies(block, types):
             shared = one.study_key is None
             if one.type not in types or (shared and (one.type, one.id) in seen):
                 continue

@@ -7,13 +7,16 @@ parameter that is not known is refused by name: an answer to another question wo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from dicomlake.errors import UsageError
-from dicomlake.query import And, Compare, Node, Not, OneOf, Or, Same, Within
+from dicomlake.fhir import Site
+from dicomlake.query import And, Compare, Exists, Node, Not, OneOf, Or, Same, Within
 from dicomlake.terms import Code
 from dicomlake.terms.bodyparts import load
 
@@ -24,10 +27,8 @@ MOST, USUAL = 1000, 100
 """Resources of a page: the most, and where nothing is said."""
 TYPES = (
     "ImagingStudy", "Patient", "Device", "Endpoint", "BodyStructure", "Observation", "Provenance",
-    "DiagnosticReport", "DocumentReference", "ImagingSelection",
+    "DiagnosticReport", "DocumentReference",
 )  # fmt: skip
-SHARED = ("Patient", "Device", "Endpoint")
-"""Types of which several studies share one resource."""
 _SIDES = {"24028007": "R", "7771000": "L", "51440002": "B", "66459002": "U"}
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _MOMENT = re.compile(
@@ -35,6 +36,7 @@ _MOMENT = re.compile(
     r"(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?",
     re.ASCII,
 )
+Param = Callable[[str], Any]
 Tokens = list[tuple[str | None, str]]
 """Systems and values; None: whatever the system is."""
 
@@ -75,14 +77,21 @@ class Asked:
         return self.where is None and self.ids is self.patients is self.studies is None
 
 
-def asked(type_: str, params: Iterable[tuple[str, str]], *, identifying: bool = True) -> Asked:
+def asked(
+    type_: str,
+    params: Iterable[tuple[str, str]],
+    site: Site | None = None,
+    *,
+    identifying: bool = True,
+) -> Asked:
     """What some parameters ask of a type; UsageError says what cannot be understood.
 
-    `identifying`: whether what tells who somebody is may be asked for.
+    `site`: whose systems of identifiers and whose time zone count; `identifying`: whether what
+    tells who somebody is may be asked for.
     """
     found = Asked(type_)
     parts: list[Node] = []
-    known = _PARAMS.get(type_, _OTHERS)
+    known = {**_PARAMS.get(type_, _OTHERS), **_of_site(type_, site or Site(b""))}
     for name, value in params:
         if name in _CONTROL:
             found = _CONTROL[name](found, value)
@@ -211,31 +220,79 @@ def _uid(keyword: str) -> Callable[[str], Node]:
     return made
 
 
-def _identifier(value: str) -> Node:
-    """UIDs by their system, accession numbers by any other one."""
-    found: list[Node] = []
-    for system, text in tokens(value):
-        if system in (None, *UIDS):
-            found.append(Compare("StudyInstanceUID", "=", text.removeprefix("urn:oid:")))
-        if system not in UIDS:
-            found.append(Compare("AccessionNumber", "=", text))
-    return _either(found)
+def _identifier(site: Site) -> Param:
+    """Studies by their UIDs, and by accession numbers of a system."""
+
+    def made(value: str) -> Node:
+        found: list[Node] = []
+        for system, text in tokens(value):
+            if system in (None, *UIDS):
+                found.append(Compare("StudyInstanceUID", "=", text.removeprefix("urn:oid:")))
+            if system not in UIDS:
+                issuer = _issuer(system, site.accessions, site.accession_system)
+                found += _issued("AccessionNumber", text, _ACCESSION_ISSUER, issuer)
+        return _either(found or [_NEVER])
+
+    return made
 
 
-def _person(value: str) -> Node:
-    return OneOf("PatientID", tuple(text for _, text in tokens(value)))
+def _person(site: Site) -> Param:
+    """Patients by an identifier and its system."""
+
+    def made(value: str) -> Node:
+        found: list[Node] = []
+        for system, text in tokens(value):
+            issuer = _issuer(system, site.systems, site.patient_system)
+            found += _issued("PatientID", text, "IssuerOfPatientID", issuer)
+        return _either(found or [_NEVER])
+
+    return made
 
 
-def _started(value: str) -> Node:
-    return _either([_compared(span(part)) for part in value.split(",")])
+_ACCESSION_ISSUER = "IssuerOfAccessionNumberSequence.LocalNamespaceEntityID"
 
 
-def _compared(s: Span) -> Node:
+def _issuer(
+    system: str | None, known: Mapping[str, str], made: Callable[[str], str]
+) -> tuple[str | None, ...]:
+    """The issuers that a system stands for: None any, "" none; no issuer when it is unknown."""
+    if system is None:
+        return (None,)
+    found = [issuer for issuer, one in known.items() if one == system]
+    if not found and system == made(""):
+        found = [""]
+    prefix = f"{made('?').removesuffix('%3F')}"
+    if not found and system.startswith(prefix) and made("?").endswith("%3F"):
+        found = [unquote(system.removeprefix(prefix))]
+    return tuple(found)
+
+
+def _issued(keyword: str, text: str, of: str, issuers: tuple[str | None, ...]) -> Iterator[Node]:
+    for issuer in issuers:
+        same = Compare(keyword, "=", text)
+        if issuer is None:
+            yield same
+        elif issuer:
+            yield And((same, Compare(of, "=", issuer)))
+        else:
+            yield And((same, Not(Exists(of))))
+
+
+def _started(site: Site) -> Param:
+    zone = ZoneInfo(site.zone) if site.zone else None
+
+    def made(value: str) -> Node:
+        return _either([_compared(span(part), zone) for part in value.split(",")])
+
+    return made
+
+
+def _compared(s: Span, zone: ZoneInfo | None) -> Node:
     """Studies by their day, and by their time of day where a time is asked for."""
     if s.whole_days:
         low, last = s.low.date(), s.high.date() - timedelta(days=1)
         return _by_day(s.op, low, last)
-    low_, high = _local(s.low), _local(s.high)
+    low_, high = _local(s.low, zone), _local(s.high, zone)
     before, after = _ordered("<", low_), Not(_ordered("<", high))
     inside = And((Not(before), Not(after), Compare("StudyDate", ">=", "1000-01-01")))
     found: dict[str, Node] = {
@@ -268,9 +325,9 @@ def _ordered(op: str, when: datetime) -> Node:
     return Or((Compare("StudyDate", op, day), And((Compare("StudyDate", "=", day), earlier))))
 
 
-def _local(when: datetime) -> datetime:
-    """A moment by the clock of this machine, which DICOM's times without an offset follow."""
-    return when.astimezone().replace(tzinfo=None) if when.tzinfo else when
+def _local(when: datetime, zone: ZoneInfo | None) -> datetime:
+    """A moment by the clock of the site, which DICOM's times without an offset follow."""
+    return when.astimezone(zone).replace(tzinfo=None) if when.tzinfo else when
 
 
 def _status(value: str) -> Node | dict[str, Any]:
@@ -368,22 +425,21 @@ _CONTROL: dict[str, Callable[[Asked, str], Asked]] = {
     "_id": _ids, "_lastUpdated": _updated, "_since": _since, "_count": _counted, "_page": _after,
     "_include": _included, "_summary": _summary, "_elements": _elements, "_format": _format,
 }  # fmt: skip
-Param = Callable[[str], Any]
 _PATIENT = _references("patients", "Patient")
 _STUDY = _references("studies", "ImagingStudy")
 _COMMON: dict[str, Param] = {
-    "patient": _PATIENT, "subject": _PATIENT, "patient.identifier": _person,
-    "subject.identifier": _person, "subject:Patient.identifier": _person,
-    "patient:Patient.identifier": _person, "subject:Patient": _PATIENT,
+    "patient": _PATIENT, "subject": _PATIENT, "subject:Patient": _PATIENT,
 }  # fmt: skip
+_PERSONS = ("patient.identifier", "subject.identifier", "subject:Patient.identifier",
+            "patient:Patient.identifier")  # fmt: skip
 _PARAMS: dict[str, dict[str, Param]] = {
     "ImagingStudy": {
         **_COMMON, "modality": _modality, "bodysite": _site, "laterality": _laterality,
-        "study-modality-body-site": _both, "identifier": _identifier, "started": _started,
+        "study-modality-body-site": _both,
         "status": _status, "series": _uid("SeriesInstanceUID"),
         "instance": _uid("SOPInstanceUID"), "dicom-class": _uid("SOPClassUID"),
     },
-    "Patient": {"identifier": _person},
+    "Patient": {},
     "Observation": {**_COMMON, "part-of": _STUDY,
                     "code": lambda value: {"codes": tuple(tokens(value))}},
     "DiagnosticReport": {**_COMMON, "study": _STUDY},
@@ -392,9 +448,19 @@ _PARAMS: dict[str, dict[str, Param]] = {
     "Endpoint": {},
 }  # fmt: skip
 _OTHERS = _COMMON
-_IDENTIFYING = frozenset(
-    ["identifier", "started", "series", "instance", *(n for n in _COMMON if "." in n)]
-)
+_IDENTIFYING = frozenset(["identifier", "started", "series", "instance", *_PERSONS])
+
+
+def _of_site(type_: str, site: Site) -> dict[str, Param]:
+    """Parameters whose meaning depends on the site."""
+    if type_ == "Patient":
+        return {"identifier": _person(site)}
+    if "patient" not in _PARAMS.get(type_, _OTHERS):
+        return {}
+    found = dict.fromkeys(_PERSONS, _person(site))
+    if type_ == "ImagingStudy":
+        found |= {"identifier": _identifier(site), "started": _started(site)}
+    return found
 
 
 def params_of(type_: str) -> list[tuple[str, str]]:
@@ -402,6 +468,6 @@ def params_of(type_: str) -> list[tuple[str, str]]:
     kinds = {"started": "date", "patient": "reference", "subject": "reference", "part-of":
              "reference", "target": "reference", "study": "reference",
              "study-modality-body-site": "composite"}  # fmt: skip
-    known = _PARAMS.get(type_, _OTHERS)
+    known = {**_PARAMS.get(type_, _OTHERS), **_of_site(type_, Site(b""))}
     listed = [(name, kinds.get(name, "token")) for name in known if not re.search(r"[.:]", name)]
     return [("_id", "token"), ("_lastUpdated", "date"), *sorted(listed)]
