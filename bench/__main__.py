@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import (
     bodyparts,
+    codes,
     contents,
     enrich,
     explore,
@@ -41,6 +42,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality",
+        "segmentation", "enrich", "publishing", "codes",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -91,6 +93,10 @@ def main() -> None:
         show(f"The report of quality of {series:,} series", ("", "s"), rows)
     if asked.only in (None, "bodyparts"):
         for title, (head, rows) in bodyparts.measure().items():
+            show(title, head, rows)
+    if asked.only in (None, "codes"):
+        series = asked.series or (10_000 if asked.quick else 100_000)
+        for title, (head, rows) in codes.measure(series).items():
             show(title, head, rows)
     if asked.only in (None, "segmentation"):
         if why := segmentation.missing():

@@ -49,7 +49,8 @@ _OTHER_CODES = (
     "AcquisitionDeviceTypeCodeSequence",
     "ConceptNameCodeSequence",
 )
-_CODED = (*(path for paths in _EVIDENCE.values() for path in paths), *_OTHER_CODES)
+_ATTRIBUTE_OF = {path: name for name, paths in _EVIDENCE.items() for path in paths}
+_CODED = frozenset([*_ATTRIBUTE_OF, *_OTHER_CODES])
 _LATERALITY = tuple(f"{frames}.FrameLaterality" for frames in _FRAMES)
 _REQUESTED = f"{_REQUEST}.RequestedProcedureDescription"
 _ORIENTATION = tuple(
@@ -57,7 +58,7 @@ _ORIENTATION = tuple(
 )
 
 PATHS = (
-    *_CODED, *_LATERALITY, *_ORIENTATION, _REQUESTED, "ImageLaterality", "CorrectedImage",
+    *sorted(_CODED), *_LATERALITY, *_ORIENTATION, _REQUESTED, "ImageLaterality", "CorrectedImage",
     "AttenuationCorrectionMethod",
 )  # fmt: skip
 """Paths of all elements that are read."""
@@ -86,14 +87,12 @@ def of(subject: Subject) -> Header:
     """What the header of a series says."""
     row, elements = subject.series, subject.elements
     coded, places = dict[str, tuple[Code, ...]](), list[tuple[str, str]]()
-    if elements:
-        for attribute, paths in _EVIDENCE.items():
-            found = [path for path in paths if path in elements]
-            if found:
-                codes = tuple(dict.fromkeys(c for path in found for c in _codes(elements[path])))
-                coded[attribute] = codes
-                if found[0] != attribute:
-                    places.append((attribute, found[0]))
+    for attribute in sorted({_ATTRIBUTE_OF[path] for path in elements if path in _ATTRIBUTE_OF}):
+        found = [path for path in _EVIDENCE[attribute] if path in elements]
+        codes = dict.fromkeys(code for path in found for code in _codes(elements[path]))
+        coded[attribute] = tuple(codes)
+        if found[0] != attribute:
+            places.append((attribute, found[0]))
     requested = row["RequestedProcedureDescription"]
     if not requested and (asked := _texts(elements, _REQUESTED)):
         requested = asked[0]
@@ -182,7 +181,7 @@ def _oriented(elements: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[floa
 
 def _sent(elements: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Sent]:
     """Every code that is looked at, once."""
-    if elements:
-        for path in _CODED:
-            for code in dict.fromkeys(_codes(elements.get(path, ()))):
+    for path in sorted(elements):
+        if path in _CODED:
+            for code in dict.fromkeys(_codes(elements[path])):
                 yield Sent(path, code)
