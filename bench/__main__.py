@@ -41,8 +41,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
-        "segmentation", "enrich", "publishing", "quality",
-        "segmentation", "enrich", "publishing", "codes",
+        "segmentation", "enrich", "publishing", "quality", "codes",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
