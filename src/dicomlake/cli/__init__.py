@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         commands,
         enriching,
         fhir,
+        fhirfiles,
         inside,
         pacs,
         service,
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     assert commands
     assert enriching
     assert fhir
+    assert fhirfiles
     assert inside
     assert pacs
     assert service
