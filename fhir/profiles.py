@@ -4,7 +4,11 @@
 
 MII "Modul Bildgebung" 2027.0.0-ballot (CC-BY-4.0, Medizininformatik-Initiative) and the profiles of
 the IMPETUS CT indexer (0.1.0) are written down here as far as resources of dicomlake may fit them;
-ours come from FHIR Shorthand, `input/fsh`, compiled to `fsh-generated`.
+ours come from FHIR Shorthand, `r4/input/fsh` and `r5/input/fsh`, which SUSHI compiles:
+
+    cd fhir/r4 && npx sushi build .
+
+with hl7.fhir.r4.core#4.0.1 and hl7.fhir.r5.core#5.0.0 in $HOME/.fhir/packages.
 """
 
 from __future__ import annotations
@@ -173,13 +177,20 @@ def impetus_profiles() -> list[Json]:
 def own_profiles() -> list[Json]:
     """Ours, of the differentials that SUSHI makes."""
     made = []
-    for path in sorted(HERE.glob("*/fsh-generated/resources/StructureDefinition-*.json")):
-        told = json.loads(path.read_text())
+    for told in compiled():
+        if told["resourceType"] != "StructureDefinition":
+            continue
         rules = [_own(one) for one in told["differential"]["element"] if "." in one["path"]]
         release = {"4": "R4", "5": "R5"}[told["fhirVersion"][0]]
         made.append({"release": release, "url": told["url"], "name": told["name"],
                      "type": told["type"], "rules": rules})  # fmt: skip
     return made
+
+
+def compiled() -> list[Json]:
+    """What SUSHI made of `r4` and `r5`."""
+    paths = sorted(HERE.glob("r*/fsh-generated/resources/*.json"))
+    return [json.loads(path.read_text()) for path in paths]
 
 
 def _own(one: Json) -> Json:
@@ -196,6 +207,8 @@ def main() -> None:
     found = [*mii_profiles(), *impetus_profiles(), *own_profiles()]
     about = "MII Modul Bildgebung 2027.0.0-ballot (CC-BY-4.0), IMPETUS CT indexer 0.1.0, dicomlake"
     told = {"source": about, "profiles": found}
+    ours = OUT.with_name("dicomlake.json")
+    ours.write_text(json.dumps(compiled(), separators=(",", ":"), sort_keys=True) + "\n")
     OUT.write_text(json.dumps(told, separators=(",", ":"), sort_keys=True) + "\n")
     sys.stdout.write(f"{OUT}: {len(found)} definitions\n")
 

@@ -64,3 +64,34 @@ def export(
             part, folder, site, release_of(release.value), types=asked, progress=bar
         )
     typer.echo(str(written))
+
+
+@fhir.command(
+    epilog="Examples:  dicomlake fhir validate out    "
+    "dicomlake fhir validate bundle.json --release R5"
+)
+def validate(
+    paths: Annotated[list[Path], typer.Argument(help="Files (JSON, NDJSON) and folders.")],
+    release: Annotated[ReleaseName, typer.Option(help="Release of FHIR.")] = ReleaseName.R4,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="Address of a profile that all have to fit, besides what they say."),
+    ] = None,
+    show: Annotated[int, typer.Option(min=1, help="So many kinds of faults are shown.")] = 20,
+) -> None:
+    """Check FHIR resources offline: elements, types, codes, references, profiles they say they fit.
+
+    Ends with 1 when a resource has a fault.
+    """
+    from dicomlake.cli.progress import Bar
+    from dicomlake.jobs.fhir.checking import check
+    from dicomlake.jobs.fhir.sites import release_of
+
+    with Bar(console(error=True)) as bar:
+        done = check(paths, release_of(release.value), profiles=profile or (), progress=bar)
+    for kind, number in done.faults.most_common(show):
+        typer.echo(f"{number:,} x {kind}  (first: {done.places[kind]})")
+    if len(done.faults) > show:
+        typer.echo(f"... and {len(done.faults) - show:,} other kinds; --show shows more.")
+    typer.echo(str(done))
+    raise typer.Exit(1 if done.wrong else 0)
