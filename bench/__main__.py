@@ -8,7 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from bench import bodyparts, contents, explore, folder, pacs, queue, reader, scale
+from bench import bodyparts, contents, explore, fhir, folder, pacs, queue, reader, scale
 
 
 def show(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -26,7 +26,8 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
-        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts"
+        "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
+        "fhir",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -71,6 +72,15 @@ def main() -> None:
     if asked.only in (None, "bodyparts"):
         for title, (head, rows) in bodyparts.measure().items():
             show(title, head, rows)
+    if asked.only in (None, "fhir"):
+        head = ("", "resources", "s", "resources/s", "x dicom2fhir")
+        title = "FHIR resources of the same CT studies, one core, without the start"
+        show(title, head, fhir.measure())
+        if why := fhir.missing():
+            print(f"\n{why}")
+        if asked.lake:
+            head = ("resources", "resources/s", "MB", "most memory, MB")
+            show("FHIR resources of the whole lake", head, fhir.measure_large(asked.lake))
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)
