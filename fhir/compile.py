@@ -5,7 +5,8 @@
 
 PACKAGE is the folder with the JSON files. What the resources of dicomlake are made of is kept:
 cardinality, types, fixed values, required bindings whose codes can be listed, targets of references
-and the forms of primitive values. The result is src/dicomlake/fhir/definitions/RELEASE.json.
+and the forms of primitive values. The result is src/dicomlake/fhir/definitions/RELEASE.json, or in
+the folder that is named last.
 """
 
 from __future__ import annotations
@@ -169,10 +170,9 @@ def _element(package: Package, one: Json, sets: dict[str, list[list[str]]]) -> J
 
 def main() -> None:
     """Write the definitions of a release."""
-    release, folder = sys.argv[1:]
+    release, folder, *out = sys.argv[1:]
     made = compile_(Package(Path(folder)), release)
-    OUT.mkdir(exist_ok=True)
-    path = OUT / f"{release}.json"
+    path = Path(out[0] if out else OUT) / f"{release}.json"
     path.write_text(json.dumps(made, separators=(",", ":"), sort_keys=True) + "\n")
     sys.stdout.write(f"{path}: {path.stat().st_size:,} bytes, {len(made['types'])} types\n")
 

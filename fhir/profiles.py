@@ -91,7 +91,7 @@ def mii_profiles() -> list[Json]:
         ),
         mii_profile("geraet", "Device"),
         mii_profile(
-            "koerperstruktur", "BodyStructure", rule("locationQualifier", system=SCT, codes=_SIDES)
+            "koerperstruktur", "BodyStructure", rule("location", system=SCT), rule("locationQualifier", system=SCT, codes=_SIDES)
         ),
         mii_profile(
             "radiologische-beobachtung", "Observation",
@@ -207,10 +207,11 @@ def main() -> None:
     found = [*mii_profiles(), *impetus_profiles(), *own_profiles()]
     about = "MII Modul Bildgebung 2027.0.0-ballot (CC-BY-4.0), IMPETUS CT indexer 0.1.0, dicomlake"
     told = {"source": about, "profiles": found}
-    ours = OUT.with_name("dicomlake.json")
+    out = Path(sys.argv[1]) / OUT.name if len(sys.argv) > 1 else OUT
+    ours = out.with_name("dicomlake.json")
     ours.write_text(json.dumps(compiled(), separators=(",", ":"), sort_keys=True) + "\n")
-    OUT.write_text(json.dumps(told, separators=(",", ":"), sort_keys=True) + "\n")
-    sys.stdout.write(f"{OUT}: {len(found)} definitions\n")
+    out.write_text(json.dumps(told, separators=(",", ":"), sort_keys=True) + "\n")
+    sys.stdout.write(f"{out}: {len(found)} definitions\n")
 
 
 if __name__ == "__main__":

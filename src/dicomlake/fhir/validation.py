@@ -2,8 +2,9 @@
 
 `definitions` beside this file holds what is known of a release, compiled from its packages: the
 elements of types, how often they occur, required codes, and targets of references. What the
-definitions cannot say in data is written below by hand. Codes of sets that cannot be listed, such
-as those that SNOMED CT defines by a rule, are checked for their system alone.
+definitions cannot say in data is written below by hand, and asked where all else is right. Codes
+of sets that cannot be listed, such as those that SNOMED CT defines by a rule, are checked for their
+system alone.
 """
 
 from __future__ import annotations
@@ -48,23 +49,31 @@ def validate(resource: Any, release: Release, profiles: Iterable[str] = ()) -> l
     [Fault(path='Patient.birthdate', what='there is no such element'), \
 Fault(path='Patient.gender', what="'m' is not one of its codes")]
     """
-    known = definitions(release)
+    known, profiles = definitions(release), tuple(profiles)
+    if unknown := [url for url in profiles if url not in _profiles(release)]:
+        there = ", ".join(profiles_of(release))
+        raise UsageError(f"There is no profile {unknown[0]} here. There are: {there}.")
     if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
         return [Fault("resource", "it has no resourceType")]
     type_ = resource["resourceType"]
     if type_ not in known["resources"]:
         return [Fault(type_[:64], f"resources of this type are not checked in {release}")]
     found = list(_resource(resource, type_, known))
-    claimed = (resource.get("meta") or {}).get("profile") or []
+    if not found:  # what follows takes for granted that types are right
+        found += _invariants(resource, type_)
+        found += _claims(resource, type_, release, profiles)
+    return sorted(set(found), key=lambda fault: (fault.path, fault.what))
+
+
+def _claims(
+    resource: Json, path: str, release: Release, profiles: tuple[str, ...]
+) -> Iterator[Fault]:
+    """Faults against the profiles that a resource has to fit, and those that it says it fits."""
+    claimed = resource.get("meta", {}).get("profile", [])
     for url in dict.fromkeys([*profiles, *claimed]):
         profile = _profiles(release).get(url)
         if profile is not None:
-            found += _profile(resource, type_, profile, _profiles(release))
-        elif url in profiles:
-            raise UsageError(
-                f"There is no profile {url} here. There are: {', '.join(profiles_of(release))}."
-            )
-    return sorted(set(found), key=lambda fault: (fault.path, fault.what))
+            yield from _profile(resource, path, profile, _profiles(release))
 
 
 def profiles_of(release: Release) -> list[str]:
@@ -101,7 +110,6 @@ def _resource(resource: Json, path: str, known: Json) -> Iterator[Fault]:
         yield Fault(f"{path}.id", "it is no id")
     inner = {key: value for key, value in resource.items() if key != "resourceType"}
     yield from _members(inner, path, name, "", known)
-    yield from _invariants(resource, path)
 
 
 def _members(value: Json, path: str, type_: str, below: str, known: Json) -> Iterator[Fault]:
@@ -113,8 +121,6 @@ def _members(value: Json, path: str, type_: str, below: str, known: Json) -> Ite
         for full, one in elements.items()
         if full.startswith(start) and "." not in full.removeprefix(start)
     }
-    if not value:
-        yield Fault(path, "it is empty")
     said: dict[str, list[str]] = {}
     for key in value:
         found = _element_of(key, names)
@@ -193,6 +199,8 @@ def _value(
     elif not isinstance(value, dict):
         yield Fault(path, f"it is no {kind}")
         return
+    elif not value:
+        yield Fault(path, "it is empty")
     else:
         yield from _members(value, path, kind, "", known)
         yield from _by_hand(value, path, kind)
@@ -206,11 +214,13 @@ def _value(
 
 
 def _object(value: Any, path: str, type_: str, below: str, known: Json) -> Iterator[Fault]:
-    if isinstance(value, dict):
+    if not isinstance(value, dict):
+        yield Fault(path, "it is no object")
+    elif not value:
+        yield Fault(path, "it is empty")
+    else:
         yield from _members(value, path, type_, below, known)
         yield from _component(value, path)
-    else:
-        yield Fault(path, "it is no object")
 
 
 _NUMBERS = {"integer", "positiveInt", "unsignedInt", "decimal"}
@@ -313,6 +323,9 @@ def _invariants(resource: Json, path: str) -> Iterator[Fault]:
     rule = _RULES.get(resource["resourceType"])
     if rule is not None:
         yield from rule(resource, path)
+    for number, entry in enumerate(resource.get("entry", ())):  # of a bundle
+        if "resource" in entry:
+            yield from _invariants(entry["resource"], f"{path}.entry[{number}].resource")
 
 
 def _observation(resource: Json, path: str) -> Iterator[Fault]:
