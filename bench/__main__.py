@@ -14,6 +14,7 @@ from bench import (
     contents,
     enrich,
     explore,
+    fhir,
     folder,
     pacs,
     publishing,
@@ -42,6 +43,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes",
+        "fhir",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -108,6 +110,15 @@ def main() -> None:
             lake = asked.lake or Path(place)
             for title, (head, rows) in enrich.measure(lake, run, asked.series or series).items():
                 show(title, head, rows)
+    if asked.only in (None, "fhir"):
+        head = ("", "resources", "s", "resources/s", "x dicom2fhir")
+        title = "FHIR resources of the same CT studies, one core, without the start"
+        show(title, head, fhir.measure())
+        if why := fhir.missing():
+            print(f"\n{why}")
+        if asked.lake:
+            head = ("resources", "resources/s", "MB", "most memory, MB")
+            show("FHIR resources of the whole lake", head, fhir.measure_large(asked.lake))
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)

@@ -14,7 +14,12 @@ from typing import Any
 
 import pytest
 
+from dicomlake.jobs.enriching import enrich
+from dicomlake.jobs.index import index
+from dicomlake.lake import Store
+from dicomlake.testing.hospital import write
 from tests.conftest import needed
+from tests.fhir.lakes import lake_of, structures
 
 HERE = Path(__file__).parent
 MODULES = HERE / "node_modules"
@@ -29,6 +34,30 @@ def package(name: str) -> Path:
     if not (folder / "package.json").is_file():
         needed(f"the npm package {name} is missing: run npm ci in tests/fhir")
     return folder
+
+
+@pytest.fixture(scope="session")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A made-up hospital, its CT looked at by an enricher."""
+    folder = tmp_path_factory.mktemp("fhir-hospital")
+    write(folder / "archive", patients=12)
+    index([folder / "archive"], folder / "lake", workers=2)
+    enrich(folder / "lake", "hounsfield", limit=8)
+    return Store(folder / "lake")
+
+
+@pytest.fixture(scope="session")
+def samples(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The samples of other projects."""
+    lake = tmp_path_factory.mktemp("fhir-samples") / "lake"
+    index([corpus_folder], lake, workers=2)
+    return Store(lake)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One CT series of two slices, with structures."""
+    return structures(lake_of(tmp_path_factory.mktemp("fhir-small"), {}, {}))
 
 
 @pytest.fixture(scope="session")

@@ -296,7 +296,7 @@ def _objects(modality: str, rows: Rows, mine: bool) -> tuple[Instance, ...]:
                 kind,
                 unsigned(row["InstanceNumber"]),
                 frames=unsigned(row["NumberOfFrames"]),
-                more=tuple(mii.of_instance(modality, header)) if mine else (),
+                more=mii.of_instance(modality, header) if mine else (),
             )
         )
     return tuple(made)

@@ -7,6 +7,7 @@ Image Type have one value set per position.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from dicomlake.fhir.model import Json, Measurement
@@ -235,22 +236,36 @@ def _substance(elements: Mapping[str, Any], sequence: str, text: str) -> Json | 
     return None
 
 
-def of_instance(modality: str, header: Mapping[str, Any]) -> list[Json]:
+def of_instance(modality: str, header: Mapping[str, Any]) -> tuple[Json, ...]:
     """Extensions of an instance; `header`: DICOM JSON values by keyword."""
+    spacing = tuple(header.get("PixelSpacing") or [])
+    thickness = tuple(header.get("SliceThickness") or [])
+    types = tuple(map(str, header.get("ImageType") or []))
+    burned = tuple(header.get("BurnedInAnnotation") or [])
+    return _details(modality, spacing, thickness, types, burned[0] if burned else None)
+
+
+@lru_cache(maxsize=4096)
+def _details(
+    modality: str,
+    spacing: tuple[float | None, ...],
+    thickness: tuple[float | None, ...],
+    types: tuple[str, ...],
+    burned: str | None,
+) -> tuple[Json, ...]:
+    """Extensions of instances that have these values: most of a series share them."""
     parts: list[Json] = []
-    spacing = header.get("PixelSpacing") or []
+    measures = []
     if len(spacing) == 2:  # PixelSpacing is the distance of rows (y), then that of columns (x)
-        for url, value in (("pixelSpacingX", spacing[1]), ("pixelSpacingY", spacing[0])):
-            if value and (said := _named(value, "mm")):
-                parts.append({"url": url, "valueQuantity": said})
-    thickness = (header.get("SliceThickness") or (None,))[0]
-    if thickness and (said := _named(thickness, "mm")):
-        parts.append({"url": "sliceThickness", "valueQuantity": said})
-    parts += image_type(modality, header.get("ImageType") or ())
-    burned = (header.get("BurnedInAnnotation") or (None,))[0]
+        measures = [("pixelSpacingX", spacing[1]), ("pixelSpacingY", spacing[0])]
+    measures += [("sliceThickness", value) for value in thickness[:1]]
+    for url, value in measures:
+        if value and (said := _named(value, "mm")):
+            parts.append({"url": url, "valueQuantity": said})
+    parts += image_type(modality, types)
     if burned in ("YES", "NO"):
         parts.append({"url": "burnedInAnnotation", "valueBoolean": burned == "YES"})
-    return [{"extension": parts, "url": _url("instanz-details")}] if parts else []
+    return ({"extension": parts, "url": _url("instanz-details")},) if parts else ()
 
 
 def image_type(modality: str, values: Any) -> list[Json]:

@@ -10,6 +10,7 @@ from dicomlake.fhir import codes
 from dicomlake.fhir.model import Body, Component, Json, Measurement, Origin, Person
 from dicomlake.fhir.sites import Site
 from dicomlake.fhir.values import DCM, MODALITIES, PARTICIPATION, URI, V2, filled, oid
+from dicomlake.terms import Code
 
 
 def headed(type_: str, id_: str, profiles: Sequence[str] = ()) -> Json:
@@ -110,6 +111,18 @@ _ASSEMBLER = typed(
     "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
     "Assembler",
 )
+
+
+def sided(place: Json, side: Code | None) -> Json:
+    """A place in the body with its side in words, where they do not say it already.
+
+    >>> sided({"text": "Kidney"}, Code("7771000", "SCT", "Left"))
+    {'text': 'Kidney (Left)'}
+    """
+    words = place.get("text", "")
+    if side is None or side.meaning.lower() in words.lower():
+        return place
+    return {**place, "text": f"{words} ({side.meaning})".strip()}
 
 
 def observed(

@@ -32,11 +32,12 @@ from dicomlake.fhir.parts import (
     operator,
     patient_of,
     provenance_of,
+    sided,
     sop_class,
     to,
 )
 from dicomlake.fhir.sites import Site
-from dicomlake.fhir.values import coding_of, concept_of, filled, oid
+from dicomlake.fhir.values import SCT, coding_of, concept_of, filled, oid
 
 _BODY_SITE = "http://hl7.org/fhir/StructureDefinition/bodySite"
 
@@ -164,8 +165,9 @@ def _instance(instance: Instance) -> Json:
 @resource.register
 def _(body: Body, site: Site) -> Json:
     part = body.parts[0]
+    fits = any(one["system"] == SCT for one in part.structure.get("coding", ()))
     return {
-        **headed("BodyStructure", body.id, mii.profiles(site, "koerperstruktur")),
+        **headed("BodyStructure", body.id, mii.profiles(site, "koerperstruktur") if fits else ()),
         "identifier": [body_identifier(body)],
         "active": True,
         "location": part.structure,
@@ -182,9 +184,7 @@ def _(body: Body, site: Site) -> Json:
 
 @resource.register
 def _(made: Measurement, site: Site) -> Json:
-    place = made.site
-    if place is not None and made.side is not None:
-        place = {**place, "text": f"{place.get('text', '')} ({made.side.meaning})".strip()}
+    place = sided(made.site, made.side) if made.site is not None else None
     if place is not None and made.body:
         reference = {"url": _BODY_SITE, "valueReference": to("BodyStructure", made.body)}
         place = {"extension": [reference], **place}

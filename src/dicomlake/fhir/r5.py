@@ -33,6 +33,7 @@ from dicomlake.fhir.parts import (
     operator,
     patient_of,
     provenance_of,
+    sided,
     sop_class,
     to,
     typed,
@@ -198,8 +199,7 @@ def _(made: Measurement, site: Site) -> Json:
     if made.body:  # obs-bodystructure: bodySite or bodyStructure, never both
         place["bodyStructure"] = to("BodyStructure", made.body)
     elif made.site:
-        side = f" ({made.side.meaning})" if made.side else ""
-        place["bodySite"] = {**made.site, **filled(text=f"{made.site.get('text', '')}{side}")}
+        place["bodySite"] = sided(made.site, made.side)
     return observed(made, site, headed("Observation", made.id, made.profiles), place, _component)
 
 

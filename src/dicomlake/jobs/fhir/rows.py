@@ -128,7 +128,7 @@ class Reading:
         )
         self._db.execute(
             f"""create table keyed as select series_id, study_key, {_MACHINE} as machine_key,
-                min({_PATIENT}) over (partition by study_key) as person,
+                arg_min({_PATIENT}, patient_key) over (partition by study_key) as person,
                 min(patient_key) over (partition by study_key) as owner
             from series left join told using (series_id)"""
         )
@@ -173,10 +173,11 @@ class Chosen:
         """Number, key and newest row of their patients."""
         picked = _packed(_PATIENT_COLUMNS)
         yield from self._told(
-            f"""select owner, person, arg_max({picked}, {_NEWEST}) as told
+            f"""select min(owner), person, arg_max({picked}, {_NEWEST}) as told
             from keyed join series using (series_id)
-            where (owner, person) in (select (owner, person) from {self._name})
-            group by owner, person order by owner, person"""
+            where person in (select person from {self._name})
+            and ({_PATIENT}) = person
+            group by person order by min(owner), person"""
         )
 
     def machines(self) -> Iterator[tuple[int, str, Row]]:
