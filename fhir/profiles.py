@@ -91,14 +91,16 @@ def mii_profiles() -> list[Json]:
         ),
         mii_profile("geraet", "Device"),
         mii_profile(
-            "koerperstruktur", "BodyStructure", rule("location", system=SCT), rule("locationQualifier", system=SCT, codes=_SIDES)
+            "koerperstruktur", "BodyStructure", rule("location", system=SCT),
+            rule("locationQualifier", system=SCT, codes=_SIDES),
         ),
         mii_profile(
             "radiologische-beobachtung", "Observation",
             rule("category.coding", min=1), rule("category.coding.system", min=1),
             rule("category.coding.code", min=1), rule("code.coding", min=1),
             rule("code.coding.system", min=1), rule("code.coding.code", min=1),
-            rule("code", without=SCT), rule("subject", min=1), rule("value[x]", min=1),
+            rule("code", without=SCT), rule("subject", min=1),
+            rule("partOf", targets=["Procedure"]), rule("value[x]", min=1),
             rule("valueQuantity.unit", min=1), rule("valueQuantity.system", min=1),
             rule("valueQuantity.code", min=1), rule("valueCodeableConcept.coding.system", min=1),
             rule("valueCodeableConcept.coding.code", min=1),
@@ -107,6 +109,7 @@ def mii_profiles() -> list[Json]:
             "radiologische-messung", "Observation",
             rule("category.coding", min=1), rule("code.coding", min=1), rule("code", without=SCT),
             rule("code.coding.system", min=1), rule("subject", min=1),
+            rule("partOf", targets=["Procedure"]),
             rule("value[x]", min=1, types=["Quantity"]),
             rule("valueQuantity.system", min=1, pattern=UCUM), rule("valueQuantity.code", min=1),
             rule("valueQuantity.unit", min=1), rule("method.coding", min=1),

@@ -414,6 +414,8 @@ def _rule_of(value: Any, path: str, rule: Json, key: str, of: str) -> Iterator[F
         yield Fault(path, f"the profile {of} wants another value")
     if "types" in rule and not any(key.endswith(t[0].upper() + t[1:]) for t in rule["types"]):
         yield Fault(path, f"the profile {of} wants another type")
+    if "targets" in rule and isinstance(value, dict):
+        yield from _target(value, path, rule["targets"])
     if "codes" in rule:
         codes = frozenset((rule["system"], code) for code in rule["codes"])
         if not _in_set(value, codes):
