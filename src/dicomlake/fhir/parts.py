@@ -125,6 +125,14 @@ def sided(place: Json, side: Code | None) -> Json:
     return {**place, "text": f"{words} ({side.meaning})".strip()}
 
 
+def _of_study(made: Measurement, site: Site) -> Json:
+    """The study of an Observation; the profiles of MII have partOf for procedures alone."""
+    if not made.study:
+        return {}
+    name = "derivedFrom" if site.profile == "mii" else "partOf"
+    return {name: [to("ImagingStudy", made.study)]}
+
+
 def observed(
     made: Measurement,
     site: Site,
@@ -139,7 +147,7 @@ def observed(
     return {
         **head,
         "identifier": [identifier(*made.identifier)],
-        **filled(partOf=[to("ImagingStudy", made.study)] if made.study else None),
+        **_of_study(made, site),
         "status": made.status,
         "category": [category],
         "code": made.code,
