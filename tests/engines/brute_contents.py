@@ -33,8 +33,10 @@ TABLES = {
     "channel": "waveforms",
     "event": "dose_events",
     "total": "dose_totals",
+    "annotation": "annotations",
+    "finding": "findings",
 }
-PLACES = ["segment.type", "segment.region", "item.site", "event.region"]
+PLACES = ["segment.type", "segment.region", "item.site", "event.region", "annotation.structure"]
 STEP = re.compile(r'\[("(?:[^"]|"")*":"(?:[^"]|"")*"|[^\]]*)\]|\*\*|\*')
 ONES = {"NUM", "CODE", "TEXT", "PNAME", "DATE", "TIME", "DATETIME", "UIDREF"}
 
@@ -57,11 +59,16 @@ class BruteContents(Brute):
         super().__init__(store)
         self.rows = {name: store.read(name).to_pylist() for name in TABLES.values()}
         inside = defaultdict(lambda: {name: [] for name in TABLES.values()})
+        stated = defaultdict(lambda: {name: [] for name in tables.STATED})
         for name, rows in self.rows.items():
             for row in rows:
-                inside[row["series_id"], row["SOPInstanceUID"]][name].append(row)
+                if name in tables.STATED:  # of every instance of the series
+                    stated[row["series_id"]][name].append(row)
+                else:
+                    inside[row["series_id"], row["SOPInstanceUID"]][name].append(row)
         for instance in self.instances:
-            instance["rows"] = inside[instance["series"], instance["instance"]]
+            own = inside[instance["series"], instance["instance"]]
+            instance["rows"] = {**own, **stated[instance["series"]]}
             items = {row["item"]: row for row in instance["rows"]["items"]}
             for row in items.values():
                 row["steps"] = steps_of(row, items)
@@ -151,6 +158,8 @@ def meets(node, row):
         return bool(values)
     if isinstance(node, Within):
         codes = [c for v in values for c in (v.values() if isinstance(v, dict) else [v])]
+        if node.path in ("annotation.structure", "annotation.code"):
+            codes += row["also"] or []
         return any(f"{scheme}:{value}" in codes for value, scheme in same_codes(node.code))
     unit = (about.metadata or {}).get(b"unit", b"").decode()
     return any(compare(node, value, unit, name in ("creator", "observer")) for value in values)

@@ -263,7 +263,9 @@ def _of_field(node: Leaf, lists: Lists) -> Part:
             each = " or ".join(f"m.{one} = ?" for one in codes)
             return Part(f"len(list_filter({column}, lambda m: {each})) > 0", (code,) * len(codes))
         if about.table == "annotations" and name in ("structure", "code"):
-            found = Part(f"({column} = ? or list_contains(c.also, ?))", (code, code))
+            found = Part(
+                f"({column} = ? or coalesce(list_contains(c.also, ?), false))", (code, code)
+            )
             around = Part("coalesce(list_contains(c.regions, ?), false)", (code,))
             return found | around if name == "structure" else found
         return Part(f"{column} = ?", (code,))

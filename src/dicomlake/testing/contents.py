@@ -570,6 +570,8 @@ CONTENT: dict[str, tuple[str, str, str, str]] = {
     "same(annotation, anatomy within SCT:23451007 and annotation.volume > 4 cm3)":
         _only("ct", "wave"),
     "annotation.volume < 3 mL": _only("ct"),
+    "same(annotation, annotation.code exists and not annotation.code within DCM:110504)":
+        _only("wave"),
     "annotation.complete missing and annotation exists": _only("wave"),
     "same(finding, finding.rule = 'made up' and finding.severity = 'warning')": _only("seg"),
     "same(instance, finding.rule = 'made up' and segment.number = 2)": _only("seg"),
