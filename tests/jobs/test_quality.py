@@ -352,6 +352,13 @@ class TestHospital:
         assert [row["filled"] for row in told["attributes"]] == whole[2]
         assert whole[2][0] < whole[1]
 
+    def test_body_parts_are_those_of_images(self, house: tuple[Path, Any]) -> None:
+        lake, _ = house
+        enrich(lake, "codes")
+        region = dicomlake.open(lake).quality()["body_region"]
+        stated = sum(row["series"] for row in region["stated"])
+        assert 0 < stated <= region["images"]
+
 
 def test_the_documented_schema_is_that_of_reports(told: dict[str, Any]) -> None:
     schema = json.loads(

@@ -238,11 +238,12 @@ class _Assessment:
         }
 
     def _stated(self) -> list[Row]:
-        """How sure enrichers are of the body part of a series, by steps of confidence."""
+        """How sure enrichers are of the body part of series of images, by steps of confidence."""
         return self._rows(
             "select least(floor(confidence * 10) / 10, 0.9) as low, count(*) as series from ("
-            "select series_id, max(confidence) as confidence from annotations "
-            "semi join asked_series using (series_id) where kind = 'body part' group by 1) "
+            "select series_id, max(confidence) as confidence from annotations semi join "
+            f"(from asked_series where {_images()}) using (series_id) where kind = 'body part' "
+            "group by 1) "
             "where confidence is not null group by 1 order by 1 desc"
         )
 

@@ -140,7 +140,7 @@ def _head(told: Told) -> str:
     where = f"<p>Of: <code>{escape(told['where'])}</code></p>" if told["where"] else ""
     return (
         f"<h1>Data quality by {_BY[told['by']]}</h1>"
-        f'<p class="soft">Version {told["version"]} of the lake; made {escape(told["made"])} by '
+        f'<p class="soft">Version {told["version"]} of the lake; made {_minute(told["made"])} by '
         f"{escape(told['product'])}</p>{where}<dl>{counts}</dl>"
     )
 
@@ -172,6 +172,15 @@ def _modality(told: Told) -> str:
     odd = [(row["value"], row["series"]) for row in told["not_listed"]]
     more = "<h3>Other values</h3>" + _shares(odd, whole, ("value", "series")) if odd else ""
     return _section("Modality", _shares(rows, whole, ("of all series", "series")), more)
+
+
+def _minute(moment: str) -> str:
+    """A moment of the report as people read it.
+
+    >>> _minute("2026-11-21T13:10:27+00:00")
+    '2026-11-21 13:10 UTC'
+    """
+    return f"{escape(moment[:16].replace('T', ' '))} UTC"
 
 
 def _region(told: Told) -> str:
