@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dicomlake import tables
 from dicomlake.jobs.index import index
+from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
 from dicomlake.testing import hospital
 
@@ -63,6 +64,7 @@ def make(path: Path, series: int, patients: int = 200) -> Store:
                     store.append(name, rows, children="{}")
                 else:
                     store.add(name, [store.write(name, rows.sort_by("path"))])
+    rebuild(store)
     return store
 
 

@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_S = 20.0
 """What was stated is committed after so many seconds."""
-MOST_ROWS = 500_000
+MOST_ROWS = 100_000
 """Statements after which it is committed at the latest."""
 BLOCK = 20_000
 """Series whose rows are read together."""
