@@ -114,6 +114,9 @@ class TestAnatomy:
         seen = {
             chest: [{"kind": "structure", "label": "lung_left", **coded("structure", LUNG)}],
             other: [{"kind": "structure", "label": "liver", **coded("structure", LIVER)}],
+            uid("faults", "clean CT1 2"): [  # the dome of a liver below a chest
+                {"kind": "structure", **coded("structure", LIVER), "complete": False}
+            ],
         }
         enrich(faulty, Told(seen, name="totalsegmentator"))
         enrich(faulty, conformance(faulty))

@@ -553,17 +553,21 @@ def header_places(case: Case) -> frozenset[str]:
     return frozenset(place for code in case.regions for place in places_of(code))
 
 
-def seen_places(case: Case) -> frozenset[str]:
-    """Where the structures lie that segmenters saw in the picture, as large places."""
-    codes = (str(row["structure"] or "").removeprefix("SCT:") for row in case.said("structure"))
+def seen_places(case: Case, *, whole: bool = False) -> frozenset[str]:
+    """Where the structures lie that segmenters saw in the picture, as large places.
+
+    `whole`: only structures that are not cut off, as lungs are at the top of an abdomen.
+    """
+    rows = [r for r in case.said("structure") if not whole or r["complete"] is not False]
+    codes = (str(row["structure"] or "").removeprefix("SCT:") for row in rows)
     return frozenset(place for code in codes for place in places_of(code))
 
 
 @rule("segmented anatomy disagrees", "warning", "BodyPartExamined",
-      "Segmenters see none of the body part that the header says.")  # fmt: skip
+      "Segmenters see structures, and none of the body part that the header says.")  # fmt: skip
 def _anatomy(case: Case) -> Found:
-    said, seen = header_places(case), seen_places(case)
-    if not said or not seen or said & seen:
+    said, seen = header_places(case), seen_places(case, whole=True)
+    if not said or not seen or said & seen_places(case):
         return None
     return Fault(value=case["BodyPartExamined"], expected=", ".join(sorted(seen)))
 
