@@ -22,7 +22,7 @@ from dicomlake.jobs.index import index
 from dicomlake.lake import Store
 from dicomlake.testing.dicom import encode, image, uid
 
-STUDIES, SERIES, SLICES = 100, 2, 20
+STUDIES, SERIES, SLICES = 200, 2, 20
 ROUNDS = 3
 _SITE = Site(b"measured", "Europe/Berlin", "https://pacs.example", profile="mii", instances=True)
 _THEIRS = """

@@ -320,6 +320,8 @@ def _keywords(header: str | None) -> dict[str, list[Any]]:
 
 
 def _number(value: Any) -> float | None:
+    if type(value) is float:
+        return value
     try:
         return float(value)
     except (TypeError, ValueError):

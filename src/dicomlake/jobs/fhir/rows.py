@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import weakref
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -199,28 +200,28 @@ class Chosen:
     def blocks(self) -> Iterator[Block]:
         """Their rows, BLOCK studies at a time."""
         names = [name for name in _COLUMNS if name in self._wanted.tables]
-        streams = {name: _Stream(self._children(name), name) for name in names}
-        series = _Stream(self._series(), "series")
+        streams = {name: _Stream(self._children(name)) for name in names}
+        series = _Stream(self._series())
         last = 0
         while rows := series.until(last + BLOCK):
             last = max(row["turn"] for row in rows)
             children = {name: _by_series(stream.until(last)) for name, stream in streams.items()}
             yield Block(list(_studies(rows, children)))
 
-    def _series(self) -> Iterator[Row]:
+    def _series(self) -> Iterator[list[Row]]:
         columns = ", ".join(f's."{name}"' for name in mapping.COLUMNS)
-        yield from self._rows(
+        return self._rows(
             f"""select turn, c.study_key, owner, person, machine_key, {columns}
             from {self._name} c join series s using (series_id)
             order by turn, s."SeriesNumber" nulls last, s."SeriesInstanceUID\""""
         )
 
-    def _children(self, name: str) -> Iterator[Row]:
+    def _children(self, name: str) -> Iterator[list[Row]]:
         listed = [c for c in _COLUMNS[name] if c != "header" or self._wanted.headers]
         columns = ", ".join(f't."{column}"' for column in listed)
         if name == "instances" and not self._wanted.headers:
             columns += ", null as header"
-        yield from self._rows(
+        return self._rows(
             f"""select turn, t.series_id, {columns}
             from {name} t join {self._name} c using (series_id)
             where {self._where(name)} order by turn, t.series_id, {_ORDER[name]}"""
@@ -244,14 +245,12 @@ class Chosen:
             return f"kind in ({', '.join(map(literal, (*KINDS, 'body part')))})"
         return "true"
 
-    def _rows(self, sql: str) -> Iterator[Row]:
-        cursor = self._db.cursor()
-        reader = cursor.sql(sql).to_arrow_reader(_BATCH)
+    def _rows(self, sql: str) -> Iterator[list[Row]]:
+        reader = self._db.cursor().sql(sql).to_arrow_reader(_BATCH)
         for batch in reader:
             columns = [column.to_pylist() for column in batch.columns]
             names = batch.schema.names
-            for values in zip(*columns, strict=True):
-                yield dict(zip(names, values, strict=True))
+            yield [dict(zip(names, values, strict=False)) for values in zip(*columns, strict=True)]
 
 
 def _packed(columns: Sequence[str]) -> str:
@@ -261,16 +260,28 @@ def _packed(columns: Sequence[str]) -> str:
 class _Stream:
     """Rows in the order of their turn, taken piece by piece."""
 
-    def __init__(self, rows: Iterator[Row], name: str) -> None:
-        self._rows, self._next, self.name = rows, next(rows, None), name
+    def __init__(self, batches: Iterator[list[Row]]) -> None:
+        self._batches = batches
+        self._rest: list[Row] = []
 
     def until(self, turn: int) -> list[Row]:
         """The rows up to a turn, those of the turn included."""
-        found = []
-        while self._next is not None and self._next["turn"] <= turn:
-            found.append(self._next)
-            self._next = next(self._rows, None)
+        found: list[Row] = []
+        while self._rest or self._more():
+            end = bisect_right(self._rest, turn, key=_turn)
+            found += self._rest[:end]
+            self._rest = self._rest[end:]
+            if self._rest:
+                break
         return found
+
+    def _more(self) -> bool:
+        self._rest = next((batch for batch in self._batches if batch), [])
+        return bool(self._rest)
+
+
+def _turn(row: Row) -> int:
+    return int(row["turn"])
 
 
 def _by_series(rows: list[Row]) -> dict[int, list[Row]]:
