@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from dicomlake.fhir import documents, doses, mii, statements
+from dicomlake.fhir import documents, doses, mii, selections, statements
 from dicomlake.fhir.codes import HEIGHT, WEIGHT
 from dicomlake.fhir.model import (
     Body,
@@ -81,6 +81,7 @@ class Given:
     dose_totals: Mapping[int, Rows] = field(default_factory=dict)
     annotations: Mapping[int, Rows] = field(default_factory=dict)
     enrichments: Mapping[int, Rows] = field(default_factory=dict)
+    segments: Mapping[int, Rows] = field(default_factory=dict)
 
 
 def things(site: Site, release: Release, given: Given) -> Iterator[Thing]:
@@ -104,6 +105,7 @@ def things(site: Site, release: Release, given: Given) -> Iterator[Thing]:
     for row in rows:
         yield from doses.of_series(context, row, given.dose_totals, given.dose_events)
         yield from documents.of_series(context, row, given)
+        yield from selections.of_series(context, row, given.segments)
 
 
 def _context(site: Site, release: Release, given: Given, rows: Rows) -> statements.Context:

@@ -211,4 +211,25 @@ class Report:
     results: tuple[str, ...] = ()
 
 
-Thing = Person | Machine | Software | Door | Study | Body | Measurement | Origin | Report
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A segment of a segmentation: what of an object shows a structure; R5 alone.
+
+    `uid` and `sop_class` are those of the object, `number` is the Segment Number.
+    """
+
+    id: str
+    uid: str
+    sop_class: str
+    number: int
+    study: str
+    study_uid: str
+    series_uid: str
+    patient: str
+    frame_of_reference: str | None = None
+    site: Json | None = None
+
+
+Thing = (
+    Person | Machine | Software | Door | Study | Body | Measurement | Origin | Report | Selection
+)

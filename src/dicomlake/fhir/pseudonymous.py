@@ -222,6 +222,8 @@ class _Cleaning:
         if name in ("url", "profile"):
             part = name == "url" and above == "extension" and _CODE.fullmatch(value)
             return value if part or (value.startswith(PUBLIC) and _URL.fullmatch(value)) else None
+        if name == "subset":
+            return value if value.isdecimal() else None
         if name == "resourceType":
             return value if value.isalpha() else None
         if name in _CODES:

@@ -18,6 +18,7 @@ from dicomlake.fhir.model import (
     Part,
     Person,
     Report,
+    Selection,
     Series,
     Software,
     Study,
@@ -220,6 +221,30 @@ def _(origin: Origin, site: Site) -> Json:
     bodies = all(target.startswith("BodyStructure/") for target in origin.targets)
     fits = impetus.profiles(site, "Provenance", fits=bodies)
     return provenance_of(origin, fits, patient=to("Patient", origin.patient))
+
+
+@resource.register
+def _(selection: Selection, site: Site) -> Json:
+    return {
+        **headed("ImagingSelection", selection.id),
+        "status": "available",
+        "subject": to("Patient", selection.patient),
+        "code": codes.SEGMENT,
+        "studyUid": selection.study_uid,
+        "derivedFrom": [to("ImagingStudy", selection.study)],
+        "seriesUid": selection.series_uid,
+        **filled(
+            frameOfReferenceUid=selection.frame_of_reference,
+            bodySite={"concept": selection.site} if selection.site else None,
+        ),
+        "instance": [
+            {
+                "uid": selection.uid,
+                "sopClass": sop_class(selection.sop_class),
+                "subset": [str(selection.number)],
+            }
+        ],
+    }
 
 
 @resource.register

@@ -23,9 +23,9 @@ from dicomlake.lake import Store
 
 TYPES = (
     "Patient", "Device", "Endpoint", "ImagingStudy", "BodyStructure", "Observation",
-    "DiagnosticReport", "DocumentReference", "Provenance",
+    "DiagnosticReport", "DocumentReference", "ImagingSelection", "Provenance",
 )  # fmt: skip
-"""Types of resources that are made, those first that others point at."""
+"""Types of resources that are made, those first that others point at; ImagingSelection in R5."""
 _NEEDS = {
     "BodyStructure": ("annotations", "enrichments"),
     "Provenance": ("annotations", "enrichments"),
@@ -33,6 +33,7 @@ _NEEDS = {
     "Observation": ("annotations", "enrichments", "items", "dose_events", "dose_totals"),
     "DiagnosticReport": ("items", "elements"),
     "DocumentReference": ("instances", "elements"),
+    "ImagingSelection": ("segments",),
     "ImagingStudy": ("elements", "annotations", "enrichments", "instances"),
 }
 """Tables besides `series` that resources of a type are made of."""
@@ -184,7 +185,7 @@ def _type_of(thing: Thing) -> str:
 _NAMES = {
     "Person": "Patient", "Machine": "Device", "Software": "Device", "Door": "Endpoint",
     "Study": "ImagingStudy", "Body": "BodyStructure", "Measurement": "Observation",
-    "Origin": "Provenance", "Report": "Report",
+    "Origin": "Provenance", "Report": "Report", "Selection": "ImagingSelection",
 }  # fmt: skip
 
 

@@ -74,6 +74,8 @@ _COLUMNS = {
     "annotations": """enrichment_id kind label structure structure_value structure_scheme
         structure_meaning laterality name also confidence volume intensity complete""".split(),
     "enrichments": "enrichment_id enricher version model state made".split(),
+    "segments": """SOPInstanceUID kind number label type_value type_scheme type_meaning structure
+        laterality FrameOfReferenceUID present""".split(),
 }
 _ORDER = {
     "elements": "path, position, text, code_value",
@@ -83,6 +85,7 @@ _ORDER = {
     "dose_totals": '"SOPInstanceUID", item, plane, laterality',
     "annotations": "enrichment_id, label, structure",
     "enrichments": "enricher, enrichment_id",
+    "segments": '"SOPInstanceUID", number',
 }
 
 
