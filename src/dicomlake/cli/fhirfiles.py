@@ -30,7 +30,7 @@ class ProfileName(StrEnum):
 @fhir.command(
     epilog="Examples:  dicomlake fhir export out --lake lake    "
     "dicomlake fhir export out --release R4 --profile mii --types ImagingStudy,Patient    "
-    "dicomlake fhir export out --query \"Modality = 'CT'\""
+    "dicomlake fhir export out --where \"Modality = 'CT'\""
 )
 def export(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
@@ -39,7 +39,7 @@ def export(
     profile: Annotated[
         ProfileName, typer.Option(help="mii of R4, impetus of R5, or none.")
     ] = ProfileName.none,
-    query: Annotated[
+    where: Annotated[
         str, typer.Option(help="Only studies with a series that meets this condition.")
     ] = "",
     types: Annotated[str, typer.Option(help="Only these types, with commas.")] = "",
@@ -59,7 +59,7 @@ def export(
     site = site_of(lake, settings, profile.value)
     asked = [name.strip() for name in types.split(",") if name.strip()] or None
     with Bar(console(error=True)) as bar, parts_folder(store.path) as parts:
-        part = part_of(store, query, "study", parts)
+        part = part_of(store, where, "study", parts)
         written = write_ndjson(
             part, folder, site, release_of(release.value), types=asked, progress=bar
         )
