@@ -238,7 +238,14 @@ async def quality(
     summary="Give the report of quality as one HTML file",
     response_class=Response,
     responses={
-        200: {"content": {"text/html": {"schema": {"type": "string"}}}},
+        200: {
+            "content": {
+                "text/html": {
+                    "schema": {"type": "string"},
+                    "example": "<!doctype html><html><h1>Data quality by device</h1></html>",
+                }
+            }
+        },
         **documented(409, 422, 503),
     },
 )
