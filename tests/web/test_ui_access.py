@@ -91,7 +91,8 @@ def test_a_wrong_token_is_told_and_the_right_one_lets_in(
     total(page, "series").wait_for()
     assert "q=Modality" in page.url  # where one wanted to go
     assert places(page) == [
-        "Explore and ask", "Dashboards", "Saved", "Jobs", "Sources", "Status", "Audit",
+        "Explore and ask", "Dashboards", "Saved", "Jobs", "Enrichment", "Sources", "Status",
+        "Audit",
     ]  # fmt: skip
     page.reload()
     total(page, "series").wait_for()
