@@ -112,7 +112,8 @@ def test_series_of_a_question_are_looked_at_again(
     card(page).get_by_role("button", name="Look again").click()
     dialog = page.get_by_role("dialog")
     see(dialog).to_contain_text(QUESTION)
-    page.keyboard.press("Enter")  # the button has the focus
+    see(dialog.get_by_role("button", name="Look again")).to_be_focused()
+    page.keyboard.press("Enter")
     see(card(page)).to_contain_text(f"workers: {(held['CT'] + 1) // 2} tasks")
     card(page).get_by_role("button", name="Cancel").click()
     see(card(page)).to_contain_text(f"Cancelled: {(held['CT'] + 1) // 2} tasks")
