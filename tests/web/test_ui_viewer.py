@@ -270,6 +270,14 @@ def test_it_stays_while_the_study_follows(page: sync_api.Page) -> None:
     see(page.locator(".viewer-reel output")).to_have_text(f"2 / {SLICES}")
 
 
+def test_who_leaves_at_once_is_followed_too(page: sync_api.Page) -> None:
+    page.goto(f"/studies/{STUDY}?series={SERIES['CT']}")
+    see(page.locator(".stage[data-ready]")).to_be_visible()
+    page.locator(".stage").press("ArrowDown")
+    page.get_by_role("tab", name="Header").evaluate("tab => tab.click()")
+    see(page.locator(".header-table")).to_contain_text(sop("CT", 1))
+
+
 def test_in_german(page: sync_api.Page) -> None:
     opened(page, "CT")
     page.get_by_role("button", name="Language").click()

@@ -17,7 +17,7 @@ export function SeriesPage({ study, series }: { study: string; series: string })
       <Viewer
         series={series}
         first={Number(query.get("image")) || 1}
-        onImage={(number) => go(`${address}?image=${number}`, { replace: true })}
+        onImage={(number, _, leaving) => !leaving && go(`${address}?image=${number}`, { replace: true })}
         focus
       >
         <OhifWay study={study} />

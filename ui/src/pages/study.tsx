@@ -224,7 +224,7 @@ function SeriesView({ study, series, all }: { study: string; series: SeriesHead;
               series={uid}
               {...(at > 0 ? { sop } : {})}
               onImage={(_, shown) => {
-                setTab("picture"); // it stays while what is inside of the next instance is asked for
+                setTab((now) => now ?? "picture"); // it stays while what is inside of the next is asked for
                 setAt(Math.max(0, instances.findIndex((one) => one.SOPInstanceUID === shown)));
               }}
             >

@@ -34,8 +34,8 @@ export type ViewerProps = {
   sop?: string;
   /** The number of the image to show first, from 1. */
   first?: number;
-  /** Told when somebody stays at an image. */
-  onImage?: (number: number, sop: string) => void;
+  /** Told when somebody stays at an image, or leaves the viewer at it. */
+  onImage?: (number: number, sop: string, leaving: boolean) => void;
   focus?: boolean;
   /** More buttons at the end of the tools. */
   children?: ReactNode;
@@ -140,6 +140,7 @@ function Images({ data, sop, first, onImage, focus, children }: ViewerProps & { 
   const [rate, setRate] = useState(() => rateOf(images));
   const [help, setHelp] = useState(false);
   const [fit, setFit] = useState(1);
+  const untold = useRef<(() => void) | null>(null);
   const frames = useFrames(data);
   const image = images[at]!;
   const frame = frames().get(image);
@@ -154,11 +155,16 @@ function Images({ data, sop, first, onImage, focus, children }: ViewerProps & { 
     if (named >= 0) setAt((now) => (images[now]?.SOPInstanceUID === sop ? now : named));
   }, [sop, images]);
   useEffect(() => {
+    untold.current = () => onImage?.(at + 1, image.SOPInstanceUID, true);
     if (playing) return;
-    const later = setTimeout(() => onImage?.(at + 1, image.SOPInstanceUID), 300);
+    const later = setTimeout(() => {
+      untold.current = null;
+      onImage?.(at + 1, image.SOPInstanceUID, false);
+    }, 300);
     return () => clearTimeout(later);
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [at, playing]);
+  useEffect(() => () => untold.current?.(), []); // who leaves at once is told as well
 
   const move = (steps: number) =>
     setAt((now) => {
