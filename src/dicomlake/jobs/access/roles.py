@@ -29,6 +29,14 @@ class May(StrEnum):
     """Pausing, trying, retrying and cancelling."""
     AUDIT = "audit"
     """The audit log."""
+    CURATE = "curate"
+    """Cohorts: freezing, including and excluding, splitting; asking for and starting exports."""
+    RELEASE = "release"
+    """Approving cohorts, and withdrawing patients from them."""
+    REIDENTIFY = "reidentify"
+    """Whose pseudonym it is."""
+    ERASE = "erase"
+    """Erasing patients."""
 
 
 class Role(StrEnum):
@@ -41,16 +49,20 @@ class Role(StrEnum):
 
 
 _VIEWER = frozenset((May.OPEN, May.ENTER, May.COUNT))
-_RESEARCHER = _VIEWER | {May.READ, May.SQL}
-_STEWARD = _RESEARCHER | {May.WATCH, May.FETCH, May.STORE, May.AUDIT}
+_RESEARCHER = _VIEWER | {May.READ, May.SQL, May.CURATE}
+_STEWARD = _RESEARCHER | {May.WATCH, May.FETCH, May.STORE, May.AUDIT, May.RELEASE}
 ALLOWED = {
     Role.viewer: _VIEWER,
     Role.researcher: _RESEARCHER,
     Role.steward: _STEWARD,
-    Role.admin: _STEWARD | {May.OPERATE},
+    Role.admin: _STEWARD | {May.OPERATE, May.REIDENTIFY, May.ERASE},
 }
 """What each role may do."""
-WHOLE = frozenset((May.SQL, May.WATCH, May.FETCH, May.STORE, May.OPERATE, May.AUDIT))
+WHOLE = frozenset((May.SQL, May.WATCH, May.FETCH, May.STORE, May.OPERATE, May.AUDIT)) | {
+    May.RELEASE,
+    May.REIDENTIFY,
+    May.ERASE,
+}
 """What only those may do who see the whole lake: no filter can be put into these."""
 MASKED = frozenset((Role.viewer,))
 """Roles that see counts of few patients masked, and no value that identifies anybody."""
