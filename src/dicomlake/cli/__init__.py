@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-MODULES = """access charts commands enriching fhir fhirfiles fhirvalidate inside pacs quality
+MODULES = """access charts commands deid enriching fhir fhirfiles fhirvalidate inside pacs quality
     segmenter service viewer"""
 """Modules of commands."""
 
