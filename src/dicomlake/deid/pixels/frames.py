@@ -24,6 +24,8 @@ JPEG_LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51))
 """JPEG with loss: colours come out of it as red, green and blue."""
 _BLOCK = 32
 """Pixels of a block in which frames are compared."""
+ALIKE = 0.995
+"""Pictures of one frame that correlate as much show the same."""
 OUTSIDE = "outside the regions"
 
 
@@ -64,23 +66,29 @@ class Frames:
             raise Unresolved("pixels", f"a frame cannot be decoded: {error}") from error
         if found.shape[:2] != (self.rows, self.columns):
             raise Unresolved("pixels", "a decoded frame has another size than the header says")
-        return np.array(found), photometric
+        whole_colours = found.ndim == 3 and photometric == "YBR_FULL_422"
+        return np.array(found), "YBR_FULL" if whole_colours else photometric
 
     def pictures(self, number: int) -> list[NDArray[np.uint8]]:
         """A frame as a person would look at it: as its header has it shown, of gray values of more
         than eight bits also from the lowest to the highest."""
         try:
             shown = [picture(*self.place, number)]
-        except DataError as error:
-            raise Unresolved("pixels", f"a frame cannot be shown: {error}") from error
+        except DataError:  # a window, a table or a palette that cannot be read
+            return [self._wide(number)]
         bits = whole(self.header, "BitsStored") or self.pixels.bits
-        if bits > 8 and shown[0].ndim == 2:
-            values, _ = self.values(number)
-            finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-            low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-            wide = windowed(values, Window((low + high) / 2, high - low or 1.0, "LINEAR_EXACT"))
+        if bits > 8 and shown[0].ndim == 2 and not _is_alike(wide := self._wide(number), shown[0]):
             shown.append(wide)
         return shown
+
+    def _wide(self, number: int) -> NDArray[np.uint8]:
+        """A frame from its lowest to its highest value."""
+        values, _ = self.values(number)
+        if values.ndim == 3 and values.dtype == np.uint8:
+            return values
+        finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        return windowed(values, Window((low + high) / 2, high - low or 1.0, "LINEAR_EXACT"))
 
     def differing(self, most: int) -> tuple[int, ...]:
         """Frames, at most so many, that together have what can be seen in any of them.
@@ -89,7 +97,7 @@ class Frames:
         """
         if self.count <= most:
             return tuple(range(1, self.count + 1))
-        edges = np.stack([_edges(picture(*self.place, n)) for n in range(1, self.count + 1)])
+        edges = np.stack([_edges(self.pictures(n)[0]) for n in range(1, self.count + 1)])
         chosen, seen = [0], edges[0].copy()
         while len(chosen) < most:
             more = (edges - seen).reshape(self.count, -1).max(axis=1)
@@ -99,6 +107,14 @@ class Frames:
             chosen.append(best)
             seen = np.maximum(seen, edges[best])
         return tuple(sorted(n + 1 for n in chosen))
+
+
+def _is_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether what is seen in one of two pictures is seen in the other one."""
+    a, b = (each.astype(np.float32).ravel() for each in (one, other))
+    if a.std() < 1 or b.std() < 1:
+        return bool(a.std() < 1)
+    return abs(float(np.corrcoef(a, b)[0, 1])) > ALIKE
 
 
 def _edges(shown: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 MOST_REMEMBERED = 4096
 """Pictures of which it is remembered where text is."""
-HIGHEST, SMALL = 0.25, 32
-"""A line of text is no higher than this part of the picture, or than so many pixels."""
+HIGHEST, SMALL = 0.12, 40
+"""A line of text is no higher than this part of the picture, or than so many pixels; what is found
+in an enlarged picture is no higher than that."""
 LARGE = 1200
 """Pixels of the longer side from which pictures are large enough as they are."""
 _AROUND = 41
@@ -81,12 +82,14 @@ class Seeker:
         shown = [each.copy() for each in pictures]
         for picture in shown:
             blank(picture, sure)
+        turned = True
         for _ in range(self._options.most_rounds + 1):
-            new = [box for each in shown for box in self._search(each)]
+            new = [box for each in shown for box in self._search(each, turned=turned)]
             new = [box for box in new if not _is_plain(shown, box)]
             if not new:
                 return united(found)
             found += new
+            turned = any(box.y1 - box.y0 > box.x1 - box.x0 for box in new)
             for picture in shown:
                 blank(picture, new)
         raise Unresolved(
@@ -95,23 +98,24 @@ class Seeker:
             "with: dicomlake deid pixels FILE --to FOLDER",
         )
 
-    def _search(self, picture: NDArray[np.uint8]) -> list[Box]:
-        """Text in a picture: as it is, twice as large with even contrasts, and that turned."""
+    def _search(self, picture: NDArray[np.uint8], *, turned: bool = True) -> list[Box]:
+        """Text in a picture: as it is, twice as large with even contrasts, perhaps that turned."""
         rows, columns = picture.shape[:2]
         even = evened(picture)
         found = [*self._detector.boxes(picture), *self._enlarged(even)]
-        turned = np.ascontiguousarray(np.rot90(even))  # row y and column x of it are (x, -y) here
-        for b in self._enlarged(turned):
-            found.append(Box(columns - b.y1, b.x0, columns - b.y0, b.x1))
+        if turned:
+            for b in self._enlarged(np.ascontiguousarray(np.rot90(even))):
+                found.append(Box(columns - b.y1, b.x0, columns - b.y0, b.x1))
         highest = max(HIGHEST * min(rows, columns), SMALL)
-        return [b for b in found if min(b.x1 - b.x0, b.y1 - b.y0) <= highest]
+        return [b for b in found if _height(b) <= highest]
 
     def _enlarged(self, picture: NDArray[np.uint8]) -> list[Box]:
         """What is found in a picture of twice the size, where it is not large already."""
         if max(picture.shape[:2]) > LARGE:
             return list(self._detector.boxes(picture))
         found = self._detector.boxes(_twice(picture))
-        return [Box(b.x0 // 2, b.y0 // 2, (b.x1 + 1) // 2, (b.y1 + 1) // 2) for b in found]
+        small = (Box(b.x0 // 2, b.y0 // 2, (b.x1 + 1) // 2, (b.y1 + 1) // 2) for b in found)
+        return [box for box in small if _height(box) <= SMALL]
 
 
 def evened(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -130,6 +134,11 @@ def _twice(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     size = (picture.shape[1] * 2, picture.shape[0] * 2)
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _height(box: Box) -> int:
+    """How high a line of text is, upright or turned."""
+    return min(box.x1 - box.x0, box.y1 - box.y0)
 
 
 def _is_plain(pictures: Sequence[NDArray[np.uint8]], box: Box) -> bool:

@@ -8,7 +8,6 @@ compressed with loss is written without any further one; that it once had a loss
 from __future__ import annotations
 
 import struct
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,11 @@ import numpy as np
 
 from dicomlake.contracts.deid import Unresolved
 from dicomlake.deid.pixels.frames import JPEG_LOSSY, Frames
+from dicomlake.deid.pixels.lossless import jpeg
 from dicomlake.dicom import dictionary
 from dicomlake.readers.attributes import key_of, text, whole
 from dicomlake.readers.bulk import bulk_of, element_of
+from dicomlake.readers.frames import NATIVE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,8 @@ JPEG_LS, J2K, J2K_ANY = _JPEG + "80", _JPEG + "90", _JPEG + "91"
 JPEG_LOSSLESS = frozenset([_JPEG + "57", _JPEG + "70"])
 EXPLICIT = "1.2.840.10008.1.2.1"
 LOSSY = JPEG_LOSSY | {_JPEG + "81", J2K_ANY, _JPEG + "203"}
-_LOCK = threading.Lock()
+_SMALLEST = 32
+"""Pixels of the shorter side from which frames are compressed in JPEG 2000."""
 
 Values = dict[int, tuple[str, bytes] | None]
 Change = Callable[["NDArray[Any]"], bool]
@@ -127,23 +129,20 @@ def _compressed(frames: Frames, change: Change) -> tuple[Values, str, int]:
 def target(frames: Frames) -> str:
     """The transfer syntax that frames are written in again: their own one where it can be."""
     syntax, bits = frames.syntax, frames.pixels.bits
-    if syntax in (RLE, JPEG_LS, J2K) or syntax in JPEG_LOSSLESS:
-        fits = syntax == RLE or bits <= 16
-        if fits and _can(syntax):
-            return syntax
-    if syntax == J2K_ANY and frames.pixels.samples == 1 and _can(J2K):
+    small = min(frames.rows, frames.columns) < _SMALLEST
+    if syntax == RLE or frames.pixels.native:
         return syntax
-    if frames.pixels.native or bits not in (8, 16):
+    if bits not in (8, 16):
         return EXPLICIT
-    return J2K if _can(J2K) else RLE
+    if syntax in JPEG_LOSSLESS or (syntax == JPEG_LS and _can(JPEG_LS)):
+        return syntax
+    if small or not _can(J2K):
+        return EXPLICIT
+    return syntax if syntax == J2K_ANY and frames.pixels.samples == 1 else J2K
 
 
 def _can(syntax: str) -> bool:
     """Whether somebody here compresses in a transfer syntax."""
-    from importlib.util import find_spec
-
-    if syntax in JPEG_LOSSLESS:
-        return find_spec("gdcm") is not None
     from pydicom.pixels.encoders.base import get_encoder
     from pydicom.uid import UID
 
@@ -152,10 +151,10 @@ def _can(syntax: str) -> bool:
 
 def compressed(found: NDArray[Any], syntax: str, frames: Frames, photometric: str) -> bytes:
     """A frame in a transfer syntax; Unresolved when it does not come out of it as it went in."""
-    if syntax == EXPLICIT:
+    if syntax in NATIVE:
         return found.astype(found.dtype.newbyteorder("<"), copy=False).tobytes()
     if syntax in JPEG_LOSSLESS:
-        return _by_gdcm(found, syntax, frames, photometric)
+        return jpeg(found)
     return _by_pydicom(found, syntax, frames, photometric)
 
 
@@ -196,44 +195,12 @@ def _photometric(frames: Frames, syntax: str, photometric: str) -> str:
     return photometric
 
 
-def _by_gdcm(found: NDArray[Any], syntax: str, frames: Frames, photometric: str) -> bytes:
-    """A frame in JPEG without loss, which pydicom does not write."""
-    import gdcm
-
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((frames.columns, frames.rows, 1))
-    kinds = gdcm.PhotometricInterpretation
-    kind = getattr(kinds, {"PALETTE COLOR": "PALETTE_COLOR"}.get(photometric, photometric))
-    image.SetPhotometricInterpretation(kinds(kind))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian))
-    bits, stored = frames.pixels.bits, _stored_bits(found, frames)
-    signed = whole(frames.header, "PixelRepresentation") or 0
-    image.SetPixelFormat(gdcm.PixelFormat(frames.pixels.samples, bits, stored, stored - 1, signed))
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    raw = found.astype(found.dtype.newbyteorder("<"), copy=False).tobytes()
-    element.SetByteStringValue(raw)
-    image.SetDataElement(element)
-    with _LOCK:  # its switch of warnings is one for all
-        gdcm.Trace.WarningOff()
-        gdcm.Trace.ErrorOff()
-        changing = gdcm.ImageChangeTransferSyntax()
-        changing.SetInput(image)
-        changing.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
-        done = changing.Change()
-        sequence = changing.GetOutput().GetDataElement().GetSequenceOfFragments() if done else None
-    if sequence is None or sequence.GetNumberOfFragments() != 1:
-        raise Unresolved("pixels", f"a frame cannot be compressed again ({syntax})")
-    value = sequence.GetFragment(0).GetByteValue()
-    return bytes(value.GetBuffer().encode("utf-8", "surrogateescape"))
-
-
 def _said(frames: Frames, syntax: str, photometric: str) -> Values:
     """What the header must say of frames that are compressed in another way."""
     values: Values = {}
-    if syntax == frames.syntax:
-        return values | _without_offsets(frames)
     said = _photometric(frames, syntax, photometric)
+    if syntax == frames.syntax and said == frames.pixels.photometric:
+        return _without_offsets(frames)
     values[dictionary.tag_of("PhotometricInterpretation")] = ("CS", _text(said))
     if frames.pixels.samples > 1:
         values[dictionary.tag_of("PlanarConfiguration")] = ("US", struct.pack("<H", 0))
@@ -254,7 +221,7 @@ def _text(value: str) -> bytes:
 
 def _value(made: list[bytes], syntax: str) -> tuple[str, bytes]:
     """Pixel data of frames: native ones in a row, else encapsulated with an offset table."""
-    if syntax == EXPLICIT:
+    if syntax in NATIVE:
         return "OW", _even(bytearray(b"".join(made)))
     return "OB", b"".join(_encapsulated(made))
 
