@@ -91,19 +91,7 @@ def save(
             )
         if before.split is not None:
             found = splitting.carried(store, found, old, before.split)
-        return next_of(store, before, found, kind, by, comment, entries=len(entries))
-
-
-def next_of(
-    store: Store, before: Version, rows: pa.Table, kind: str, by: str, comment: str, **said: Any
-) -> Version:
-    """The version after another one of the same question; only inside of `changing`."""
-    kept = (
-        "name", "level", "where", "text", "lake_version", "highest", "project", "entries", "whole",
-        "attrition", "split",
-    )  # fmt: skip
-    fields = {key: getattr(before, key) for key in kept} | said
-    return keeping.add(store.path, rows, kind=kind, by=by, comment=comment, **fields)
+        return keeping.next_of(store.path, before, found, kind, by, comment, entries=len(entries))
 
 
 def newest(lake: Path, name: str, project: str) -> Version | None:
@@ -156,9 +144,8 @@ _ROWS = """
 
 def _highest(store: Store) -> int:
     with store.database(only=("series",)) as db:
-        found = db.execute("select coalesce(max(series_id), 0) from series").fetchone()
-    assert found is not None
-    return int(found[0])
+        ((highest,),) = db.execute("select coalesce(max(series_id), 0) from series").fetchall()
+    return int(highest)
 
 
 def _attrition(engine: Any, where: Node | None, level: str, ticket: object) -> list[dict[str, Any]]:

@@ -256,6 +256,18 @@ def add(lake: Path, rows: pa.Table, **said: Any) -> Version:
     return _write(lake, made, rows)
 
 
+def next_of(
+    lake: Path, before: Version, rows: pa.Table, kind: str, by: str, comment: str, **said: Any
+) -> Version:
+    """The version after another one of the same question; only inside of `changing`."""
+    kept = (
+        "name", "level", "where", "text", "lake_version", "highest", "project", "entries", "whole",
+        "attrition", "split",
+    )  # fmt: skip
+    fields = {key: getattr(before, key) for key in kept} | said
+    return add(lake, rows, kind=kind, by=by, comment=comment, **fields)
+
+
 def _alone(lake: Path, name: str) -> None:
     """UsageError for a name that differs from a known one in upper and lower case alone."""
     for other in names(lake):
