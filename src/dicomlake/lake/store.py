@@ -48,6 +48,8 @@ SAVED = "_saved"
 """Folder of saved queries and links to queries."""
 ACCESS = "_access"
 """Folder of API tokens, of the audit log and of what projects see; readable by its owner alone."""
+DATASETS = "_datasets"
+"""Folder of what datasets hold, and of whom; readable by its owner alone."""
 PUBLISH = "_publish"
 """Folder of what was published where; readable by its owner alone."""
 SETTINGS = "dicomlake.toml"
@@ -64,6 +66,7 @@ _OURS = frozenset(
         INBOX,
         SAVED,
         ACCESS,
+        DATASETS,
         PUBLISH,
         EXTRACTIONS,
         SETTINGS,
