@@ -50,6 +50,8 @@ COHORTS = "_cohorts"
 """Folder of frozen cohorts."""
 ACCESS = "_access"
 """Folder of API tokens, of the audit log and of what projects see; readable by its owner alone."""
+DATASETS = "_datasets"
+"""Folder of what datasets hold, and of whom; readable by its owner alone."""
 PUBLISH = "_publish"
 """Folder of what was published where; readable by its owner alone."""
 SETTINGS = "dicomlake.toml"
@@ -67,6 +69,7 @@ _OURS = frozenset(
         SAVED,
         COHORTS,
         ACCESS,
+        DATASETS,
         PUBLISH,
         EXTRACTIONS,
         SETTINGS,
