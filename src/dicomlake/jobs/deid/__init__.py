@@ -1,0 +1,1 @@
+"""De-identification of what a lake holds, or of files."""
