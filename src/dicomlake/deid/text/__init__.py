@@ -26,7 +26,17 @@ MARKS: Mapping[Kind, str] = {
 }  # fmt: skip
 """What takes the place of what identifies, by its kind."""
 UNSURE = frozenset(
-    ["given name", "institution", "postcodes", "long number", "phone number", "labelled place"]
+    [
+        "given name",
+        "institution",
+        "postcodes",
+        "long number",
+        "phone number",
+        "labelled place",
+        "home",
+        "two capitals",
+        "relation",
+    ]
 )
 """Rules that take something harmless now and then: a person should look at what they found."""
 MOST_CACHED = 20_000

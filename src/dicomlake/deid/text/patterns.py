@@ -26,10 +26,11 @@ _PHONE = re.compile(
     r"|00[1-9]\d[ ./-]?\d{1,5}(?:[ ./-]\d{2,8}){1,5}"
     r"|\(\d{2,6}\)[ ]?\d{3,4}[ -]?\d{2,5}"
     r"|[2-9]\d{2}[-.][2-9]\d{2}[-.]\d{4}"
-    r"|0\d{2,5}[ ]?[/–-][ ]?\d{3,}(?:[ -]?\d{1,6}){0,3}"
+    r"|0\d{2,5}[ ]?[/–-][ ]?\d{2,}(?:[ -]?\d{1,6}){0,3}"
     r"|0\d{2,4}[ ]\d{4,8}"
     r"|0\d{2,4}[ ]\d{3}[ ]\d{3,4}"
     r"|0[1-9](?:[ .-]\d{2}){4}"
+    r"|[89]\d[ ]\d{3}[ ]\d{2}[ ]\d{2}"
     r"|[6789]\d{2}[ ]\d{3}[ ]\d{3}|[6789]\d{2}(?:[ ]\d{2}){3}"
     r"|(?<=[ (])(?:555-\d{4})"
     r")(?![\w]|[./-]\d)"
@@ -165,7 +166,7 @@ def _names_one(value: str, rules: Rules) -> bool:
 
 def _measures(small: str, found: re.Match[str], rules: Rules) -> bool:
     words = _WORD.findall(small[found.start() : found.end()])
-    return bool(words) and words[0] in rules.units
+    return bool(words) and found[0][:1].isdigit() and words[0] in rules.units
 
 
 def _follows_unit(small: str, end: int, rules: Rules) -> bool:

@@ -22,6 +22,16 @@ _PIECE = re.compile(
 _GAP = re.compile(r"(?P<comma>[ \t]*,[ \t]*)|[ \t]+|(?P<caret>[\^_]+)|(?=-)")
 _ALSO = re.compile(r"[ \t]*(?:,|/|&|\+|\band\b|\bund\b|\bet\b|\by\b)[ \t]*")
 _COLON = re.compile(r"[:=][ \t]*")
+_TWO = re.compile(
+    r"(?<![\w'’-])([A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+)*)"
+    r"[ ](?:(?:de|del|la|las|los|le|du|des|van|von|der|den|Le|La|De|Van)[ ]){0,2}"
+    r"([A-ZÀ-ÖØ-Þ]['’]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+)*)(?!\w)"
+)
+_GERMAN = re.compile(
+    r"\b(?:der|die|das|und|mit|nicht|bei|wurde|vom|ist|keine?|ohne)\b.*"
+    r"\b(?:der|die|das|und|mit|nicht|bei|wurde|vom|ist|keine?|ohne)\b",
+    re.DOTALL,
+)
 _WEAK = frozenset("m d h c".split())
 _PLURAL = frozenset("drs dres sres mm mmes herren doctors".split())
 _BACK = 60
@@ -33,7 +43,15 @@ def people(text: str, small: str, rules: Rules) -> Iterator[Span]:
     for begin, end, word in words:
         if word in rules.titles and (begin == 0 or text[begin - 1] not in "-'’"):
             yield from _after_title(text, begin, end, word, rules)
+        elif word in rules.kin:
+            yield from _after_kin(text, end, rules)
     yield from _given(text, words, rules)
+    if _is_narrative(text):
+        yield from _two_capitals(text, small, rules)
+    for lives in rules.living.finditer(text):
+        found = person_at(text, lives.end(), rules, labelled=True)
+        if found:
+            yield Span(*found, "place", "home")
     for colon in _COLON.finditer(text):
         before = text[max(0, colon.start() - _BACK) : colon.end()]
         if rules.labels["names"].search(before):
@@ -69,6 +87,42 @@ def _after_title(text: str, begin: int, end: int, word: str, rules: Rules) -> It
         if found is None:
             return
         yield Span(*found, "name", "title")
+
+
+def _after_kin(text: str, end: int, rules: Rules) -> Iterator[Span]:
+    """A person after what it is to somebody: "his daughter Jane Doe", "Tochter (Jana)"."""
+    gap = re.compile(r"[ \t]*[,(]?[ \t\n]*").match(text, end)
+    found = person_at(text, gap.end(), rules) if gap and gap.end() > end else None
+    if found:
+        yield Span(*found, "name", "relation")
+
+
+def _is_narrative(text: str) -> bool:
+    """Whether a text is written in sentences, unlike descriptions of series."""
+    return len(text) > 60 and ("\n" in text or text.count(" ") > 8)
+
+
+def _two_capitals(text: str, small: str, rules: Rules) -> Iterator[Span]:
+    """Two words with capitals that are nothing else; not in German, where nouns have them."""
+    if "de" in rules.languages and _GERMAN.search(small):
+        return
+    for found in _TWO.finditer(text):
+        first, second = small[slice(*found.span(1))], small[slice(*found.span(2))]
+        pair = [first, second]
+        if any(
+            word in rules.words or word in rules.titles or word in rules.months
+            or word in rules.suffixes or word in rules.kin or word in rules.units
+            for word in pair
+        ):  # fmt: skip
+            continue
+        ordinary = sum(
+            all(part in rules.eponyms | rules.ordinary for part in re.split(r"[-'’]", word))
+            for word in pair
+        )
+        if first in rules.eponyms or ordinary > 1:
+            continue
+        whole = person_at(text, found.start(), rules)
+        yield Span(*(whole or found.span()), "name", "two capitals")
 
 
 def _given(text: str, words: list[tuple[int, int, str]], rules: Rules) -> Iterator[Span]:
@@ -131,9 +185,13 @@ def person_at(
         word = folded(piece[0])
         at = piece.end()
         kind = piece.lastgroup
-        if kind == "small" and word.strip("'’") not in rules.particles:
+        if kind == "small" and not names and word in rules.degrees:
+            at += 1 if text[at : at + 1] == "." else 0
+        elif kind == "small" and word.strip("'’") not in rules.particles:
             break
-        if kind == "name":
+        elif kind == "name" and word in rules.particles:
+            begin = piece.start() if begin < 0 else begin
+        elif kind == "name":
             if word in rules.titles and (begin < 0 or text[at : at + 1] == "."):
                 if names:
                     break
@@ -142,7 +200,7 @@ def person_at(
                 strong = strong or word not in _WEAK
             else:
                 whole = word[:-2] if word.endswith(("'s", "’s")) else word
-                if not _named(whole, rules, strong or labelled, only_given):
+                if not _named(whole, rules, strong or labelled, only_given or names == 1):
                     break
                 if names and whole in rules.suffixes:
                     break
@@ -157,7 +215,7 @@ def person_at(
                 break
             begin = piece.start() if begin < 0 else begin
             end = at if names or kind == "initial" else end
-        elif begin < 0:
+        elif kind == "small" and begin < 0:
             begin = piece.start()
         gap = _GAP.match(text, at)
         if gap is None:
@@ -176,7 +234,7 @@ def _named(word: str, rules: Rules, strong: bool, first: bool) -> bool:
         return first and (strong or word not in rules.words)
     if word in rules.words or word in rules.months:
         return False
-    if word in rules.eponyms:
+    if all(part in rules.eponyms for part in re.split(r"[-'’]", word)):
         return strong
     return len(word) > 1
 

@@ -1,1 +1,1 @@
-"""De-identification of what a lake holds, or of files."""
+"""De-identification as jobs: folders of files, plans, and what a lake knows of a patient."""

@@ -37,6 +37,9 @@ class Rules:
     titles: frozenset[str]
     suffixes: frozenset[str]
     particles: frozenset[str]
+    degrees: frozenset[str]
+    kin: frozenset[str]
+    """What people are to one another."""
     given: frozenset[str]
     ordinary: frozenset[str]
     """Names that are words too."""
@@ -55,6 +58,8 @@ class Rules:
     signed: re.Pattern[str]
     closings: re.Pattern[str]
     maiden: re.Pattern[str]
+    living: re.Pattern[str]
+    """What stands before a place where somebody lives."""
     shapes: Mapping[str, tuple[re.Pattern[str], ...]]
     """Ages, addresses, postcodes with places, and institutions."""
     before_dates: str
@@ -107,6 +112,8 @@ def _rules(languages: tuple[str, ...]) -> Rules:
         titles=words("titles"),
         suffixes=words("suffixes"),
         particles=frozenset(_words(common["particles"])),
+        degrees=frozenset(_words(common["degrees"])),
+        kin=words("kin"),
         given=words("given"),
         ordinary=_everywhere("also"),
         words=_everywhere("words") | _anatomy(),
@@ -119,6 +126,7 @@ def _rules(languages: tuple[str, ...]) -> Rules:
         labels={kind: _before(joined(kind)) for kind in "names ids phones places dates".split()},
         signed=re.compile(rf"(?<!\w)(?i:{joined('signed')})(?!\w)[ \t]*:?\s*"),
         closings=re.compile(rf"(?<!\w)(?i:{joined('closings')})[ \t]*[,.!]?[ \t]*\n\s*"),
+        living=re.compile(rf"(?<!\w)(?i:{'|'.join(one['living'] for one in every)})[ \t]+"),
         maiden=re.compile(rf"(?<!\w)(?i:{joined('maiden')})[ \t]+"),
         shapes={
             key: tuple(re.compile(part.replace("{Name}", NAME), re.MULTILINE)
