@@ -25,6 +25,15 @@ from dicomlake.contracts.deid import Cleaner
 from dicomlake.errors import ServiceError, UsageError
 from dicomlake.jobs.datasets import places
 from dicomlake.jobs.datasets.crew import Hand, done_by
+from dicomlake.jobs.datasets.labels import (
+    Drawn,
+    Mapped,
+    automatic,
+    drawn_of,
+    mapping_of,
+    segments_of,
+)
+from dicomlake.jobs.datasets.layouts import Case, consecutive, lists_of
 from dicomlake.jobs.datasets.ledger import (
     FAILED,
     QUARANTINED,
@@ -33,6 +42,7 @@ from dicomlake.jobs.datasets.ledger import (
     WRITTEN,
     Ledger,
     Made,
+    Note,
     now,
 )
 from dicomlake.jobs.datasets.selection import objects_of, patients_of, selected
@@ -48,6 +58,7 @@ from dicomlake.jobs.datasets.work import (
     pieces_of,
 )
 from dicomlake.lake import Store
+from dicomlake.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +118,8 @@ def begin(lake: str | Path, wanted: Wanted, name: str = "", made: str = "") -> s
 
 
 def _planned(store: Store, wanted: Wanted, name: str, digest: str, made: str) -> str:
+    wanted = replace(wanted, name=name)
+    mapping_of(wanted.labels)
     chosen = selected(store, wanted)
     job = {
         "wanted": wanted.plain(), "cohort": chosen.name, "version": chosen.version,
@@ -239,6 +252,8 @@ class _Making:
         self._pieces = _Pieces()
         self._open: Counter[str] = Counter()
         self._looked = 0.0
+        self._labels: dict[str, int] = {}
+        self._drawn: dict[str, list[Drawn]] = {}
 
     def run(self, *, without: bool) -> None:
         """Everything that is not done yet, in its order."""
@@ -292,6 +307,8 @@ class _Making:
             for row in self._ledger.rows("select patient_key, PatientID, issuer from patients")
         }
         done = self._ledger.finished()
+        if "nifti" in self.wanted.formats:
+            self._know_labels()
         for piece in pieces_of(things, patients):
             self._open[piece.things[0].StudyInstanceUID] += 1
             self._pieces.waiting.append(piece)
@@ -305,6 +322,28 @@ class _Making:
         for piece, result in done_by(self._maker(make), self._pieces, self._workers, self._check):
             self._note(piece, result)
 
+    def _know_labels(self) -> None:
+        """What is drawn on what, and which number each structure has."""
+        store = Store(self._lake)
+        rows = self._ledger.rows("select SOPInstanceUID, SeriesInstanceUID from objects")
+        series_of = {row[0]: row[1] for row in rows} | {row[1]: row[1] for row in rows}
+        segments = segments_of(store, sorted({row[1] for row in rows}))
+        mapped = mapping_of(self.wanted.labels)
+        labels = mapped.labels or automatic(segments).labels
+        if self.wanted.layout == "nnunet":  # its labels have no gaps
+            order = consecutive({one.name: one.number for one in labels})
+            labels = tuple(replace(one, number=order[one.name]) for one in labels)
+        self._labels = {one.name: one.number for one in labels}
+        self._drawn, notes = drawn_of(segments, Mapped(labels), series_of)
+        self._ledger.tell([], [], [Note(self._new(uid), "labels", why) for uid, why in notes])
+
+    def _new(self, uid: str) -> str:
+        """What a series is called in the dataset; nothing while that is not known."""
+        rows = self._ledger.rows(
+            "select new_series from objects where SeriesInstanceUID = ? limit 1", uid
+        )
+        return rows[0][0] if rows else ""
+
     def _maker(self, make: MakeWorker) -> Any:
         if self._cleaner is None:
             return make
@@ -317,7 +356,9 @@ class _Making:
 
     def _note(self, piece: Objects | Study, result: Result) -> None:
         if isinstance(piece, Study):
-            self._ledger.finish(piece.StudyInstanceUID, result.files, result.notes)
+            self._ledger.finish(
+                piece.StudyInstanceUID, result.files, result.notes, result.cases, piece.patient_key
+            )
             if not self._keeps:
                 for series in piece.series:
                     for path in series.paths:
@@ -338,8 +379,8 @@ class _Making:
     def _derive(self, study: str) -> None:
         """Let more be made of a study whose objects are clean."""
         rows = self._ledger.rows(
-            "select SeriesInstanceUID, new_study, new_series, Modality, split, path, "
-            "o.patient_key, pseudonym from objects o join patients using (patient_key) "
+            "select SeriesInstanceUID, SOPInstanceUID, new_study, new_series, Modality, split, "
+            "fold, path, o.patient_key, pseudonym from objects o join patients using (patient_key) "
             "where StudyInstanceUID = ? and state = 'written' order by number",
             study,
         )
@@ -350,21 +391,42 @@ class _Making:
             found.setdefault(row["SeriesInstanceUID"], []).append(row)
         series = tuple(
             Clean(uid, of[0]["new_study"], of[0]["new_series"], of[0]["Modality"], of[0]["split"],
-                  tuple(row["path"] for row in of))
+                  of[0]["fold"], tuple(row["path"] for row in of),
+                  tuple(row["SOPInstanceUID"] for row in of))
             for uid, of in found.items()
         )  # fmt: skip
         first = rows[0]
-        self._pieces.waiting.append(Study(study, first["patient_key"], first["pseudonym"], series))
+        self._pieces.waiting.append(
+            Study(study, first["patient_key"], first["pseudonym"], series,
+                  tuple(self._drawn.get(study, ())), max(self._labels.values(), default=0))
+        )  # fmt: skip
 
     # The end
 
     def _finish(self) -> None:
         self._progress.stage("finishing", None, "files")
+        self._write_lists()
         self._write_last()
         (self.root / MARK).unlink(missing_ok=True)
         shutil.rmtree(self._ledger.folder / WORK, ignore_errors=True)
         self._ledger.note_job(state=FINISHED, why="", finished=now())
         log.info("dataset made", extra={"dataset": self._ledger.name, **self._ledger.counts()})
+
+    def _write_lists(self) -> None:
+        cases = [
+            Case(**{**one, "shape": tuple(one["shape"]), "spacing": tuple(one["spacing"]),
+                    "present": tuple(one["present"])})
+            for one in self._ledger.cases()
+        ]  # fmt: skip
+        about = {
+            "name": self._ledger.name, "title": self.wanted.title or self._ledger.name,
+            "licence": self.wanted.licence, "version": __version__,
+        }  # fmt: skip
+        files = []
+        for path, data in lists_of(self.wanted, cases, self._labels, about).items():
+            places.write(self.root / path, data)
+            files.append(Made(path, "list", places.sha256(data), len(data)))
+        self._ledger.tell([], files)
 
     def _write_last(self) -> None:
         lines = [
