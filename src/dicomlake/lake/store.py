@@ -46,6 +46,8 @@ INBOX, QUEUE, KEPT = "_inbox", "_queue", "_kept"
 """Folders of batches that wait for the writer, of tasks, and of kept objects."""
 SAVED = "_saved"
 """Folder of saved queries and links to queries."""
+COHORTS = "_cohorts"
+"""Folder of frozen cohorts."""
 ACCESS = "_access"
 """Folder of API tokens, of the audit log and of what projects see; readable by its owner alone."""
 DATASETS = "_datasets"
@@ -65,6 +67,7 @@ _OURS = frozenset(
         QUEUE,
         INBOX,
         SAVED,
+        COHORTS,
         ACCESS,
         DATASETS,
         PUBLISH,
