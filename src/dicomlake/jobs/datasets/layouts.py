@@ -39,6 +39,12 @@ class Case:
     present: tuple[int, ...]
     by: str
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Case:
+        """From JSON."""
+        lists = {name: tuple(plain[name]) for name in ("shape", "spacing", "present")}
+        return cls(**{**plain, **lists})
+
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         names = self.__dataclass_fields__
@@ -49,8 +55,12 @@ def objects_in(layout: str, person: str, cleaned: Cleaned) -> str:
     """The path of an object: patient, study, series, object."""
     parts = [safe(uid) for uid in (cleaned.StudyInstanceUID, cleaned.SeriesInstanceUID)]
     whose = f"sub-{plainly(person)}" if layout == "bids" else person
-    folder = _OBJECTS.get(layout, "dicom")
-    return "/".join([folder, whose, *parts, f"{safe(cleaned.SOPInstanceUID)}.dcm"])
+    return "/".join([objects_folder(layout), whose, *parts, f"{safe(cleaned.SOPInstanceUID)}.dcm"])
+
+
+def objects_folder(layout: str) -> str:
+    """The folder of objects."""
+    return _OBJECTS.get(layout, "dicom")
 
 
 def plainly(name: str) -> str:

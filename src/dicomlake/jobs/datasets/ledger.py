@@ -119,6 +119,10 @@ class Made:
     patient_key: int | None = None
     series: str = ""
 
+    def plain(self) -> dict[str, Any]:
+        """Path, bytes and checksum."""
+        return {"path": self.path, "bytes": self.bytes, "sha256": self.sha256}
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -302,6 +306,13 @@ class Ledger:
         """Forget files."""
         with self._change() as db:
             db.executemany("delete from files where path = ?", [[path] for path in paths])
+
+    def drop_cases(self, series: str) -> None:
+        """Forget the volume of a series, by its new UID."""
+        with self._change() as db:
+            for name, told in db.execute('select "case", told from cases').fetchall():
+                if json.loads(told)["SeriesInstanceUID"] == series:
+                    db.execute('delete from cases where "case" = ?', [name])
 
     def sent(self, paths: Iterable[str]) -> None:
         """Note that files are where they are to be."""

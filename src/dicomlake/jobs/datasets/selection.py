@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -59,7 +58,9 @@ def _of_query(store: Store, where: str) -> Selection:
 
 
 def _of_cohort(store: Store, name: str) -> Selection:
-    cohort = import_module("dicomlake.jobs.cohorts").opened(store.path, name)
+    from dicomlake.jobs.cohorts import opened
+
+    cohort = opened(store.path, name)
     return Selection(
         cohort.name, cohort.version, cohort.approved, cohort.text, store.version,
         cohort.series().select(list(COLUMNS)),

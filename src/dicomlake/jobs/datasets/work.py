@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dicomlake.contracts.deid import Cleaner, Known, Patient, Unresolved
+from dicomlake.contracts.deid import Cleaner, Patient, Unresolved
 from dicomlake.errors import DataError, Incomplete, UsageError
 from dicomlake.jobs.datasets import places
 from dicomlake.jobs.datasets.identified import Unchanged
+from dicomlake.jobs.datasets.knowing import known_of
 from dicomlake.jobs.datasets.labels import Drawn
 from dicomlake.jobs.datasets.layouts import objects_in
 from dicomlake.jobs.datasets.ledger import (
@@ -135,16 +136,6 @@ def cleaner_for(lake: Path, wanted: Wanted) -> Cleaner:
         raise UsageError("De-identification is not installed here.") from error
     made: Cleaner = assembly.cleaner_of(wanted.profile, settings[wanted.pseudonyms])
     return made
-
-
-def known_of(store: Store, patient_key: int) -> list[Known]:
-    """What the lake knows of a patient, as it is to be found in texts."""
-    from importlib import import_module
-
-    found: list[Known] = import_module("dicomlake.jobs.deid.knowing").known_of_patient(
-        store, patient_key
-    )
-    return found
 
 
 @dataclass(frozen=True, slots=True)
