@@ -279,6 +279,7 @@ class _Making:
             self._ledger.take_out("state = 'failed'", "unreadable", why)
         self._ledger.again(FAILED)
         self._withdraw()
+        before, began = self._ledger.counts()[WAITING], time.monotonic()
         self._objects()
         counts = self._ledger.counts()
         if counts[FAILED]:
@@ -290,6 +291,9 @@ class _Making:
             )
             return
         self._finish()
+        if before:
+            pace = before / (time.monotonic() - began)
+            self._ledger.note_job(pace=round(pace, 3))
 
     def _withdraw(self) -> None:
         """Leave out what is not in the cohort any more: its patient was withdrawn."""
