@@ -359,9 +359,9 @@ def _same_shift(check: Check, new: str, days: int | None) -> Verdict:
         return 0.0, "no date"
     if shift == 0:
         return 0.0, "not shifted"
-    wanted = f"{_day(check.value_old) + timedelta(days=days or 0):%Y%m%d}{check.value_old[8:]}"
     if shift != days:
         return 0.0, f"{shift - (days or 0)} days beside the others"
+    wanted = f"{_day(check.value_old) + timedelta(days=shift):%Y%m%d}{check.value_old[8:]}"
     same = new == wanted or new.rstrip("0").rstrip(".") == wanted.rstrip("0").rstrip(".")
     return rules.PASS if same else (0.0, "another time of day")
 

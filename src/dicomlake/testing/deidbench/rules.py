@@ -201,6 +201,8 @@ def markers(check: Check, opened: Opened, options: frozenset[str], words_in: boo
 
     `words_in`: whether words were burned into its pixels.
     """
+    if words_in and "pixels" not in options:
+        return _failed("(0012,0062) is YES") if opened.text("(0012,0062)") == "YES" else PASS
     if opened.text("(0012,0062)") != "YES":
         return _failed("(0012,0062) is not YES")
     sequence = opened.element("(0012,0064)")
