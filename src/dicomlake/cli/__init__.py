@@ -23,7 +23,8 @@ app = typer.Typer(
 )
 
 
-MODULES = """access charts cohorts commands datasets deid enriching fhir fhirfiles fhirvalidate
+MODULES = """access benching charts cohorts commands datasets deid enriching fhir fhirfiles
+    fhirvalidate"""
     inside pacs quality segmenter service viewer"""
 """Modules of commands."""
 
