@@ -57,8 +57,9 @@ SHAPES = frozenset(
     for keyword in """
     ValueType RelationshipType ContinuityOfContent GraphicType TemporalRangeType GraphicLayer
     BoundingBoxAnnotationUnits AnchorPointAnnotationUnits GraphicAnnotationUnits GraphicFilled
-    ReferencedFrameNumber ReferencedSegmentNumber AnchorPointVisibility
-    BoundingBoxTextHorizontalJustification PixelOriginInterpretation
+    SpatialLocationsPreserved ReferencedFrameNumber ReferencedSegmentNumber
+    ReferencedContentItemIdentifier
+    AnchorPointVisibility BoundingBoxTextHorizontalJustification PixelOriginInterpretation
     """.split()
 )
 """What says how something is built: kept where everything else becomes a dummy."""
@@ -162,10 +163,14 @@ class Level(dict[tuple[bytes, bytes], Act]):
 
     def _resolved(self, action: str, name: str) -> str:
         """One action of those that a row leaves to the Type of the attribute (PS3.15 E.3)."""
-        if "/" not in action:
+        if "/" not in action and action != "X":
             return action
-        choices = action.split("/")
         type_ = tables.type_of(self.SOPClassUID, f"{self.path}.{name}" if self.path else name)
+        if action == "X":  # the object would be none without an attribute of Type 1 or 2
+            return {1: "D", 2: "Z"}.get(type_, "X")
+        choices = action.split("/")
+        if choices[-1] == "U*":
+            return "U*"  # of every Type: other attributes of the object may list the reference
         if type_ == 3 and "X" in choices:
             return "X"
         if type_ in (2, 3) and "Z" in choices:
@@ -230,7 +235,8 @@ class Level(dict[tuple[bytes, bytes], Act]):
         if tag == 0x00080005:
             return Act(KEEP, vr, "", why)
         if tag in SHAPES:
-            return Act(SWEEP if vr in TEXTS else NUMBER, vr, "", why)
+            do = SWEEP if vr in TEXTS else KEEP if vr in NUMBERS else NUMBER
+            return Act(do, vr, "", why)
         return Act(GONE if vr in BINARY else DUMMY, vr, "D", why)
 
 

@@ -6,6 +6,7 @@ decided by its `Level`, sequences are entered to the end. Pixel data are never d
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -39,6 +40,12 @@ _HARMLESS = (
     "a delimiter outside a sequence",
 )
 """Faults of structure that leave nothing out."""
+_NO_PIXELS = "the object ends before its bulk data do."
+UNREADABLE = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NotImplementedError,
+    OSError, RecursionError, RuntimeError, TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What damaged bytes may raise, in pydicom and in a mistake of ours."""
 _NATIVE = frozenset([walk.IMPLICIT, walk.EXPLICIT, walk.BIG_ENDIAN, *walk.DEFLATED])
 _STUDY, _NAMED = 0x0020000D, (0x00100010, 0x00100020)
 """StudyInstanceUID; PatientName and PatientID."""
@@ -93,6 +100,44 @@ class Rewriter:
         return _Run(self, parsed, memory, replaced).cleaned()
 
 
+def parsed(data: bytes) -> Parsed:
+    """An object in raw elements; one that cannot be read so is decoded and encoded again first."""
+    try:
+        return Parsed(data)
+    except Unresolved as error:
+        again = (
+            None
+            if str(error).endswith((walk.ENDS_EARLY + ".", _NO_PIXELS))
+            else _recoded_whole(data)
+        )
+        if again is None:
+            raise
+        return Parsed(again)
+
+
+def _recoded_whole(data: bytes) -> bytes | None:
+    """An object as pydicom understands it, in explicit VR; None when it does not."""
+    import io
+    import warnings
+
+    import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    made = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ds = pydicom.dcmread(io.BytesIO(data), force=True)
+            if ds.file_meta.get("TransferSyntaxUID", walk.IMPLICIT) in _NATIVE:
+                ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            pydicom.dcmwrite(
+                made, ds, implicit_vr=False, little_endian=True, enforce_file_format=True
+            )
+        except UNREADABLE:
+            return None
+    return made.getvalue()
+
+
 class Parsed:
     """An object in raw elements: `data` without deflation, `root` and the first values of some."""
 
@@ -106,8 +151,9 @@ class Parsed:
         faults = [one for one in self.root.problems if one not in _HARMLESS]
         if faults:
             raise Unresolved("structure", f"The object is damaged: {faults[0]}.")
-        if self.root.order == ">" and self.root.implicit:
-            raise Unresolved("structure", "The object is in implicit VR big endian.")
+        odd = self.root.order == ">" and self.root.implicit
+        if odd or (self.encapsulated and self.root.implicit):
+            raise Unresolved("structure", "The object is not encoded as its transfer syntax says.")
         self.elements = {e[0]: e for e in self.root.elements}
 
     def text(self, tag: bytes) -> str:
@@ -163,7 +209,7 @@ class _Run:
         self._rewriter, self._profile = rewriter, rewriter.profile
         self._parsed, self._memory = parsed, memory
         self._replaced = replaced
-        self.SOPClassUID = parsed.text(b"\x08\x00\x16\x00")
+        self.SOPClassUID = parsed.text(b"\x08\x00\x16\x00") or parsed.text(b"\x02\x00\x02\x00")
         self._level = rewriter.level(self.SOPClassUID)
         self._counts: Counter[str] = Counter()
         self._unknown = self._private = 0
@@ -175,7 +221,7 @@ class _Run:
         parsed, root = self._parsed, self._parsed.root
         if self.SOPClassUID == DICOMDIR or b"\x04\x00\x20\x12" in parsed.elements:
             raise Unresolved("dicomdir", "A DICOMDIR names files of others; make a new one.")
-        old = parsed.text(b"\x08\x00\x18\x00")
+        old = parsed.text(b"\x08\x00\x18\x00") or parsed.text(b"\x02\x00\x03\x00")
         if not self.SOPClassUID or not old:
             raise Unresolved("header", "The object has no SOPClassUID or no SOPInstanceUID.")
         syntax = self._syntax()
@@ -189,6 +235,9 @@ class _Run:
         parts = self._elements(data_set, self._level, writer, label, top=True)
         parts += self._marks(writer, parsed)
         parts += anew
+        if b"\x08\x00\x18\x00" not in parsed.elements:
+            said = self._uid(old).encode("ascii", "replace")
+            parts.append((0x00080018, writer.element(b"\x08\x00\x18\x00", b"UI", said)))
         parts += self._substitutes(writer, syntax)
         parts.sort(key=lambda part: part[0])
         body = b"".join(part[1] for part in parts)
