@@ -154,4 +154,3 @@ def test_dicomweb_by_new_uids(inside: House, said: list[str]) -> None:
     old = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
     assert inside.get(WHO, old).status_code == 404
     assert inside.get("admin", old).status_code == 200
-

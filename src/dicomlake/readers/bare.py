@@ -59,9 +59,7 @@ class Bare:
             parts.append(self._element(*said[tag], depth))
         return b"".join(parts)
 
-    def _element(
-        self, tag: bytes, vr: bytes, value: bytes | Sequence | Bulk, depth: int
-    ) -> bytes:
+    def _element(self, tag: bytes, vr: bytes, value: bytes | Sequence | Bulk, depth: int) -> bytes:
         if isinstance(value, Sequence):
             items = b"".join(
                 b"\xfe\xff\x00\xe0" + struct.pack("<I", len(item)) + item
