@@ -22,7 +22,8 @@ from dicomlake.contracts.pseudonyms import OTHER, Pseudonyms
 from dicomlake.deid.identity import Keyed, KeyedIdentity, patient_key_of
 from dicomlake.deid.profiles import Profile
 from dicomlake.deid.rewriting import UNREADABLE, Memory, Parsed, Rewriter, has_pixels, parsed
-from dicomlake.deid.sweeping import KnownWords, Sweeper
+from dicomlake.deid.sweeping import Sweeper
+from dicomlake.deid.text import words_of
 from dicomlake.settings import Pseudonyms as Settings
 
 Factory = Callable[[Sequence[Known], Identity], Words]
@@ -44,7 +45,7 @@ class ProfileCleaner:
         profile: Profile,
         pseudonyms: Settings,
         steps: Sequence[Step] = (),
-        words: Factory = KnownWords,
+        words: Factory = words_of,
         given: Pseudonyms | None = None,
     ) -> None:
         self.profile, self.name, self.steps = profile, profile.name, tuple(steps)

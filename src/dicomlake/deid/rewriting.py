@@ -365,7 +365,8 @@ class _Run:
         """What takes the place of a value."""
         do = act.do
         if do == levels.SWEEP:
-            return self._sweeper.clean(raw, act.vr, label) if act.swept else raw
+            prose = act.action == "C"
+            return self._sweeper.clean(raw, act.vr, label, prose=prose) if act.swept else raw
         if do == levels.UID:
             text = raw.rstrip(b"\0 ").decode("latin_1")
             return "\\".join(self._identity.uid(one.strip()) for one in text.split("\\")).encode()
