@@ -6,11 +6,13 @@ an element as `walk` gives them, decides once, and remembers.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from dicomlake.deid import tables
 from dicomlake.deid.profiles import Decision, Profile
 from dicomlake.dicom import dictionary
+from dicomlake.dicom.defined import LISTED
 
 KEEP, SWEEP, GONE, EMPTY, DUMMY, UID, DATE, AGE, NUMBER, RECURSE, PSEUDONYM, NAME = (
     "keep", "sweep", "gone", "empty", "dummy", "uid", "date", "age", "number", "recurse",
@@ -29,6 +31,8 @@ class Act(NamedTuple):
     inside: Level | None = None
     swept: bool = True
     """Whether texts in it are cleaned of what is known of the patient."""
+    listed: frozenset[str] = frozenset()
+    """Values that the Standard lists for it: they are nobody's, whoever has such a name."""
 
 
 UNKNOWN = "neither in Table E.1-1 nor in PS3.6"
@@ -91,6 +95,8 @@ class Level(dict[tuple[bytes, bytes], Act]):
     def __missing__(self, key: tuple[bytes, bytes]) -> Act:
         tag = number_of(key[0])
         act = self._decided(tag, _vr(tag, key[1].decode("ascii", "replace")))
+        if act.do == SWEEP and act.vr == "CS":
+            act = act._replace(listed=_listed().get(dictionary.public_segment(tag), frozenset()))
         if len(self) < 20_000:
             self[key] = act
         return act
@@ -238,6 +244,14 @@ class Level(dict[tuple[bytes, bytes], Act]):
             do = SWEEP if vr in TEXTS else KEEP if vr in NUMBERS else NUMBER
             return Act(do, vr, "", why)
         return Act(GONE if vr in BINARY else DUMMY, vr, "D", why)
+
+
+@cache
+def _listed() -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for one in LISTED:
+        found[one.keyword] = found.get(one.keyword, frozenset()) | one.values
+    return found
 
 
 def number_of(tag: bytes) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from dicomlake.contracts.deid import Cleaned, Identity, Replaced, Unresolved
 from dicomlake.deid import levels, tables
-from dicomlake.deid.codes import meaning_of
+from dicomlake.deid.codes import meaning_of, replaced
 from dicomlake.deid.levels import Act, Level, number_of
 from dicomlake.deid.profiles import Decision, Profile
 from dicomlake.deid.sweeping import Sweeper
@@ -53,6 +53,8 @@ _PIXELS = frozenset([0x7FE00010, 0x7FE00008, 0x7FE00009])
 _CHARSET, _CHARACTERISTICS = b"\x08\x00\x05\x00", b"\x08\x00\x00\x03"
 _CODE = (b"\x08\x00\x00\x01", b"\x08\x00\x02\x01", b"\x08\x00\x04\x01")
 """Code Value, Coding Scheme Designator, Code Meaning."""
+_CONCEPT = b"\x40\x00\x43\xa0"
+"""Concept Name Code Sequence."""
 _DUMMIES = {
     "AE": b"ANONYMIZED", "AS": b"000Y", "CS": b"OTHER", "DA": b"19000101", "DS": b"0 ",
     "DT": b"19000101000000", "IS": b"0 ", "TM": b"000000", "UR": b"urn:anonymized", "UN": b"\0\0",
@@ -95,9 +97,9 @@ class Rewriter:
         """What a UID of an object becomes."""
         return uid if "uids" in self.profile.options else identity.uid(uid)
 
-    def rewrite(self, parsed: Parsed, memory: Memory, replaced: Replaced) -> Cleaned:
+    def rewrite(self, parsed: Parsed, memory: Memory, instead: Replaced) -> Cleaned:
         """An object as it may leave; Unresolved when it may not."""
-        return _Run(self, parsed, memory, replaced).cleaned()
+        return _Run(self, parsed, memory, instead).cleaned()
 
 
 def parsed(data: bytes) -> Parsed:
@@ -204,11 +206,11 @@ class _Run:
     """Goes through one object."""
 
     def __init__(
-        self, rewriter: Rewriter, parsed: Parsed, memory: Memory, replaced: Replaced
+        self, rewriter: Rewriter, parsed: Parsed, memory: Memory, instead: Replaced
     ) -> None:
         self._rewriter, self._profile = rewriter, rewriter.profile
         self._parsed, self._memory = parsed, memory
-        self._replaced = replaced
+        self._replaced = instead
         self.SOPClassUID = parsed.text(b"\x08\x00\x16\x00") or parsed.text(b"\x02\x00\x02\x00")
         self._level = rewriter.level(self.SOPClassUID)
         self._counts: Counter[str] = Counter()
@@ -365,6 +367,8 @@ class _Run:
         """What takes the place of a value."""
         do = act.do
         if do == levels.SWEEP:
+            if act.listed and raw.strip(b" \0").decode("latin_1") in act.listed:
+                return raw
             prose = act.action == "C"
             return self._sweeper.clean(raw, act.vr, label, prose=prose) if act.swept else raw
         if do == levels.UID:
@@ -442,11 +446,24 @@ class _Run:
         for tag, _, value in item:
             if tag == _CHARSET and isinstance(value, bytes):
                 label = value.rstrip(b"\0 ").decode("latin_1")
+        if level.content and not level.strict and self._names(item, writer):
+            level = level.stricter()
         parts = self._elements(item, level, writer, label)
-        if level.strict:
-            coded = _coded(item, writer)
+        coded = _coded(item, writer, level)
+        if coded:
             parts = [(number, coded.get(number, part)) for number, part in parts]
         return b"".join(part[1] for part in parts)
+
+    def _names(self, item: list[Element], writer: Writer) -> bool:
+        """Whether the concept of a content item says that its value is somebody's."""
+        for tag, vr, value in item:
+            if tag == _CONCEPT:
+                found = _entered(value, vr, writer)
+                for code in found.items if found is not None else ():
+                    said = [_text(e) for e in code if e[0] in _CODE[:2]]
+                    if len(said) == 2 and said[1] == "DCM":
+                        return said[0] in replaced(self._profile.options)
+        return False
 
     # Private elements
 
@@ -594,8 +611,13 @@ def has_pixels(parsed: Parsed) -> bool:
     return any(_tag(number) in parsed.elements for number in _PIXELS)
 
 
-def _coded(item: list[Element], writer: Writer) -> dict[int, bytes]:
-    """The code of an item of a public scheme with the meaning that PS3.16 gives it, by tag."""
+def _coded(item: list[Element], writer: Writer, level: Level) -> dict[int, bytes]:
+    """The code of an item of a public scheme, by tag: it stays, in a sequence that is replaced too.
+
+    There its meaning is the one that PS3.16 gives it.
+    """
+    if not item or item[0][0] != _CODE[0]:
+        return {}
     said = {e[0]: e for e in item if e[0] in _CODE and isinstance(e[2], bytes)}
     if len(said) < 3:
         return {}
@@ -603,11 +625,16 @@ def _coded(item: list[Element], writer: Writer) -> dict[int, bytes]:
     meaning = meaning_of(value, scheme)
     if not meaning:
         return {}
-    texts = zip(_CODE, (value, scheme, meaning), strict=True)
+    texts = list(zip(_CODE, (value, scheme, meaning), strict=True))[: 3 if level.strict else 2]
     return {
         number_of(tag): writer.element(tag, said[tag][1], text.encode("ascii", "replace"))
         for tag, text in texts
     }
+
+
+def _text(element: Element) -> str:
+    value = element[2]
+    return value.strip(b" \0").decode("latin_1") if isinstance(value, bytes) else ""
 
 
 def _entered(value: bytes | Sequence | Bulk, vr: bytes, writer: Writer) -> Sequence | None:

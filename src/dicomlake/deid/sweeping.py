@@ -100,7 +100,7 @@ class Sweeper:
 
 
 def _is_sure(span: Span) -> bool:
-    by_rule = span.kind not in ("date", "age") and span.found_by not in UNSURE
+    by_rule = span.kind not in ("date", "age", "url") and span.found_by not in UNSURE
     return span.found_by == "known" or by_rule
 
 
