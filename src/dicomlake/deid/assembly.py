@@ -22,5 +22,5 @@ def _steps(profile: Profile) -> list[Step]:
     if "pixels" in profile.options:
         from dicomlake.deid.pixels import PixelStep
 
-        steps.append(PixelStep())
+        steps.append(PixelStep(profile.pixels))
     return steps

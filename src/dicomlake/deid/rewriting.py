@@ -403,7 +403,7 @@ class _Run:
             return b""
         if vr in levels.NUMBERS:
             return bytes(len(raw))
-        return _DUMMIES.get(vr, _TEXT)
+        return dummy_of(vr)
 
     # Sequences
 
@@ -604,6 +604,15 @@ class _Run:
                 value = swapped(value, vr) if writer.order == ">" else value
                 parts.append((number, writer.element(tag, vr.encode("ascii"), value)))
         return parts
+
+
+def dummy_of(vr: str) -> bytes:
+    """What takes the place of a value that an object cannot do without.
+
+    >>> dummy_of("DA"), dummy_of("LO")
+    (b'19000101', b'ANONYMIZED')
+    """
+    return _DUMMIES.get(vr, _TEXT)
 
 
 def has_pixels(parsed: Parsed) -> bool:
