@@ -153,6 +153,11 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         yield route, "GET", f"/api/instances/{SEEN_INSTANCE}/{part}", {}
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
     yield "/api/compare", "GET", "/api/compare", {"params": both}
+    for profile in ("basic", "research"):
+        wanted = {"profile": profile, "examples": True}
+        yield "/api/deid/plan", "POST", "/api/deid/plan", {"json": wanted}
+    yield "/api/deid/profiles", "GET", "/api/deid/profiles", {}
+    yield "/api/deid/profiles/{name}", "GET", "/api/deid/profiles/basic", {}
     yield from of_cohorts()
     yield from of_dicomweb()
     yield from of_fhir()
@@ -279,7 +284,10 @@ def test_all_routes_are_asked(made: Path) -> None:
         for method, path, needed in declared(app(made, Settings()))
         if needed & {"read", "count"} and not needed & WHOLE
     }
-    curating = {("GET", "/api/me"), ("POST", "/api/cohorts/{name}/decisions")}
+    curating = {
+        ("GET", "/api/me"), ("POST", "/api/cohorts/{name}/decisions"), ("POST", "/api/deid/plan"),
+        ("GET", "/api/deid/profiles"), ("GET", "/api/deid/profiles/{name}"),
+    }  # fmt: skip
     assert reading - silent == asked - curating
 
 
