@@ -24,7 +24,7 @@ app = typer.Typer(
 
 
 MODULES = """access charts cohorts commands deid enriching fhir fhirfiles fhirvalidate inside
-    pacs quality segmenter service viewer"""
+    pacs quality reports segmenter service viewer"""
 """Modules of commands."""
 
 
