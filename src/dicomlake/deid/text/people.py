@@ -22,10 +22,11 @@ _PIECE = re.compile(
 _GAP = re.compile(r"(?P<comma>[ \t]*,[ \t]*)|[ \t]+|(?P<caret>[\^_]+)|(?=-)")
 _ALSO = re.compile(r"[ \t]*(?:,|/|&|\+|\band\b|\bund\b|\bet\b|\by\b)[ \t]*")
 _COLON = re.compile(r"[:=][ \t]*\n?[ \t]*")
+_CAPITAL = r"[A-ZÀ-ÖØ-Þ](?:['’][A-ZÀ-ÖØ-Þ])?[a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+){0,3}"
 _TWO = re.compile(
-    r"(?<![\w'’-])([A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+)*)"
+    rf"(?<![\w'’-])({_CAPITAL})"
     r"[ ](?:(?:de|del|la|las|los|le|du|des|van|von|der|den|Le|La|De|Van)[ ]){0,2}"
-    r"([A-ZÀ-ÖØ-Þ]['’]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+)*)(?!\w)"
+    rf"({_CAPITAL})(?!\w)"
 )
 _GERMAN = re.compile(
     r"\b(?:der|die|das|und|mit|nicht|bei|wurde|vom|ist|keine?|ohne)\b.*"
