@@ -24,7 +24,7 @@ app = typer.Typer(
 
 
 MODULES = """access benching charts cohorts commands datasets deid enriching erasing fhir
-    fhirfiles fhirvalidate inside pacs pseudonym quality segmenter service viewer"""
+    fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter service viewer"""
 """Modules of commands."""
 
 
