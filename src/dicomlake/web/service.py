@@ -16,7 +16,7 @@ from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
-from dicomlake.web import enriching, explore, jobs, ohif, operations, problems
+from dicomlake.web import deidpreview, enriching, explore, jobs, ohif, operations, problems
 from dicomlake.web.access import routes as access
 from dicomlake.web.access.gate import Gate
 from dicomlake.web.access.lakes import check_projects
@@ -77,6 +77,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     made.include_router(jobs.router)
     made.include_router(operations.router)
     made.include_router(enriching.router)
+    made.include_router(deidpreview.router)
     for router in explore.ROUTERS:
         made.include_router(router)
     made.include_router(dicomweb)

@@ -99,6 +99,14 @@ export type BinOut = {
   series: number;
 };
 
+export type BoxOut = {
+  x0: number;
+  y0: number;
+  x1: number;
+  y1: number;
+  why: string;
+};
+
 export type ByIn = {
   path: string;
   /** auto: a day to a year, so that there are some dozens; weekday: 1 is Monday; width: numbers in steps of `width`; steps: from one of `steps` to below the next */
@@ -909,6 +917,24 @@ export type PatientOut = {
   all_studies: StudyHead[];
 };
 
+export type PreviewOut = {
+  SOPInstanceUID: string;
+  /** Why it is searched for text; nothing when it is not */
+  why: string;
+  /** Why it would go into quarantine; nothing when it would not */
+  problem: string;
+  /** Frames that were searched; boxes are for all frames */
+  frames: number[];
+  boxes: BoxOut[];
+  notes: string[];
+  /** The frame that is shown */
+  frame: number | null;
+  /** The frame with lines around boxes: PNG, Base64 */
+  before: string | null;
+  /** The frame as it would be: PNG, Base64 */
+  after: string | null;
+};
+
 export type Problem = {
   type: string;
   title: string;
@@ -1449,6 +1475,13 @@ export type Wanted = {
   others: boolean;
 };
 
+export type WantedPreview = {
+  SOPInstanceUID: string;
+  /** all: whatever it is */
+  look: "suspected" | "all";
+  policy: "blank_all_text" | "blank_identifying_text";
+};
+
 export type WaveformOut = {
   group: number;
   label: string;
@@ -1550,6 +1583,7 @@ export type Answers = {
   "GET /api/common": Common;
   "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
+  "POST /api/deid/preview": PreviewOut;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
