@@ -151,6 +151,8 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for part in ("header", "inside", "waveform", "overlay"):
         route = f"/api/instances/{{SOPInstanceUID}}/{part}"
         yield route, "GET", f"/api/instances/{SEEN_INSTANCE}/{part}", {}
+    asked = {"json": {"SOPInstanceUID": SEEN_INSTANCE}}
+    yield "/api/deid/preview", "POST", "/api/deid/preview", asked
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
     yield "/api/compare", "GET", "/api/compare", {"params": both}
     for profile in ("basic", "research"):

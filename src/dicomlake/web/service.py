@@ -18,6 +18,7 @@ from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
     deid,
+    deidpreview,
     enriching,
     erasing,
     explore,
@@ -132,6 +133,7 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
 _OURS = (
     access.router,
     deid.router,
+    deidpreview.router,
     enriching.router,
     erasing.router,
     pseudonyms.router,
