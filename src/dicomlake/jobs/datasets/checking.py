@@ -71,6 +71,8 @@ class Checker:
         self._root, self._identified, self._store = root, identified, store
         self._uids = frozenset(uids)
         self._held: tuple[int | None, Sweep] | None = None
+        self.unsure: set[str] = set()
+        """Objects that say themselves that they may still identify somebody."""
 
     def check(self, entry: Entry) -> Iterator[Finding]:
         """What is wrong with a file."""
@@ -94,12 +96,14 @@ class Checker:
     def _object(self, entry: Entry, data: bytes) -> Iterator[Finding]:
         header = parsed(data).header
         if not self._identified:
-            removed = text(header, "PatientIdentityRemoved") == "YES"
+            removed = text(header, "PatientIdentityRemoved")
             how = text(header, "DeidentificationMethod") or items(
                 header, "DeidentificationMethodCodeSequence"
             )
             if not (removed and how):
                 yield Finding(entry.path, "mark")
+            elif removed != "YES":
+                self.unsure.add(entry.path)
 
     def _sweep(self, entry: Entry, path: Path, data: bytes) -> Iterator[Finding]:
         sweep = self._sweep_of(entry.patient_key)

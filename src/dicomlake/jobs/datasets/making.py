@@ -282,6 +282,7 @@ class _Making:
         self._ledger.again(FAILED)
         if again:
             self._ledger.again(QUARANTINED)
+            self._ledger.clear_notes()
         self._withdraw()
         before, began = self._ledger.counts()[WAITING], time.monotonic()
         self._objects()
@@ -497,6 +498,9 @@ class _Making:
             self._progress.advance()
         for one in found:
             self._take_out(one)
+        unsure = {row[4] for row in rows if row[0] in checker.unsure}
+        why = "they do not say that identity is removed: nobody has looked at their pixels"
+        self._ledger.tell([], [], [Note(series, "pixels", why) for series in sorted(unsure)])
 
     def _take_out(self, found: Finding) -> None:
         """Put an object or a file into quarantine, and what was made of its series."""
