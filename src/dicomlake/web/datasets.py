@@ -70,14 +70,14 @@ class NewDataset(NewEstimate):
     )
 
 
-class Again(Shape):
+class DatasetAgain(Shape):
     """How to go on."""
 
     without: bool = Field(False, description="Leave out what could not be read")
     again: bool = Field(False, description="Try again what is in quarantine")
 
 
-class EstimateOut(Shape):
+class DatasetEstimate(Shape):
     """How much it would be; `measured`: at the pace of earlier datasets of this lake."""
 
     patients: int
@@ -114,7 +114,7 @@ class DatasetOut(Shape):
     forgotten: int = Field(description="Instances of patients who were erased since")
 
 
-class Reason(Shape):
+class DatasetReason(Shape):
     """Why something is not there, and how many."""
 
     what: str
@@ -125,13 +125,13 @@ class Reason(Shape):
 class DatasetDetails(DatasetOut):
     """With reasons, and what its card says."""
 
-    quarantine: list[Reason]
-    unread: list[Reason]
-    notes: list[Reason]
+    quarantine: list[DatasetReason]
+    unread: list[DatasetReason]
+    notes: list[DatasetReason]
     about: dict[str, Any]
 
 
-class Choices(Shape):
+class DatasetChoices(Shape):
     """What can be chosen for a dataset."""
 
     profiles: list[str]
@@ -182,12 +182,12 @@ def datasets(desk: TheDesk) -> list[DatasetOut]:
     summary="Show what can be chosen for a dataset",
     responses={**shown(_CHOICES), **documented(403, 503)},
 )
-def choices(http: Request, desk: TheDesk) -> Choices:
+def choices(http: Request, desk: TheDesk) -> DatasetChoices:
     """Profiles, pseudonyms, formats, layouts, and where datasets can go."""
     settings = desk.settings
     kinds = {"objects": "objects:", "dimse": "dicom:"}
     targets = [kinds[s.kind] + name for name, s in settings.source.items() if s.kind in kinds]
-    return Choices(
+    return DatasetChoices(
         profiles=profiles(),
         pseudonyms=list(settings.fhir.pseudonyms),
         formats=list(FORMATS),
@@ -205,12 +205,14 @@ def choices(http: Request, desk: TheDesk) -> Choices:
     summary="Say how much a dataset would be",
     responses={**shown(_ESTIMATE), **documented(403, 404, 422, 503)},
 )
-def estimated(new: NewEstimate, desk: TheDesk) -> EstimateOut:
+def estimated(new: NewEstimate, desk: TheDesk) -> DatasetEstimate:
     """Patients, objects, bytes and seconds; nothing is made."""
     wanted = Wanted("nowhere", new.cohort, profile=IDENTIFIED, formats=tuple(new.formats))
     found = estimate(desk.lake, wanted, desk.settings.datasets.workers)
-    said = {name: getattr(found, name) for name in EstimateOut.model_fields if hasattr(found, name)}
-    return EstimateOut(**said, needs_approval=desk.settings.datasets.approval)
+    said = {
+        name: getattr(found, name) for name in DatasetEstimate.model_fields if hasattr(found, name)
+    }
+    return DatasetEstimate(**said, needs_approval=desk.settings.datasets.approval)
 
 
 @router.post(
@@ -297,7 +299,7 @@ def card(name: str, desk: TheDesk) -> HTMLResponse:
         **documented(403, 404, 422, 503),
     },
 )  # fmt: skip
-def resume(name: str, how: Again, http: Request, desk: TheDesk) -> DatasetOut:
+def resume(name: str, how: DatasetAgain, http: Request, desk: TheDesk) -> DatasetOut:
     """Go on where it was stopped; what could not be read is tried again, or left out."""
     found = _found(desk, name)
     if found.wanted["profile"] == IDENTIFIED and not _may_release(http):
@@ -348,8 +350,8 @@ def _out(desk: Desk, one: Dataset) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _reasons(rows: tuple[tuple[str, str, int], ...]) -> list[Reason]:
-    return [Reason(what=what, why=why, count=count) for what, why, count in rows]
+def _reasons(rows: tuple[tuple[str, str, int], ...]) -> list[DatasetReason]:
+    return [DatasetReason(what=what, why=why, count=count) for what, why, count in rows]
 
 
 def _ordered(formats: list[Format]) -> tuple[str, ...]:
