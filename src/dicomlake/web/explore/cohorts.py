@@ -23,7 +23,7 @@ from dicomlake.jobs.cohorts.keeping import Entry, Version
 from dicomlake.lake import Store
 from dicomlake.query import Query as Question
 from dicomlake.query.sentence import sentence
-from dicomlake.web.access.needs import FILTERED, needs, note, sees_all, who_of
+from dicomlake.web.access.needs import FILTERED, needs, note, who_of
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import Asked
@@ -383,14 +383,13 @@ def _found(http: Request, desk: Desk, name: str, version: int | None = None) -> 
     try:
         found = keeping.read(desk.lake, name, version)
     except UsageError as error:
-        raise Failed(404, str(error) if sees_all(http) else _none(name)) from error
+        raise Failed(404, _NONE) from error
     if not _may_see(http, found):
-        raise Failed(404, _none(name))
+        raise Failed(404, _NONE)
     return found
 
 
-def _none(name: str) -> str:
-    return f"There is no cohort {name[:80]!r}, or not that version. GET /api/cohorts lists them."
+_NONE = "There is no such cohort, or not that version of it. GET /api/cohorts lists them."
 
 
 def _may_see(http: Request, version: Version) -> bool:
@@ -545,11 +544,10 @@ def series(
     offset: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_SHOWN)] = 100,
 ) -> SeriesPage:
-    """A page of them, by patient and study; the newest version with what was decided since."""
+    """A page of them, by patient and study; without a version with what was decided since."""
     found = _found(http, desk, name, version)
     store = _store(desk)
-    newest = version is None or version == keeping.numbers(desk.lake, name)[-1]
-    rows = deciding.working(store, name) if newest else keeping.rows(desk.lake, found)
+    rows = deciding.working(store, name) if version is None else keeping.rows(desk.lake, found)
     rows = keeping.seen(store, withdrawing.marked(desk.lake, rows))
     told = {f"{key}s": _by_value(rows.column(key)) for key in ("state", "flag", "split")}
     for key, wanted in (("state", state), ("flag", flag), ("split", split)):
