@@ -175,6 +175,104 @@ export type Clock = {
   months: Month[];
 };
 
+export type CohortCounts = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  bytes: number;
+};
+
+export type CohortDetails = {
+  name: string;
+  version: number;
+  kind: "frozen" | "saved" | "split";
+  project: string;
+  level: "patient" | "study" | "series" | "instance";
+  where: Record<string, unknown> | null;
+  /** The question; empty: everything, or not for this role */
+  text: string;
+  sentence: string;
+  lake_version: number;
+  made: string;
+  by: string;
+  comment: string;
+  counts: CohortCounts;
+  /** Series that somebody left out */
+  excluded: number;
+  /** Series of patients who had withdrawn by then */
+  withdrawn: number;
+  /** Patients who were erased since */
+  erased: number;
+  digest: string;
+  approved: boolean;
+  /** How it was split, if it was */
+  split: Record<string, unknown> | null;
+  whole: Totals;
+  attrition: CohortStep[];
+  withdrawn_since: number;
+  /** Series that are not in the lake any more */
+  missing: number;
+  /** Series that have another number of instances now */
+  changed: number;
+  shares: SplitShare[];
+  /** All versions, newest first */
+  history: CohortOut[];
+  /** Newest first */
+  log: Decision[];
+  /** Newest first */
+  requests: RequestOut[];
+};
+
+export type CohortOut = {
+  name: string;
+  version: number;
+  kind: "frozen" | "saved" | "split";
+  project: string;
+  level: "patient" | "study" | "series" | "instance";
+  where: Record<string, unknown> | null;
+  /** The question; empty: everything, or not for this role */
+  text: string;
+  sentence: string;
+  lake_version: number;
+  made: string;
+  by: string;
+  comment: string;
+  counts: CohortCounts;
+  /** Series that somebody left out */
+  excluded: number;
+  /** Series of patients who had withdrawn by then */
+  withdrawn: number;
+  /** Patients who were erased since */
+  erased: number;
+  digest: string;
+  approved: boolean;
+  /** How it was split, if it was */
+  split: Record<string, unknown> | null;
+};
+
+export type CohortSides = {
+  only_a: number;
+  both: number;
+  only_b: number;
+};
+
+export type CohortStep = {
+  depth: number;
+  text: string;
+  sentence: string;
+  kept: Totals;
+};
+
+export type CohortsCompared = {
+  a: CohortOut;
+  b: CohortOut;
+  counts: Record<string, CohortSides>;
+  why: Record<string, Record<string, number>>;
+  /** The first of them */
+  rows: SeriesDifference[];
+};
+
 export type Column = {
   /** What people call it */
   name: string;
@@ -242,6 +340,19 @@ export type Dates = {
   from: string | null;
   /** Last StudyDate */
   to: string | null;
+};
+
+export type Decision = {
+  n: number;
+  what: string;
+  by: string;
+  at: string;
+  /** How many series it is about */
+  series: number;
+  reason: string;
+  flag: string;
+  /** Whether the newest version does not have it yet */
+  pending: boolean;
 };
 
 export type Difference = {
@@ -641,6 +752,13 @@ export type JobOut = {
   progress: Progress;
 };
 
+export type Judgement = {
+  /** Of the request */
+  n: number;
+  what: "approve" | "refuse";
+  comment: string;
+};
+
 export type LakeOut = {
   /** Name of its folder */
   name: string;
@@ -677,6 +795,15 @@ export type LakeVersion = {
   version: number;
   when: string | null;
   what: string;
+};
+
+export type LeakOut = {
+  kind: string;
+  level: "error" | "warning" | "note";
+  of: string;
+  count: number;
+  message: string;
+  series: string[];
 };
 
 export type Link = {
@@ -774,6 +901,30 @@ export type NewChart = {
   spec: Record<string, unknown>;
 };
 
+export type NewCohort = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Of the cohort */
+  name: string;
+  comment: string;
+};
+
+export type NewComment = {
+  comment: string;
+};
+
+export type NewDecision = {
+  what: "include" | "exclude" | "flag" | "comment";
+  level: "series" | "study" | "patient";
+  /** UIDs or PatientIDs */
+  of: string[];
+  reason: string;
+  flag: string;
+};
+
 export type NewJob = {
   /** Name of the source */
   source: string;
@@ -809,6 +960,17 @@ export type NewQuery = {
   query: AskedRows;
 };
 
+export type NewRequest = {
+  purpose: string;
+  /** Number of the vote */
+  ethics: string;
+  /** Of de-identification */
+  profile: string;
+  /** Last day */
+  valid_until: string;
+  version?: number | null;
+};
+
 export type NewRun = {
   /** Only series that meet this question */
   where?: Record<string, unknown> | string | null;
@@ -820,6 +982,39 @@ export type NewRun = {
 
 export type NewSession = {
   token: string;
+};
+
+export type NewSplit = {
+  by: "patient" | "site" | "device" | "model" | "source" | "date";
+  fractions: Record<string, number>;
+  values: Record<string, string>;
+  dates: Record<string, string>;
+  stratify: string[];
+  seed: number;
+  folds: number;
+  comment: string;
+};
+
+export type NewWithdrawal = {
+  PatientID: string[];
+  /** Any when left out */
+  issuer?: string | null;
+  reason: string;
+  undo: boolean;
+};
+
+export type NewsOut = {
+  any: boolean;
+  counts: CohortCounts;
+  /** Series that were read again since */
+  changed: number;
+  /** Series that the question does not find any more */
+  lost: number;
+  /** Series that are not in the lake any more */
+  missing: number;
+  lake_version: number;
+  /** Some of what is new */
+  series: string[];
 };
 
 export type OtherStudy = {
@@ -881,6 +1076,16 @@ export type Parsed = {
 };
 
 export type Part = Record<string, unknown>;
+
+export type PastExport = {
+  name: string;
+  /** Empty: of a question */
+  cohort: string;
+  version: number | null;
+  made: string;
+  where: string;
+  series: number;
+};
 
 export type PatientHead = {
   patient_key: string;
@@ -1003,6 +1208,23 @@ export type ReportLine = {
   value: string;
 };
 
+export type RequestOut = {
+  n: number;
+  version: number;
+  by: string;
+  at: string;
+  purpose: string;
+  ethics: string;
+  profile: string;
+  valid_until: string;
+  state: "open" | "approved" | "refused";
+  /** Whether its last day has gone by */
+  over: boolean;
+  decided_by: string;
+  decided_at: string | null;
+  comment: string;
+};
+
 export type Retried = {
   /** Their ids; when left out, all that fit the rest */
   ids: string[];
@@ -1087,6 +1309,16 @@ export type SegmentOut = {
   volume_problem: string;
 };
 
+export type SeriesDifference = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  Modality: string;
+  side: "only_a" | "only_b";
+  why: string;
+  reason: string;
+};
+
 export type SeriesHead = {
   SeriesInstanceUID: string | null;
   SeriesNumber: number | null;
@@ -1117,6 +1349,36 @@ export type SeriesOut = {
   elements: ElementOut[];
   /** Instances, by number */
   page: InstanceHead[];
+};
+
+export type SeriesPage = {
+  total: number;
+  offset: number;
+  /** Series by state */
+  states: Record<string, number>;
+  /** Series by flag */
+  flags: Record<string, number>;
+  splits: Record<string, number>;
+  rows: SeriesRow[];
+};
+
+export type SeriesRow = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  patient_key: string;
+  Modality: string;
+  SeriesDescription: string;
+  StudyDescription: string;
+  StudyDate: string;
+  instances: number;
+  state: "included" | "excluded" | "withdrawn";
+  reason: string;
+  flag: string;
+  split: string | null;
+  fold: number | null;
+  /** Whether the lake has it still */
+  here: boolean;
 };
 
 export type ShapeOut = {
@@ -1169,6 +1431,14 @@ export type SourceTask = {
   started?: string | null;
   ended?: string | null;
   source: string;
+};
+
+export type SplitShare = {
+  split: string | null;
+  fold: number | null;
+  patients: number;
+  studies: number;
+  series: number;
 };
 
 export type SqlOut = {
@@ -1483,6 +1753,23 @@ export type WindowOut = {
   name: string;
 };
 
+export type WithdrawalOut = {
+  patients: number;
+  /** Patients whom the lake does not have */
+  unknown: number;
+  /** Series that each cohort loses */
+  cohorts: Record<string, number>;
+  exports: PastExport[];
+};
+
+export type Withdrawn = {
+  PatientID: string;
+  issuer: string | null;
+  by: string;
+  at: string;
+  reason: string;
+};
+
 export type WorkOut = {
   /** Of its tasks, for GET /api/tasks and POST /api/tasks/retry */
   kind: string;
@@ -1547,6 +1834,18 @@ export type Answers = {
   "DELETE /api/charts/{id}": Changed;
   "GET /api/charts/{id}": ChartDetails;
   "PUT /api/charts/{id}": ChartOut;
+  "GET /api/cohorts": CohortOut[];
+  "POST /api/cohorts": CohortOut;
+  "GET /api/cohorts/{name}": CohortDetails;
+  "GET /api/cohorts/{name}/check": LeakOut[];
+  "GET /api/cohorts/{name}/compare": CohortsCompared;
+  "POST /api/cohorts/{name}/decisions": Decision;
+  "GET /api/cohorts/{name}/news": NewsOut;
+  "POST /api/cohorts/{name}/requests": RequestOut;
+  "PUT /api/cohorts/{name}/requests": RequestOut;
+  "GET /api/cohorts/{name}/series": SeriesPage;
+  "POST /api/cohorts/{name}/split": CohortOut;
+  "POST /api/cohorts/{name}/versions": CohortOut;
   "GET /api/common": Common;
   "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
@@ -1619,5 +1918,7 @@ export type Answers = {
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;
   "GET /api/vocabulary/values": Values;
+  "GET /api/withdrawals": Withdrawn[];
+  "POST /api/withdrawals": WithdrawalOut;
   "GET /metrics": unknown;
 };

@@ -52,13 +52,13 @@ def _by(request: Request, owner: Owner) -> str:
 By = Annotated[str, Depends(_by)]
 
 
-class Counts(Totals):
+class CohortCounts(Totals):
     """How much is included."""
 
     bytes: int
 
 
-class Kept(Shape):
+class CohortStep(Shape):
     """What is left after a condition."""
 
     depth: int
@@ -82,7 +82,7 @@ class CohortOut(Shape):
     made: datetime
     by: str
     comment: str
-    counts: Counts
+    counts: CohortCounts
     excluded: int = Field(description="Series that somebody left out")
     withdrawn: int = Field(description="Series of patients who had withdrawn by then")
     erased: int = Field(description="Patients who were erased since")
@@ -91,7 +91,7 @@ class CohortOut(Shape):
     split: dict[str, Any] | None = Field(description="How it was split, if it was")
 
 
-class Share(Shape):
+class SplitShare(Shape):
     """What is in a split, and in a fold of it."""
 
     split: str | None
@@ -136,11 +136,11 @@ class CohortDetails(CohortOut):
     """A version of a cohort with all that is known of it."""
 
     whole: Totals
-    attrition: list[Kept]
+    attrition: list[CohortStep]
     withdrawn_since: int
     missing: int = Field(description="Series that are not in the lake any more")
     changed: int = Field(description="Series that have another number of instances now")
-    shares: list[Share]
+    shares: list[SplitShare]
     history: list[CohortOut] = Field(description="All versions, newest first")
     log: list[Decision] = Field(description="Newest first")
     requests: list[RequestOut] = Field(description="Newest first")
@@ -163,7 +163,7 @@ class NewDecision(Shape):
     flag: str = Field("", max_length=64)
 
 
-class Said(Shape):
+class NewComment(Shape):
     """A comment."""
 
     comment: Reason = ""
@@ -228,7 +228,7 @@ class NewsOut(Shape):
     """What the question finds now beyond a version."""
 
     any: bool
-    counts: Counts
+    counts: CohortCounts
     changed: int = Field(description="Series that were read again since")
     lost: int = Field(description="Series that the question does not find any more")
     missing: int = Field(description="Series that are not in the lake any more")
@@ -236,7 +236,7 @@ class NewsOut(Shape):
     series: list[str] = Field(description="Some of what is new")
 
 
-class Sides(Shape):
+class CohortSides(Shape):
     """How much one side has alone, or both have."""
 
     only_a: int
@@ -244,7 +244,7 @@ class Sides(Shape):
     only_b: int
 
 
-class Difference(Shape):
+class SeriesDifference(Shape):
     """A series that only one side has."""
 
     SeriesInstanceUID: str
@@ -256,14 +256,14 @@ class Difference(Shape):
     reason: str
 
 
-class Compared(Shape):
+class CohortsCompared(Shape):
     """Two versions beside each other."""
 
     a: CohortOut
     b: CohortOut
-    counts: dict[str, Sides]
+    counts: dict[str, CohortSides]
     why: dict[str, dict[str, int]]
-    rows: list[Difference] = Field(description="The first of them")
+    rows: list[SeriesDifference] = Field(description="The first of them")
 
 
 class NewRequest(Shape):
@@ -293,7 +293,7 @@ class NewWithdrawal(Shape):
     undo: bool = False
 
 
-class Past(Shape):
+class PastExport(Shape):
     """An export of before that holds patients who withdrew."""
 
     name: str
@@ -310,7 +310,7 @@ class WithdrawalOut(Shape):
     patients: int
     unknown: int = Field(description="Patients whom the lake does not have")
     cohorts: dict[str, int] = Field(description="Series that each cohort loses")
-    exports: list[Past]
+    exports: list[PastExport]
 
 
 class Withdrawn(Shape):
@@ -607,7 +607,7 @@ def decide(name: str, http: Request, new: NewDecision, desk: TheDesk, by: By) ->
     summary="Save what was decided as a version",
     responses={**shown(_COHORT), **documented(404, 422, 503)},
 )
-def save(name: str, http: Request, said: Said, desk: TheDesk, by: By) -> CohortOut:
+def save(name: str, http: Request, said: NewComment, desk: TheDesk, by: By) -> CohortOut:
     """The next version, with what was decided since the newest one."""
     _found(http, desk, name)
     made = cohorts.save(_store(desk), name, by=by, comment=said.comment)
@@ -691,17 +691,17 @@ def compare(
     desk: TheDesk,
     other: Annotated[str, Query(max_length=80, description='"NAME" or "NAME@3": the other one')],
     version: Number = None,
-) -> Compared:
+) -> CohortsCompared:
     """What only one of them has, and why; what both have."""
     called, number = keeping.split_name(other)
     first, second = _found(http, desk, name, version), _found(http, desk, called, number)
     found = comparing.compare(_store(desk), f"{name}@{first.version}", f"{called}@{second.version}")
-    return Compared(
+    return CohortsCompared(
         a=CohortOut(**_out(http, desk, first, [])),
         b=CohortOut(**_out(http, desk, second, [])),
-        counts={level: Sides(**sides) for level, sides in found.counts.items()},
+        counts={level: CohortSides(**sides) for level, sides in found.counts.items()},
         why=found.why,
-        rows=[Difference(**row) for row in found.rows.slice(0, MOST_SHOWN).to_pylist()],
+        rows=[SeriesDifference(**row) for row in found.rows.slice(0, MOST_SHOWN).to_pylist()],
     )
 
 
@@ -764,7 +764,7 @@ def withdraw(http: Request, new: NewWithdrawal, desk: TheDesk, by: By) -> Withdr
     done = withdrawing.withdraw(store, new.PatientID, new.reason, issuer=new.issuer, by=by)
     note(http, counts={"patients": done.patients, "cohorts": len(done.cohorts)})
     names = ("name", "cohort", "version", "made", "where", "series")
-    exports = [Past(**{key: getattr(one, key) for key in names}) for one in done.exports]
+    exports = [PastExport(**{key: getattr(one, key) for key in names}) for one in done.exports]
     return WithdrawalOut(
         patients=done.patients, unknown=done.unknown, cohorts=done.cohorts, exports=exports
     )
