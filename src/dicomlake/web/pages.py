@@ -24,6 +24,7 @@ PAGES = (
     "ask",
     "audit",
     "charts",
+    "cohorts",
     "datasets",
     "enrichers",
     "jobs",

@@ -175,6 +175,14 @@ export type Clock = {
   months: Month[];
 };
 
+export type CohortCounts = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  bytes: number;
+};
+
 export type CohortDetails = {
   name: string;
   version: number;
@@ -189,7 +197,7 @@ export type CohortDetails = {
   made: string;
   by: string;
   comment: string;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that somebody left out */
   excluded: number;
   /** Series of patients who had withdrawn by then */
@@ -201,13 +209,13 @@ export type CohortDetails = {
   /** How it was split, if it was */
   split: Record<string, unknown> | null;
   whole: Totals;
-  attrition: Kept[];
+  attrition: CohortStep[];
   withdrawn_since: number;
   /** Series that are not in the lake any more */
   missing: number;
   /** Series that have another number of instances now */
   changed: number;
-  shares: Share[];
+  shares: SplitShare[];
   /** All versions, newest first */
   history: CohortOut[];
   /** Newest first */
@@ -230,7 +238,7 @@ export type CohortOut = {
   made: string;
   by: string;
   comment: string;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that somebody left out */
   excluded: number;
   /** Series of patients who had withdrawn by then */
@@ -241,6 +249,28 @@ export type CohortOut = {
   approved: boolean;
   /** How it was split, if it was */
   split: Record<string, unknown> | null;
+};
+
+export type CohortSides = {
+  only_a: number;
+  both: number;
+  only_b: number;
+};
+
+export type CohortStep = {
+  depth: number;
+  text: string;
+  sentence: string;
+  kept: Totals;
+};
+
+export type CohortsCompared = {
+  a: CohortOut;
+  b: CohortOut;
+  counts: Record<string, CohortSides>;
+  why: Record<string, Record<string, number>>;
+  /** The first of them */
+  rows: SeriesDifference[];
 };
 
 export type Column = {
@@ -267,6 +297,15 @@ export type Common = {
   question: string;
 };
 
+export type Compared = {
+  version: number;
+  a: string;
+  b: string;
+  /** Elements at the top that are equal */
+  same: number;
+  differences: Difference[];
+};
+
 export type ConformanceOut = {
   version: number;
   checked: Totals;
@@ -281,6 +320,14 @@ export type ContourOut = {
   /** x, y, z in mm, one point after another */
   points: number[];
   on: DrawnOn[];
+};
+
+export type Counts = {
+  version: number;
+  level: "patient" | "study" | "series" | "instance";
+  totals: Totals;
+  total: number;
+  seconds: number;
 };
 
 export type Crumb = {
@@ -394,6 +441,18 @@ export type Decision = {
   flag: string;
   /** Whether the newest version does not have it yet */
   pending: boolean;
+};
+
+export type Difference = {
+  place: string;
+  path: string;
+  name: string;
+  tag: string;
+  creator: string;
+  vr: string;
+  change: "added" | "removed" | "changed";
+  a: unknown[] | null;
+  b: unknown[] | null;
 };
 
 export type Drawing = {
@@ -851,13 +910,6 @@ export type Judgement = {
   comment: string;
 };
 
-export type Kept = {
-  depth: number;
-  text: string;
-  sentence: string;
-  kept: Totals;
-};
-
 export type LakeOut = {
   /** Name of its folder */
   name: string;
@@ -1011,6 +1063,10 @@ export type NewCohort = {
   comment: string;
 };
 
+export type NewComment = {
+  comment: string;
+};
+
 export type NewDataset = {
   /** NAME or NAME@VERSION */
   cohort: string;
@@ -1129,7 +1185,7 @@ export type NewWithdrawal = {
 
 export type NewsOut = {
   any: boolean;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that were read again since */
   changed: number;
   /** Series that the question does not find any more */
@@ -1201,7 +1257,7 @@ export type Parsed = {
 
 export type Part = Record<string, unknown>;
 
-export type Past = {
+export type PastExport = {
   name: string;
   /** Empty: of a question */
   cohort: string;
@@ -1313,7 +1369,7 @@ export type QualityOut = {
   attributes: AttributeShare[];
   modality: Part;
   body_region: Region;
-  laterality: dicomlake__web__explore__quality__Sides;
+  laterality: Sides;
   sizes: Part;
   declared: Part;
   checked: Checked[];
@@ -1403,10 +1459,6 @@ export type RunOut = {
   advice: string;
 };
 
-export type Said = {
-  comment: string;
-};
-
 export type SavedDetails = {
   id: string;
   /** Of the question; every change makes a new one */
@@ -1452,6 +1504,16 @@ export type SegmentOut = {
   /** mL */
   volume: number | null;
   volume_problem: string;
+};
+
+export type SeriesDifference = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  Modality: string;
+  side: "only_a" | "only_b";
+  why: string;
+  reason: string;
 };
 
 export type SeriesHead = {
@@ -1527,17 +1589,16 @@ export type ShapeOut = {
   on: DrawnOn[];
 };
 
-export type Share = {
-  split: string | null;
-  fold: number | null;
-  patients: number;
-  studies: number;
-  series: number;
-};
-
 export type Shares = {
   of: number;
   filled: number;
+};
+
+export type Sides = {
+  paired: number;
+  given: number;
+  contradicting: number;
+  missing: number;
 };
 
 export type SourceOut = {
@@ -1567,6 +1628,14 @@ export type SourceTask = {
   started?: string | null;
   ended?: string | null;
   source: string;
+};
+
+export type SplitShare = {
+  split: string | null;
+  fold: number | null;
+  patients: number;
+  studies: number;
+  series: number;
 };
 
 export type SqlOut = {
@@ -1895,7 +1964,7 @@ export type WithdrawalOut = {
   unknown: number;
   /** Series that each cohort loses */
   cohorts: Record<string, number>;
-  exports: Past[];
+  exports: PastExport[];
 };
 
 export type Withdrawn = {
@@ -1940,60 +2009,6 @@ export type dicomlake__web__explore__charts__Reason = {
   objects: number;
 };
 
-export type dicomlake__web__explore__cohorts__Compared = {
-  a: CohortOut;
-  b: CohortOut;
-  counts: Record<string, dicomlake__web__explore__cohorts__Sides>;
-  why: Record<string, Record<string, number>>;
-  /** The first of them */
-  rows: dicomlake__web__explore__cohorts__Difference[];
-};
-
-export type dicomlake__web__explore__cohorts__Counts = {
-  patients: number;
-  studies: number;
-  series: number;
-  instances: number;
-  bytes: number;
-};
-
-export type dicomlake__web__explore__cohorts__Difference = {
-  SeriesInstanceUID: string;
-  StudyInstanceUID: string;
-  PatientID: string;
-  Modality: string;
-  side: "only_a" | "only_b";
-  why: string;
-  reason: string;
-};
-
-export type dicomlake__web__explore__cohorts__Sides = {
-  only_a: number;
-  both: number;
-  only_b: number;
-};
-
-export type dicomlake__web__explore__details__Compared = {
-  version: number;
-  a: string;
-  b: string;
-  /** Elements at the top that are equal */
-  same: number;
-  differences: dicomlake__web__explore__details__Difference[];
-};
-
-export type dicomlake__web__explore__details__Difference = {
-  place: string;
-  path: string;
-  name: string;
-  tag: string;
-  creator: string;
-  vr: string;
-  change: "added" | "removed" | "changed";
-  a: unknown[] | null;
-  b: unknown[] | null;
-};
-
 export type dicomlake__web__explore__images__TableOut = {
   kind: "modality" | "voi";
   /** Value that the first entry is for */
@@ -2014,21 +2029,6 @@ export type dicomlake__web__explore__lakes__TableOut = {
   version: number;
 };
 
-export type dicomlake__web__explore__quality__Sides = {
-  paired: number;
-  given: number;
-  contradicting: number;
-  missing: number;
-};
-
-export type dicomlake__web__explore__queries__Counts = {
-  version: number;
-  level: "patient" | "study" | "series" | "instance";
-  totals: Totals;
-  total: number;
-  seconds: number;
-};
-
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
@@ -2043,7 +2043,7 @@ export type Answers = {
   "POST /api/cohorts": CohortOut;
   "GET /api/cohorts/{name}": CohortDetails;
   "GET /api/cohorts/{name}/check": LeakOut[];
-  "GET /api/cohorts/{name}/compare": dicomlake__web__explore__cohorts__Compared;
+  "GET /api/cohorts/{name}/compare": CohortsCompared;
   "POST /api/cohorts/{name}/decisions": Decision;
   "GET /api/cohorts/{name}/news": NewsOut;
   "POST /api/cohorts/{name}/requests": RequestOut;
@@ -2052,7 +2052,7 @@ export type Answers = {
   "POST /api/cohorts/{name}/split": CohortOut;
   "POST /api/cohorts/{name}/versions": CohortOut;
   "GET /api/common": Common;
-  "GET /api/compare": dicomlake__web__explore__details__Compared;
+  "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
   "GET /api/datasets": DatasetOut[];
   "POST /api/datasets": DatasetOut;
@@ -2108,7 +2108,7 @@ export type Answers = {
   "GET /api/queries/{id}": SavedDetails;
   "PUT /api/queries/{id}": SavedOut;
   "POST /api/query": AnswerOut;
-  "POST /api/query/count": dicomlake__web__explore__queries__Counts;
+  "POST /api/query/count": Counts;
   "POST /api/query/export": unknown;
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;

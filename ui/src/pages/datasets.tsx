@@ -89,7 +89,7 @@ function Make({ choices }: { choices: DatasetChoices }) {
       <h2>{t("datasets.new")}</h2>
       {cohorts.data?.length === 0 && (
         <p className="note">
-          {t("datasets.nocohort")} <Link href="/cohorts">{t("nav.cohorts")}</Link>
+          {t("datasets.nocohort")} <Link href="/cohorts">{t("cohorts")}</Link>
         </p>
       )}
       <div className="dataset-fields">
