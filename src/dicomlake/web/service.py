@@ -19,6 +19,7 @@ from dicomlake.version import __version__
 from dicomlake.web import (
     deid,
     deidpreview,
+    datasets,
     enriching,
     erasing,
     explore,
@@ -134,6 +135,7 @@ _OURS = (
     access.router,
     deid.router,
     deidpreview.router,
+    datasets.router,
     enriching.router,
     erasing.router,
     pseudonyms.router,

@@ -99,14 +99,6 @@ export type BinOut = {
   series: number;
 };
 
-export type BoxOut = {
-  x0: number;
-  y0: number;
-  x1: number;
-  y1: number;
-  why: string;
-};
-
 export type ByIn = {
   path: string;
   /** auto: a day to a year, so that there are some dozens; weekday: 1 is Monday; width: numbers in steps of `width`; steps: from one of `steps` to below the next */
@@ -183,6 +175,14 @@ export type Clock = {
   months: Month[];
 };
 
+export type CohortCounts = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  bytes: number;
+};
+
 export type CohortDetails = {
   name: string;
   version: number;
@@ -197,7 +197,7 @@ export type CohortDetails = {
   made: string;
   by: string;
   comment: string;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that somebody left out */
   excluded: number;
   /** Series of patients who had withdrawn by then */
@@ -209,13 +209,13 @@ export type CohortDetails = {
   /** How it was split, if it was */
   split: Record<string, unknown> | null;
   whole: Totals;
-  attrition: Kept[];
+  attrition: CohortStep[];
   withdrawn_since: number;
   /** Series that are not in the lake any more */
   missing: number;
   /** Series that have another number of instances now */
   changed: number;
-  shares: Share[];
+  shares: SplitShare[];
   /** All versions, newest first */
   history: CohortOut[];
   /** Newest first */
@@ -238,7 +238,7 @@ export type CohortOut = {
   made: string;
   by: string;
   comment: string;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that somebody left out */
   excluded: number;
   /** Series of patients who had withdrawn by then */
@@ -249,6 +249,28 @@ export type CohortOut = {
   approved: boolean;
   /** How it was split, if it was */
   split: Record<string, unknown> | null;
+};
+
+export type CohortSides = {
+  only_a: number;
+  both: number;
+  only_b: number;
+};
+
+export type CohortStep = {
+  depth: number;
+  text: string;
+  sentence: string;
+  kept: Totals;
+};
+
+export type CohortsCompared = {
+  a: CohortOut;
+  b: CohortOut;
+  counts: Record<string, CohortSides>;
+  why: Record<string, Record<string, number>>;
+  /** The first of them */
+  rows: SeriesDifference[];
 };
 
 export type Column = {
@@ -275,6 +297,15 @@ export type Common = {
   question: string;
 };
 
+export type Compared = {
+  version: number;
+  a: string;
+  b: string;
+  /** Elements at the top that are equal */
+  same: number;
+  differences: Difference[];
+};
+
 export type ConformanceOut = {
   version: number;
   checked: Totals;
@@ -291,9 +322,105 @@ export type ContourOut = {
   on: DrawnOn[];
 };
 
+export type Counts = {
+  version: number;
+  level: "patient" | "study" | "series" | "instance";
+  totals: Totals;
+  total: number;
+  seconds: number;
+};
+
 export type Crumb = {
   path: string;
   label: string;
+};
+
+export type DatasetAgain = {
+  /** Leave out what could not be read */
+  without: boolean;
+  /** Try again what is in quarantine */
+  again: boolean;
+};
+
+export type DatasetChoices = {
+  profiles: string[];
+  pseudonyms: string[];
+  formats: string[];
+  layouts: string[];
+  /** Sources of the settings that take datasets */
+  targets: string[];
+  /** Where datasets are written that go nowhere else */
+  folder: string;
+  /** The caller may have identified data */
+  identified: boolean;
+  needs_approval: boolean;
+};
+
+export type DatasetDetails = {
+  name: string;
+  made: string;
+  cohort: string;
+  version: number | null;
+  profile: string;
+  formats: string[];
+  layout: string;
+  out: string;
+  state: string;
+  why: string;
+  written: number;
+  waiting: number;
+  failed: number;
+  quarantined: number;
+  files: number;
+  bytes: number;
+  /** Instances of patients who were erased since */
+  forgotten: number;
+  quarantine: DatasetReason[];
+  unread: DatasetReason[];
+  notes: DatasetReason[];
+  about: Record<string, unknown>;
+};
+
+export type DatasetEstimate = {
+  patients: number;
+  studies: number;
+  series: number;
+  objects: number;
+  source_bytes: number;
+  bytes: number;
+  seconds: number;
+  measured: boolean;
+  /** The cohort is approved */
+  approved: boolean;
+  /** It has to be, before a dataset is made of it */
+  needs_approval: boolean;
+};
+
+export type DatasetOut = {
+  name: string;
+  made: string;
+  cohort: string;
+  version: number | null;
+  profile: string;
+  formats: string[];
+  layout: string;
+  out: string;
+  state: string;
+  why: string;
+  written: number;
+  waiting: number;
+  failed: number;
+  quarantined: number;
+  files: number;
+  bytes: number;
+  /** Instances of patients who were erased since */
+  forgotten: number;
+};
+
+export type DatasetReason = {
+  what: string;
+  why: string;
+  count: number;
 };
 
 export type Dates = {
@@ -314,6 +441,18 @@ export type Decision = {
   flag: string;
   /** Whether the newest version does not have it yet */
   pending: boolean;
+};
+
+export type Difference = {
+  place: string;
+  path: string;
+  name: string;
+  tag: string;
+  creator: string;
+  vr: string;
+  change: "added" | "removed" | "changed";
+  a: unknown[] | null;
+  b: unknown[] | null;
 };
 
 export type Drawing = {
@@ -771,13 +910,6 @@ export type Judgement = {
   comment: string;
 };
 
-export type Kept = {
-  depth: number;
-  text: string;
-  sentence: string;
-  kept: Totals;
-};
-
 export type LakeOut = {
   /** Name of its folder */
   name: string;
@@ -931,6 +1063,33 @@ export type NewCohort = {
   comment: string;
 };
 
+export type NewComment = {
+  comment: string;
+};
+
+export type NewDataset = {
+  /** NAME or NAME@VERSION */
+  cohort: string;
+  formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
+  /** Else that of the cohort */
+  name: string;
+  /** Of de-identification; identified: as it is */
+  profile: string;
+  /** Of the settings, under fhir */
+  pseudonyms: string;
+  layout: "plain" | "bids" | "monai" | "nnunet" | "federated";
+  tables: "parquet" | "csv";
+  waves: "parquet" | "npz";
+  depth: 8 | 16;
+  /** YAML: which structure is which label */
+  labels: string;
+  title: string;
+  licence: string;
+  site: string;
+  /** A source of the settings, objects:NAME/PREFIX or dicom:NAME; else a folder of the service */
+  target: string;
+};
+
 export type NewDecision = {
   what: "include" | "exclude" | "flag" | "comment";
   level: "series" | "study" | "patient";
@@ -938,6 +1097,12 @@ export type NewDecision = {
   of: string[];
   reason: string;
   flag: string;
+};
+
+export type NewEstimate = {
+  /** NAME or NAME@VERSION */
+  cohort: string;
+  formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
 };
 
 export type NewJob = {
@@ -1020,7 +1185,7 @@ export type NewWithdrawal = {
 
 export type NewsOut = {
   any: boolean;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that were read again since */
   changed: number;
   /** Series that the question does not find any more */
@@ -1092,7 +1257,7 @@ export type Parsed = {
 
 export type Part = Record<string, unknown>;
 
-export type Past = {
+export type PastExport = {
   name: string;
   /** Empty: of a question */
   cohort: string;
@@ -1144,24 +1309,6 @@ export type PersonOut = {
   pseudonym: string;
   PatientID: string | null;
   IssuerOfPatientID: string | null;
-};
-
-export type PreviewOut = {
-  SOPInstanceUID: string;
-  /** Why it is searched for text; nothing when it is not */
-  why: string;
-  /** Why it would go into quarantine; nothing when it would not */
-  problem: string;
-  /** Frames that were searched; boxes are for all frames */
-  frames: number[];
-  boxes: BoxOut[];
-  notes: string[];
-  /** The frame that is shown */
-  frame: number | null;
-  /** The frame with lines around boxes: PNG, Base64 */
-  before: string | null;
-  /** The frame as it would be: PNG, Base64 */
-  after: string | null;
 };
 
 export type Problem = {
@@ -1222,7 +1369,7 @@ export type QualityOut = {
   attributes: AttributeShare[];
   modality: Part;
   body_region: Region;
-  laterality: dicomlake__web__explore__quality__Sides;
+  laterality: Sides;
   sizes: Part;
   declared: Part;
   checked: Checked[];
@@ -1312,10 +1459,6 @@ export type RunOut = {
   advice: string;
 };
 
-export type Said = {
-  comment: string;
-};
-
 export type SavedDetails = {
   id: string;
   /** Of the question; every change makes a new one */
@@ -1361,6 +1504,16 @@ export type SegmentOut = {
   /** mL */
   volume: number | null;
   volume_problem: string;
+};
+
+export type SeriesDifference = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  Modality: string;
+  side: "only_a" | "only_b";
+  why: string;
+  reason: string;
 };
 
 export type SeriesHead = {
@@ -1436,17 +1589,16 @@ export type ShapeOut = {
   on: DrawnOn[];
 };
 
-export type Share = {
-  split: string | null;
-  fold: number | null;
-  patients: number;
-  studies: number;
-  series: number;
-};
-
 export type Shares = {
   of: number;
   filled: number;
+};
+
+export type Sides = {
+  paired: number;
+  given: number;
+  contradicting: number;
+  missing: number;
 };
 
 export type SourceOut = {
@@ -1476,6 +1628,14 @@ export type SourceTask = {
   started?: string | null;
   ended?: string | null;
   source: string;
+};
+
+export type SplitShare = {
+  split: string | null;
+  fold: number | null;
+  patients: number;
+  studies: number;
+  series: number;
 };
 
 export type SqlOut = {
@@ -1756,13 +1916,6 @@ export type Wanted = {
   others: boolean;
 };
 
-export type WantedPreview = {
-  SOPInstanceUID: string;
-  /** all: whatever it is */
-  look: "suspected" | "all";
-  policy: "blank_all_text" | "blank_identifying_text";
-};
-
 export type WaveformOut = {
   group: number;
   label: string;
@@ -1811,7 +1964,7 @@ export type WithdrawalOut = {
   unknown: number;
   /** Series that each cohort loses */
   cohorts: Record<string, number>;
-  exports: Past[];
+  exports: PastExport[];
 };
 
 export type Withdrawn = {
@@ -1856,60 +2009,6 @@ export type dicomlake__web__explore__charts__Reason = {
   objects: number;
 };
 
-export type dicomlake__web__explore__cohorts__Compared = {
-  a: CohortOut;
-  b: CohortOut;
-  counts: Record<string, dicomlake__web__explore__cohorts__Sides>;
-  why: Record<string, Record<string, number>>;
-  /** The first of them */
-  rows: dicomlake__web__explore__cohorts__Difference[];
-};
-
-export type dicomlake__web__explore__cohorts__Counts = {
-  patients: number;
-  studies: number;
-  series: number;
-  instances: number;
-  bytes: number;
-};
-
-export type dicomlake__web__explore__cohorts__Difference = {
-  SeriesInstanceUID: string;
-  StudyInstanceUID: string;
-  PatientID: string;
-  Modality: string;
-  side: "only_a" | "only_b";
-  why: string;
-  reason: string;
-};
-
-export type dicomlake__web__explore__cohorts__Sides = {
-  only_a: number;
-  both: number;
-  only_b: number;
-};
-
-export type dicomlake__web__explore__details__Compared = {
-  version: number;
-  a: string;
-  b: string;
-  /** Elements at the top that are equal */
-  same: number;
-  differences: dicomlake__web__explore__details__Difference[];
-};
-
-export type dicomlake__web__explore__details__Difference = {
-  place: string;
-  path: string;
-  name: string;
-  tag: string;
-  creator: string;
-  vr: string;
-  change: "added" | "removed" | "changed";
-  a: unknown[] | null;
-  b: unknown[] | null;
-};
-
 export type dicomlake__web__explore__images__TableOut = {
   kind: "modality" | "voi";
   /** Value that the first entry is for */
@@ -1930,21 +2029,6 @@ export type dicomlake__web__explore__lakes__TableOut = {
   version: number;
 };
 
-export type dicomlake__web__explore__quality__Sides = {
-  paired: number;
-  given: number;
-  contradicting: number;
-  missing: number;
-};
-
-export type dicomlake__web__explore__queries__Counts = {
-  version: number;
-  level: "patient" | "study" | "series" | "instance";
-  totals: Totals;
-  total: number;
-  seconds: number;
-};
-
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
@@ -1959,7 +2043,7 @@ export type Answers = {
   "POST /api/cohorts": CohortOut;
   "GET /api/cohorts/{name}": CohortDetails;
   "GET /api/cohorts/{name}/check": LeakOut[];
-  "GET /api/cohorts/{name}/compare": dicomlake__web__explore__cohorts__Compared;
+  "GET /api/cohorts/{name}/compare": CohortsCompared;
   "POST /api/cohorts/{name}/decisions": Decision;
   "GET /api/cohorts/{name}/news": NewsOut;
   "POST /api/cohorts/{name}/requests": RequestOut;
@@ -1968,9 +2052,16 @@ export type Answers = {
   "POST /api/cohorts/{name}/split": CohortOut;
   "POST /api/cohorts/{name}/versions": CohortOut;
   "GET /api/common": Common;
-  "GET /api/compare": dicomlake__web__explore__details__Compared;
+  "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
-  "POST /api/deid/preview": PreviewOut;
+  "GET /api/datasets": DatasetOut[];
+  "POST /api/datasets": DatasetOut;
+  "GET /api/datasets/choices": DatasetChoices;
+  "POST /api/datasets/estimate": DatasetEstimate;
+  "DELETE /api/datasets/{name}": DatasetOut;
+  "GET /api/datasets/{name}": DatasetDetails;
+  "GET /api/datasets/{name}/card": unknown;
+  "POST /api/datasets/{name}/resume": DatasetOut;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
@@ -2017,7 +2108,7 @@ export type Answers = {
   "GET /api/queries/{id}": SavedDetails;
   "PUT /api/queries/{id}": SavedOut;
   "POST /api/query": AnswerOut;
-  "POST /api/query/count": dicomlake__web__explore__queries__Counts;
+  "POST /api/query/count": Counts;
   "POST /api/query/export": unknown;
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;
