@@ -184,6 +184,8 @@ def _check_report(key: Key, who: Person, name: str, note: Narrative) -> None:
         "file": name,
         "applies_if": "reports",
     }
+    for token in papers.heads(who).get(Path(name).suffix, ()):
+        key.add("text_removed", "H13", value_old=token, hipaa_letter="A", **common)
     for span in note.spans:
         key.add("report_span", "H13", value_old=span.text, hipaa_letter=span.letter,
                 action_text="phrase" if span.phrase else "", **common)  # fmt: skip

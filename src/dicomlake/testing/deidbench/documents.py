@@ -61,6 +61,8 @@ def _report(draft: Draft, sop_class: str, root: Item, modality: str = "SR") -> N
     draft.values["ContentDate"], draft.values["ContentTime"] = study.when, study.when
     evidence = "CurrentRequestedProcedureEvidenceSequence"
     draft.values[evidence] = _evidence(draft)
+    observer = path_of(*_child(1), "PersonName")
+    draft.removed("H5", observer, draft.person.operator, hipaa_letter="A")
     refers(draft, evidence, 1, "ReferencedSeriesSequence", 1, "ReferencedSOPSequence", 2,
            "ReferencedSOPInstanceUID", at=1)  # fmt: skip
     if modality != "SR":
@@ -118,7 +120,6 @@ def measured(draft: Draft) -> None:
     )  # fmt: skip
     _report(draft, COMPREHENSIVE_SR, root)
     at = _child(2, 1)
-    draft.removed("H5", path_of(*_child(1), "PersonName"), who.operator, hipaa_letter="A")
     draft.removed("H5", path_of(*at, *_child(1), "TextValue"), who.given, hipaa_letter="A")
     draft.retained("H5", path_of(*at, *_child(1), "TextValue"), "Lesion", applies_if="structured")
     draft.check("uid_changed", "H8", path_of(*at, *_child(2), "UID"), follow, severity=2,
@@ -192,7 +193,8 @@ def letter(draft: Draft) -> None:
     )
     _report(draft, ENHANCED_SR if draft.number % 2 else BASIC_TEXT, root)
     spans(draft, path_of(*_child(2), "TextValue"), note, "H13", "structured")
-    draft.removed("H14", path_of(*_child(3), "TextValue"), draft.person.given, hipaa_letter="A")
+    tokens = [draft.person.given] if draft.person.trap else upper.split()
+    draft.removed("H14", path_of(*_child(3), "TextValue"), *tokens, hipaa_letter="A")
 
 
 def key_objects(draft: Draft) -> None:
@@ -283,6 +285,8 @@ def segmentation(draft: Draft) -> None:
         "PerFrameFunctionalGroupsSequence": frames,
         "PixelData": np.packbits(mask.ravel(), bitorder="little"),
     }
+    draft.removed("H5", path_of("ContentDescription"), given, hipaa_letter="A")
+    draft.removed("H1", path_of("ContentCreatorName"), draft.person.operator, hipaa_letter="A")
     segment = ("SegmentSequence", 1)
     for name in ("SegmentLabel", "SegmentDescription", "TrackingID"):
         draft.removed("H5", path_of(*segment, name), given, hipaa_letter="A")
@@ -551,10 +555,8 @@ def cda(draft: Draft) -> None:
     _document(draft, CDA, "text/XML", data)
     path = path_of("EncapsulatedDocument")
     spans(draft, path, note, "H12", "reports")
-    who = draft.person
-    for token in (who.street, who.city, who.institution, who.physician, who.insurance):
-        draft.removed("H12", path, token, hipaa_letter="B")
-    draft.removed("H12", path, f"{who.born:%Y%m%d}", hipaa_letter="C")
+    for token in papers.heads(draft.person)[".xml"]:
+        draft.removed("H12", path, token, hipaa_letter="A")
 
 
 OTHERS: Sequence[Kind] = (

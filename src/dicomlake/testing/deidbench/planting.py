@@ -119,6 +119,8 @@ def _uids(draft: Draft) -> None:
         path = path_of(keyword)
         draft.check("uid_changed", "H8", path, old, applies_if="not uids")
         draft.check("uid_consistent", "H8", path, old, severity=2, applies_if="not uids")
+    draft.check("text_notnull", "H1", path_of("PatientID"), severity=3)
+    draft.check("tag_retained", "H1", path_of("SeriesNumber"), severity=3)
     draft.check("patid_consistent", "H1", path_of("PatientID"), draft.person.id, severity=2)
     draft.check("uid_retained", "H8", path_of("SOPClassUID"), str(draft.values["SOPClassUID"]),
                 severity=3)  # fmt: skip
