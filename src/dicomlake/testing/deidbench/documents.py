@@ -9,7 +9,7 @@ import numpy as np
 from dicomlake.terms import Code
 from dicomlake.testing.deidbench import drawing, papers
 from dicomlake.testing.deidbench.drafting import Draft, path_of, references
-from dicomlake.testing.deidbench.images import Kind
+from dicomlake.testing.deidbench.images import Kind, dimensions
 from dicomlake.testing.deidbench.narratives import LANGUAGES, Narrative, narrative
 from dicomlake.testing.dicom import EXPLICIT_BE, IMPLICIT_LE, Value, uid
 from dicomlake.testing.hospital import codes as c
@@ -58,7 +58,6 @@ def _report(draft: Draft, sop_class: str, root: Item, modality: str = "SR") -> N
     study = draft.study
     tree = {key: value for key, value in root.items() if key != "RelationshipType"}
     draft.values |= {**tree, "SOPClassUID": sop_class}
-    draft.values["ContentDate"], draft.values["ContentTime"] = study.when, study.when
     evidence = "CurrentRequestedProcedureEvidenceSequence"
     draft.values[evidence] = _evidence(draft)
     observer = path_of(*_child(1), "PersonName")
@@ -66,6 +65,7 @@ def _report(draft: Draft, sop_class: str, root: Item, modality: str = "SR") -> N
     refers(draft, evidence, 1, "ReferencedSeriesSequence", 1, "ReferencedSOPSequence", 2,
            "ReferencedSOPInstanceUID", at=1)  # fmt: skip
     if modality != "SR":
+        draft.values["ReferencedPerformedProcedureStepSequence"] = []
         return
     draft.values |= {
         "CompletionFlag": "COMPLETE",
@@ -270,9 +270,7 @@ def segmentation(draft: Draft) -> None:
         "HighBit": 0,
         "PixelRepresentation": 0,
         "NumberOfFrames": 2,
-        "DimensionOrganizationSequence": [
-            {"DimensionOrganizationUID": uid(draft.uid, "dimensions")}
-        ],
+        **dimensions(draft, "ReferencedSegmentNumber", "ImagePositionPatient"),
         "ReferencedSeriesSequence": [series],
         "SharedFunctionalGroupsSequence": [
             {
@@ -307,6 +305,8 @@ def structure_set(draft: Draft) -> None:
     study, given = draft.study, draft.person.given
     draft.values |= {
         "SOPClassUID": RTSTRUCT,
+        "FrameOfReferenceUID": study.frame_of_reference,
+        "PositionReferenceIndicator": "",
         "StructureSetLabel": "PLAN1",
         "StructureSetName": f"Plan {given}",
         "StructureSetDate": study.when,
@@ -419,6 +419,7 @@ def presentation(draft: Draft) -> None:
     study, given = draft.study, draft.person.given
     draft.values |= {
         "SOPClassUID": PRESENTATION,
+        "Laterality": "",
         "ContentLabel": "ARROW",
         "ContentDescription": f"Arrow for {given}",
         "ContentCreatorName": f"{draft.person.operator}^Dr",
@@ -486,7 +487,6 @@ def ecg(draft: Draft) -> None:
         "AcquisitionContextSequence": [],
         "WaveformSequence": [
             {
-                "MultiplexGroupTimeOffset": 0,
                 "WaveformOriginality": "ORIGINAL",
                 "NumberOfWaveformChannels": 12,
                 "NumberOfWaveformSamples": count,
