@@ -17,9 +17,9 @@ from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
+    datasets,
     deid,
     deidpreview,
-    datasets,
     enriching,
     erasing,
     explore,
