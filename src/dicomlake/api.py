@@ -22,7 +22,9 @@ from dicomlake.engines.groups import By, Filled, fill_rate
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
-from dicomlake.jobs import charts, documents, enriching, extraction, quality, statements
+from dicomlake.jobs import charts, cohorts, documents, enriching, extraction, quality, statements
+from dicomlake.jobs.cohorts import Cohort
+from dicomlake.jobs.cohorts.keeping import Version
 from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
@@ -31,10 +33,11 @@ from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
 from dicomlake.jobs.pulling import Pulled
 from dicomlake.jobs.pulling import pull as pulled_by
 from dicomlake.jobs.requests import Request, queue_of
+from dicomlake.jobs.saved import Saved
 from dicomlake.jobs.terminology import Terminology
 from dicomlake.lake import Store
 from dicomlake.lake.vocabulary import Bin, Value, Vocabulary
-from dicomlake.query import Node, Query, parse
+from dicomlake.query import Node, Query, from_json, parse
 from dicomlake.query.attributes import attribute
 from dicomlake.readers.samples import Waveform, waveform_of, waveforms_of
 
@@ -384,6 +387,46 @@ class Lake:
         """
         return extraction.kept(self._store, name, version)
 
+    def freeze(
+        self,
+        name: str,
+        where: Condition | Query = None,
+        level: str = "series",
+        *,
+        saved: str = "",
+        by: str = "",
+        comment: str = "",
+        project: str = "",
+    ) -> Cohort:
+        """Freeze what a question finds in this snapshot, as the next version of a cohort.
+
+        `saved`: the name or id of a saved question, instead of a condition. It holds whole series:
+        those found, or at the levels study and patient all series of what is found.
+        """
+        if saved:
+            where = _saved(self.path, saved)
+        if isinstance(where, Query):
+            node, level = where.where, where.level
+        else:
+            node = parse(where, _lines) if isinstance(where, str) else where
+        cohorts.freeze(
+            self._store, name, node, level, by=by, comment=comment, project=project,
+            engine=self.engine,
+        )  # fmt: skip
+        return self.cohort(name)
+
+    def cohort(self, name: str) -> Cohort:
+        """A cohort by "NAME", at its newest version, or by "NAME@3": `.series()`, `.counts`.
+
+        UsageError when there is no such cohort.
+        """
+        return cohorts.opened(self._store, name)
+
+    @property
+    def cohorts(self) -> list[Version]:
+        """The newest version of every cohort, newest first."""
+        return cohorts.listed(self.path)
+
     @property
     def extractions(self) -> list[Kept]:
         """Versions of all extractions that are kept, by name and newest first, as definitions,
@@ -530,6 +573,18 @@ def pull(
         undated=not keys and dates == ("", ""),
     )
     return pulled_by(lake, request, found=found, workers=workers, progress=progress)
+
+
+def _saved(lake: Path, which: str) -> Query:
+    """A saved question by its name or id; UsageError when there is none, or several."""
+    found = [one for one in Saved(lake).all() if which in (one.name, one.id)]
+    if len(found) != 1:
+        several = f"{len(found)} saved questions are" if found else "No saved question is"
+        raise UsageError(f"{several} called {which[:80]!r}. Use the id, which its page shows.")
+    plain = {key: found[0].query.get(key) for key in ("where", "level")}
+    asked = from_json(plain)
+    assert isinstance(asked, Query)
+    return asked
 
 
 @contextlib.contextmanager

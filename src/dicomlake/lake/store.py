@@ -46,8 +46,12 @@ INBOX, QUEUE, KEPT = "_inbox", "_queue", "_kept"
 """Folders of batches that wait for the writer, of tasks, and of kept objects."""
 SAVED = "_saved"
 """Folder of saved queries and links to queries."""
+COHORTS = "_cohorts"
+"""Folder of frozen cohorts."""
 ACCESS = "_access"
 """Folder of API tokens, of the audit log and of what projects see; readable by its owner alone."""
+DATASETS = "_datasets"
+"""Folder of what datasets hold, and of whom; readable by its owner alone."""
 PUBLISH = "_publish"
 """Folder of what was published where; readable by its owner alone."""
 SETTINGS = "dicomlake.toml"
@@ -63,7 +67,9 @@ _OURS = frozenset(
         QUEUE,
         INBOX,
         SAVED,
+        COHORTS,
         ACCESS,
+        DATASETS,
         PUBLISH,
         EXTRACTIONS,
         SETTINGS,

@@ -1,0 +1,142 @@
+"""Erasing patients from cohorts: versions, logs, and questions that name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dicomlake.jobs.attrition import steps
+from dicomlake.jobs.cohorts import keeping, withdrawing
+from dicomlake.jobs.cohorts.keeping import Entry, Version
+from dicomlake.lake.store import COHORTS
+from dicomlake.query import Node, from_json, render
+from dicomlake.query.sentence import phrase
+
+_ERASED = "erased"
+"""What takes the place of an identifier."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What versions know of patients: PatientIDs, UIDs of studies, and of series by cohort."""
+
+    ids: frozenset[str]
+    series: dict[str, frozenset[str]]
+    studies: frozenset[str]
+
+    @property
+    def words(self) -> frozenset[str]:
+        """All that points at them."""
+        return self.ids.union(self.studies, *self.series.values())
+
+
+def forget(lake: str | Path, patient_keys: int | Iterable[int]) -> dict[str, int]:
+    """Erase patients from all cohorts and from withdrawals; how many series went, by cohort.
+
+    Versions are counted anew and say how many patients were erased since. Killed in the middle, it
+    goes on when it is called again.
+    """
+    keys = frozenset([patient_keys] if isinstance(patient_keys, int) else patient_keys)
+    place = Path(lake)
+    if not (place / COHORTS).is_dir():
+        return {}
+    with keeping.changing(place):
+        known = _known(place, keys)
+        withdrawing.forget(place, known.ids, keys)
+        for name in keeping.names(place):
+            _forget_log(place, name, known)
+        for name in keeping.names(place):
+            for number in keeping.numbers(place, name):
+                _forget_rows(place, keeping.read(place, name, number), keys, known)
+    return {name: len(uids) for name, uids in known.series.items()}
+
+
+def _known(lake: Path, keys: frozenset[int]) -> _Known:
+    ids: set[str] = set()
+    studies: set[str] = set()
+    series: dict[str, frozenset[str]] = {}
+    for name in keeping.names(lake):
+        uids: set[str] = set()
+        for number in keeping.numbers(lake, name):
+            rows = keeping.rows(lake, keeping.read(lake, name, number))
+            rows = rows.filter(_of(rows, keys))
+            uids |= set(rows.column("SeriesInstanceUID").to_pylist())
+            ids |= set(rows.column("PatientID").to_pylist())
+            studies |= set(rows.column("StudyInstanceUID").to_pylist())
+        if uids:
+            series[name] = frozenset(uids)
+    return _Known(frozenset(ids - {""}), series, frozenset(studies - {""}))
+
+
+def _of(rows: pa.Table, keys: frozenset[int]) -> Any:
+    return pc.is_in(rows.column("patient_key"), value_set=pa.array(sorted(keys), pa.int64()))
+
+
+def _forget_log(lake: Path, name: str, known: _Known) -> None:
+    """Lines stay in number, without what points at the patients."""
+    entries = keeping.log(lake, name)
+    made = [_forgotten(entry, known) for entry in entries]
+    if made != entries:
+        keeping.rewrite(keeping.path_of_log(lake, name), made)
+
+
+def _forgotten(entry: Entry, known: _Known) -> Entry:
+    about = dict(entry.about)
+    for key in ("series", "of"):
+        if key in about:
+            about[key] = [value for value in about[key] if value not in known.words]
+    for key in ("reason", "comment", "purpose"):
+        if key in about:
+            about[key] = _cleaned(about[key], known)
+    return replace(entry, about=about)
+
+
+def _cleaned(text: str, known: _Known) -> str:
+    """A text with something else in the place of whole words that point at the patients."""
+    for word in sorted((word for word in known.words if word in text), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", _ERASED, text)
+    return text
+
+
+def _forget_rows(lake: Path, version: Version, keys: frozenset[int], known: _Known) -> None:
+    rows = keeping.rows(lake, version)
+    gone = _of(rows, keys)
+    patients = pc.count_distinct(rows.filter(gone).column("patient_key")).as_py()
+    made = _without_values(version, known)
+    if patients or made != version:
+        keeping.replace_rows(lake, made, rows.filter(pc.invert(gone)), patients)
+
+
+def _without_values(version: Version, known: _Known) -> Version:
+    """A version whose question and comment do not name the patients."""
+    comment = _cleaned(version.comment, known)
+    where = _replaced(version.where, known.words)
+    if where == version.where:
+        return replace(version, comment=comment)
+    node = from_json(where)
+    assert isinstance(node, Node)
+    attrition = (
+        [
+            {**row, "text": render(step.node), "sentence": phrase(step.node)}
+            for row, step in zip(version.attrition, steps(node), strict=True)
+        ]
+        if version.attrition
+        else []
+    )
+    return replace(version, comment=comment, where=where, text=render(node), attrition=attrition)
+
+
+def _replaced(value: Any, words: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        return _ERASED if value in words else value
+    if isinstance(value, list):
+        return [_replaced(one, words) for one in value]
+    if isinstance(value, dict):
+        return {key: _replaced(one, words) for key, one in value.items()}
+    return value
