@@ -16,7 +16,7 @@ from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
-from dicomlake.web import enriching, erasing, explore, jobs, ohif, operations, problems
+from dicomlake.web import enriching, erasing, explore, federation, jobs, ohif, operations, problems
 from dicomlake.web.access import routes as access
 from dicomlake.web.access.gate import Gate
 from dicomlake.web.access.lakes import check_projects
@@ -78,6 +78,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     made.include_router(operations.router)
     made.include_router(enriching.router)
     made.include_router(erasing.router)
+    made.include_router(federation.router)
     for router in explore.ROUTERS:
         made.include_router(router)
     made.include_router(dicomweb)
@@ -126,7 +127,7 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
 
 def _whole_examples(found: dict[str, Any]) -> None:
     """Let examples have their nulls, which FastAPI leaves out."""
-    routers = (access.router, enriching.router, erasing.router, *explore.ROUTERS)
+    routers = (access.router, enriching.router, erasing.router, federation.router, *explore.ROUTERS)
     routes = [r for router in routers for r in router.routes if isinstance(r, APIRoute)]
     for route in routes:
         if 200 not in route.responses:  # it sends a browser on
