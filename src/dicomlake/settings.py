@@ -466,25 +466,8 @@ class FhirSettings(_Settings):
         return self.target[name]
 
 
-class Federation(_Settings):
-    """What this site tells other sites: `[federation]`.
-
-    `least`: numbers of fewer patients are not told, nor differences of so few; `overlapping`: how
-    many questions of a caller may overlap within `days`. `site`: what the site is called. `out`:
-    the folder in which datasets of studies are made once a steward approved them; `pseudonyms`:
-    the name of settings under `fhir` by which people are called in them.
-    """
-
-    least: Annotated[int, Field(ge=2, le=1000)] = 5
-    overlapping: Annotated[int, Field(ge=0, le=10_000)] = 100
-    days: Annotated[float, Field(gt=0, le=3660)] = 30.0
-    site: str = ""
-    out: Path | None = None
-    pseudonyms: str = ""
-
-
 class FederationSite(_Credentials):
-    """A site that a coordinator asks: `[site.NAME]` of its file of sites."""
+    """A site that is asked: `[site.NAME]` of a file of sites, `[federation.sites.NAME]` here."""
 
     url: str
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
@@ -497,6 +480,25 @@ class FederationSite(_Credentials):
         if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
             raise ValueError("url must begin with https://")
         return value
+
+
+class Federation(_Settings):
+    """What this site tells other sites: `[federation]`.
+
+    `least`: numbers of fewer patients are not told, nor differences of so few; `overlapping`: how
+    many questions of a caller may overlap within `days`. `site`: what the site is called. `out`:
+    the folder in which datasets of studies are made once a steward approved them; `pseudonyms`:
+    the name of settings under `fhir` by which people are called in them. `sites`: others that
+    people may ask from the page of this one.
+    """
+
+    least: Annotated[int, Field(ge=2, le=1000)] = 5
+    overlapping: Annotated[int, Field(ge=0, le=10_000)] = 100
+    days: Annotated[float, Field(gt=0, le=3660)] = 30.0
+    site: str = ""
+    out: Path | None = None
+    pseudonyms: str = ""
+    sites: dict[str, FederationSite] = {}
 
 
 class Settings(_Settings):

@@ -149,6 +149,11 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         route = f"/api/instances/{{SOPInstanceUID}}/{part}"
         yield route, "GET", f"/api/instances/{SEEN_INSTANCE}/{part}", {}
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
+    yield "/api/federation", "GET", "/api/federation", {}
+    study = {"name": "x", "sections": {"CT": "Modality = 'CT'", "MR": "Modality = 'MR'"}}
+    study |= {"by": ["modality", "sex", "year", "age", "device"]}
+    yield "/api/federation/answer", "POST", "/api/federation/answer", {"json": {"study": study}}
+    yield "/api/federation/ask", "POST", "/api/federation/ask", {"json": {"text": str(study)}}
     yield "/api/compare", "GET", "/api/compare", {"params": both}
     yield from of_dicomweb()
     yield from of_fhir()

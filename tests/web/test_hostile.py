@@ -183,7 +183,8 @@ READ_JSON = [
     ("PUT", "/api/charts/none"), ("POST", "/api/charts/data"), ("POST", "/api/fill-rate"),
     ("POST", "/api/tasks/retry"), ("POST", "/api/enrichers/none/runs"),
     ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
-    ("POST", "/api/federation/answer"), ("POST", "/api/federation/export"),
+    ("POST", "/api/federation/ask"), ("POST", "/api/federation/answer"),
+    ("POST", "/api/federation/export"),
 ]  # fmt: skip
 
 

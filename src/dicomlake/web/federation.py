@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
-from dicomlake.errors import NotAllowed
+from dicomlake.errors import NotAllowed, UsageError
 from dicomlake.jobs.access.roles import May
-from dicomlake.jobs.federation import answering, exporting
-from dicomlake.jobs.federation.studies import Study
+from dicomlake.jobs.federation import answering, asking, exporting
+from dicomlake.jobs.federation.studies import Study, written
 from dicomlake.web.access.lakes import unmasked
 from dicomlake.web.access.needs import FILTERED, needs, note, who_of
 from dicomlake.web.bodies import shown
@@ -47,6 +47,40 @@ class StudyAnswer(Shape):
     sections: list[SectionOut]
 
 
+class FederationOut(Shape):
+    """What this site is called, how few patients it tells nothing of, and whom one may ask."""
+
+    site: str
+    least: int
+    sites: list[str]
+
+
+class StudyText(Shape):
+    """A study as people write it."""
+
+    text: str = Field(min_length=1, max_length=100_000, description="TOML, YAML or JSON")
+
+
+class StudyRow(Shape):
+    """A line of the table: a section or a group of it, a range by site, and the total."""
+
+    section: str
+    by: str
+    group: str
+    cells: list[str]
+    total: str
+
+
+class StudyTable(Shape):
+    """What each site has of a study."""
+
+    study: str
+    digest: str
+    sites: list[str]
+    rows: list[StudyRow]
+    away: dict[str, str] = Field(description="Sites without an answer, and why")
+
+
 class StudyExport(Shape):
     """How far the dataset of a study is at this site."""
 
@@ -62,6 +96,11 @@ _ANSWER: dict[str, Any] = {
         {"name": "CT", "refused": "", "counts": {"patients": (10, 14)},
          "by": {"sex": [("F", (5, 9))]}},
     ],
+}  # fmt: skip
+_TABLE: dict[str, Any] = {
+    "study": "heart", "digest": "9f" * 32, "sites": ["kiel"], "rows": [
+        {"section": "CT", "by": "", "group": "", "cells": ["10 to 14"], "total": "10 to 14"},
+    ], "away": {},
 }  # fmt: skip
 _EXPORT = {"study": "9f" * 32, "state": "waiting", "cohort": "heart", "schema": None}
 
@@ -81,6 +120,37 @@ def answer(asked: AskedStudy, request: Request, desk: TheDesk) -> StudyAnswer:
     least = desk.settings.service.access.mask_below
     found = answering.answer(lake.store, lake.engine, study, desk.settings.federation, least, who)
     return StudyAnswer.model_validate(found)
+
+
+@router.get(
+    "/api/federation",
+    summary="Say which sites can be asked",
+    responses={**shown({"site": "kiel", "least": 5, "sites": ["rennes"]}), **documented(403)},
+    dependencies=[needs(May.CURATE)],
+)
+def federation(desk: TheDesk) -> FederationOut:
+    """Those of the settings, `[federation.sites.NAME]`."""
+    rules = desk.settings.federation
+    least = max(rules.least, desk.settings.service.access.mask_below)
+    return FederationOut(site=rules.site, least=least, sites=list(rules.sites))
+
+
+@router.post(
+    "/api/federation/ask",
+    summary="Ask all sites what they have of a study",
+    responses={**shown(_TABLE), **documented(403, 422, 503)},
+    dependencies=[needs(May.CURATE)],
+)
+def ask(asked: StudyText, request: Request, desk: TheDesk) -> StudyTable:
+    """A table of ranges; sites that are away are named."""
+    study = written(asked.text)
+    sites = desk.settings.federation.sites
+    if not sites:
+        raise UsageError(
+            "This site knows no others. Write [federation.sites.NAME] in its settings."
+        )
+    note(request, study=study.digest)
+    return StudyTable.model_validate(asking.ask(study, sites), from_attributes=True)
 
 
 @router.post(

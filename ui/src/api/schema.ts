@@ -56,6 +56,11 @@ export type AskedRows = {
   order: string[];
 };
 
+export type AskedStudy = {
+  /** name, purpose, level, sections, by, export */
+  study: Record<string, unknown>;
+};
+
 export type AttributeShare = {
   of: number;
   filled: number;
@@ -349,6 +354,63 @@ export type Enrichment = {
   counts: boolean;
 };
 
+export type Erase = {
+  PatientID: string;
+  /** Issuer of the PatientID */
+  issuer?: string | null;
+  /** StudyInstanceUID; all when absent */
+  study?: string | null;
+  /** The PatientID once more, as typed by hand */
+  confirm: string;
+  questions: string;
+  /** Indexing may bring the patient back */
+  allow_again: boolean;
+};
+
+export type ErasurePreview = {
+  kind: string;
+  studies: number;
+  series: number;
+  instances: number;
+  rows: Record<string, number>;
+  /** Series by the source that would bring them back */
+  sources: Record<string, number>;
+  /** Files of sources that are still there */
+  files: number;
+  /** Saved questions and charts that name the patient */
+  questions: string[];
+  /** Exports that held the patient */
+  exports: Record<string, string>[];
+  /** When the patient was erased before; empty: never */
+  erased: string;
+};
+
+export type ErasureProof = {
+  id: string;
+  kind: string;
+  /** Nothing was found, and every FHIR server was told */
+  whole: boolean;
+  /** Keyed digests of whom it was about */
+  digests: string[];
+  began: string;
+  ended: string;
+  lake_version: number;
+  dicomlake: string;
+  series: number;
+  instances: number;
+  removed: Record<string, number>;
+  /** Files, bytes and values of the last look */
+  swept: Record<string, number>;
+  /** Where something was found all the same */
+  left: Record<string, unknown>[];
+  questions: string[];
+  published: Record<string, string>;
+  sources: Record<string, number>;
+  source_files: number;
+  exports: Record<string, string>[];
+  outside: string[];
+};
+
 export type EvidenceOut = {
   /** Attribute path */
   path: string | null;
@@ -409,6 +471,12 @@ export type FaultOut = {
   value: string | null;
   expected: string | null;
   instances: number | null;
+};
+
+export type FederationOut = {
+  site: string;
+  least: number;
+  sites: string[];
 };
 
 export type FillRate = {
@@ -1010,7 +1078,7 @@ export type Retried = {
   kind: string;
 };
 
-export type Role = "viewer" | "researcher" | "steward" | "admin";
+export type Role = "partner" | "viewer" | "researcher" | "steward" | "admin";
 
 export type RuleBroken = {
   rule: string;
@@ -1068,6 +1136,14 @@ export type SavedOut = {
   query: AskedRows;
   sentence: string;
   saved: string;
+};
+
+export type SectionOut = {
+  name: string;
+  /** Why there is no answer; empty: there is one */
+  refused: string;
+  counts: Record<string, [number, number | null]>;
+  by: Record<string, ([string, [number, number | null]])[]>;
 };
 
 export type SegmentOut = {
@@ -1256,6 +1332,24 @@ export type Stopped = {
   stopped: number;
 };
 
+export type StudyAnswer = {
+  /** Digest of the question */
+  study: string;
+  name: string;
+  lake_version: number;
+  /** Numbers of fewer patients are not told */
+  least: number;
+  sections: SectionOut[];
+};
+
+export type StudyExport = {
+  study: string;
+  /** waiting, refused, making, stopped or finished */
+  state: string;
+  cohort: string;
+  schema: Record<string, unknown> | null;
+};
+
 export type StudyHead = {
   patient_key: string;
   StudyInstanceUID: string | null;
@@ -1293,6 +1387,28 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
+};
+
+export type StudyRow = {
+  section: string;
+  by: string;
+  group: string;
+  cells: string[];
+  total: string;
+};
+
+export type StudyTable = {
+  study: string;
+  digest: string;
+  sites: string[];
+  rows: StudyRow[];
+  /** Sites without an answer, and why */
+  away: Record<string, string>;
+};
+
+export type StudyText = {
+  /** TOML, YAML or JSON */
+  text: string;
 };
 
 export type TaskOut = {
@@ -1475,6 +1591,14 @@ export type Ways = {
   oidc: string;
 };
 
+export type Whom = {
+  PatientID: string;
+  /** Issuer of the PatientID */
+  issuer?: string | null;
+  /** StudyInstanceUID; all when absent */
+  study?: string | null;
+};
+
 export type WindowOut = {
   center: number;
   width: number;
@@ -1553,7 +1677,14 @@ export type Answers = {
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
+  "GET /api/erasures": ErasureProof[];
+  "POST /api/erasures": ErasureProof;
+  "POST /api/erasures/preview": ErasurePreview;
   "GET /api/failures": Failures;
+  "GET /api/federation": FederationOut;
+  "POST /api/federation/answer": StudyAnswer;
+  "POST /api/federation/ask": StudyTable;
+  "POST /api/federation/export": StudyExport;
   "GET /api/fill-rate": FillRate;
   "POST /api/fill-rate": FillRate;
   "GET /api/health": Health;

@@ -14,7 +14,7 @@ from dicomlake.jobs import cohorts
 from dicomlake.jobs.cohorts import approving
 from dicomlake.jobs.datasets import ledger as ledgers
 from dicomlake.jobs.datasets import schemas
-from dicomlake.jobs.datasets.making import FINISHED, make, run
+from dicomlake.jobs.datasets.making import CANCELLED, FINISHED, INCOMPLETE, STOPPED, make, run
 from dicomlake.jobs.datasets.wanted import Wanted
 from dicomlake.jobs.federation.studies import Study
 from dicomlake.lake import Store
@@ -28,8 +28,8 @@ _lock = threading.Lock()
 def export(lake: Path, study: Study, rules: Federation, by: str) -> dict[str, Any]:
     """How far the dataset of a study is; begins what can begin, and never waits for it.
 
-    state: waiting (for a steward), refused, making, stopped or finished; `schema` of a finished
-    one. Nothing in it tells of patients.
+    state: waiting (for a steward), refused, making, finished; or how it stopped, and it goes on.
+    `schema`: of a finished one. Nothing in it tells of patients.
     """
     if study.export is None:
         raise UsageError("The study wants no dataset.")
@@ -42,8 +42,9 @@ def export(lake: Path, study: Study, rules: Federation, by: str) -> dict[str, An
     if not request.approved(time.time()):
         return {"study": study.digest, "state": "refused", "cohort": study.name, "schema": None}
     state, out = _state(lake, study)
-    if state != FINISHED and _begin(lake, study, rules):
-        state = "making"
+    if state != FINISHED:
+        _begin(lake, study, rules)
+        state = state if state in (STOPPED, INCOMPLETE, CANCELLED) else "making"
     schema = schemas.read(out) if state == FINISHED else None
     return {"study": study.digest, "state": state, "cohort": study.name, "schema": schema}
 
@@ -76,18 +77,18 @@ def _called(study: Study) -> str:
 def _state(lake: Path, study: Study) -> tuple[str, str]:
     """State and place of the dataset."""
     if _called(study) not in ledgers.names(lake):
-        return "making" if _called(study) in _making else "", ""
+        return "", ""
     with contextlib.closing(ledgers.Ledger(lake, _called(study))) as ledger:
         job = ledger.job
     return str(job["state"]), str(job["out"])
 
 
-def _begin(lake: Path, study: Study, rules: Federation) -> bool:
-    """Make the dataset beside other work; True when it is being made."""
+def _begin(lake: Path, study: Study, rules: Federation) -> None:
+    """Make the dataset beside other work, or go on with it, unless that happens already."""
     key = f"{lake} {_called(study)}"
     with _lock:
         if key in _making:
-            return True
+            return
         _making.add(key)
 
     def work() -> None:
@@ -100,7 +101,6 @@ def _begin(lake: Path, study: Study, rules: Federation) -> bool:
                 _making.discard(key)
 
     threading.Thread(target=work, name=key, daemon=True).start()
-    return True
 
 
 def _make(lake: Path, study: Study, rules: Federation) -> None:

@@ -27,6 +27,7 @@ BY = ("modality", "year", "sex", "age", "device")
 """What a section can be counted by, besides as a whole."""
 MOST_SECTIONS = 50
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_TOML = re.compile(r"^\s*\[|^\s*[\w-]+\s*=", re.MULTILINE)
 _TITLE = re.compile(r"[^\x00-\x1f]{1,100}")
 
 
@@ -130,17 +131,28 @@ def _export(said: object, sections: Mapping[str, str]) -> Export | None:
     return made
 
 
+def written(text: str, form: str = "") -> Study:
+    """The study of a text: TOML, YAML or JSON; UsageError when it is none.
+
+    >>> written('name = "a"\\n[sections]\\nCT = "Modality = \\'CT\\'"').level
+    'patient'
+    """
+    try:
+        if form == ".toml" or (not form and _TOML.search(text)):
+            said: Any = tomllib.loads(text)
+        else:
+            said = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise UsageError("That cannot be read as a study: it is no TOML, YAML or JSON.") from error
+    if not isinstance(said, dict):
+        raise UsageError("That is no study: it needs a name and sections.")
+    return Study.of(said)
+
+
 def load(path: str | Path) -> Study:
     """The study of a file (.toml, .yaml, .json); UsageError when it is none."""
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
-        if file.suffix == ".toml":
-            said: Any = tomllib.loads(text)
-        else:
-            said = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        return written(file.read_text(encoding="utf-8"), file.suffix)
+    except (OSError, UnicodeError) as error:
         raise UsageError(f"{file} cannot be read as a study: {type(error).__name__}.") from error
-    if not isinstance(said, dict):
-        raise UsageError(f"{file} is no study: it needs a name and sections.")
-    return Study.of(said)
