@@ -188,6 +188,8 @@ READ_JSON = [
     ("POST", "/api/cohorts/none/requests"), ("PUT", "/api/cohorts/none/requests"),
     ("POST", "/api/withdrawals"), ("POST", "/api/deid/plan"),
     ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
+    ("POST", "/api/federation/ask"), ("POST", "/api/federation/answer"),
+    ("POST", "/api/federation/export"),
 ]  # fmt: skip
 
 

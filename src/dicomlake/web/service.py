@@ -23,6 +23,7 @@ from dicomlake.web import (
     enriching,
     erasing,
     explore,
+    federation,
     jobs,
     ohif,
     operations,
@@ -138,6 +139,7 @@ _OURS = (
     datasets.router,
     enriching.router,
     erasing.router,
+    federation.router,
     pseudonyms.router,
     *explore.ROUTERS,
 )

@@ -56,6 +56,11 @@ export type AskedRows = {
   order: string[];
 };
 
+export type AskedStudy = {
+  /** name, purpose, level, sections, by, export */
+  study: Record<string, unknown>;
+};
+
 export type AttributeShare = {
   of: number;
   filled: number;
@@ -665,6 +670,12 @@ export type FaultOut = {
   value: string | null;
   expected: string | null;
   instances: number | null;
+};
+
+export type FederationOut = {
+  site: string;
+  least: number;
+  sites: string[];
 };
 
 export type FillRate = {
@@ -1429,7 +1440,7 @@ export type Retried = {
   kind: string;
 };
 
-export type Role = "viewer" | "researcher" | "steward" | "admin";
+export type Role = "partner" | "viewer" | "researcher" | "steward" | "admin";
 
 export type RuleBroken = {
   rule: string;
@@ -1487,6 +1498,14 @@ export type SavedOut = {
   query: AskedRows;
   sentence: string;
   saved: string;
+};
+
+export type SectionOut = {
+  name: string;
+  /** Why there is no answer; empty: there is one */
+  refused: string;
+  counts: Record<string, [number, number | null]>;
+  by: Record<string, ([string, [number, number | null]])[]>;
 };
 
 export type SegmentOut = {
@@ -1723,6 +1742,24 @@ export type Stopped = {
   stopped: number;
 };
 
+export type StudyAnswer = {
+  /** Digest of the question */
+  study: string;
+  name: string;
+  lake_version: number;
+  /** Numbers of fewer patients are not told */
+  least: number;
+  sections: SectionOut[];
+};
+
+export type StudyExport = {
+  study: string;
+  /** waiting, refused, making, stopped or finished */
+  state: string;
+  cohort: string;
+  schema: Record<string, unknown> | null;
+};
+
 export type StudyHead = {
   patient_key: string;
   StudyInstanceUID: string | null;
@@ -1760,6 +1797,28 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
+};
+
+export type StudyRow = {
+  section: string;
+  by: string;
+  group: string;
+  cells: string[];
+  total: string;
+};
+
+export type StudyTable = {
+  study: string;
+  digest: string;
+  sites: string[];
+  rows: StudyRow[];
+  /** Sites without an answer, and why */
+  away: Record<string, string>;
+};
+
+export type StudyText = {
+  /** TOML, YAML or JSON */
+  text: string;
 };
 
 export type TaskOut = {
@@ -2069,6 +2128,10 @@ export type Answers = {
   "POST /api/erasures": ErasureProof;
   "POST /api/erasures/preview": ErasurePreview;
   "GET /api/failures": Failures;
+  "GET /api/federation": FederationOut;
+  "POST /api/federation/answer": StudyAnswer;
+  "POST /api/federation/ask": StudyTable;
+  "POST /api/federation/export": StudyExport;
   "GET /api/fill-rate": FillRate;
   "POST /api/fill-rate": FillRate;
   "GET /api/health": Health;
