@@ -63,7 +63,31 @@ class Tls(_Settings):
     check_hostname: bool = True
 
 
-class Source(_Settings):
+class _Token(_Settings):
+    """Where a bearer token is: never the token."""
+
+    token_env: str = ""
+    token_file: Path | None = None
+
+    def token(self) -> str:
+        """The bearer token, "" when none is set; UsageError when it is not there."""
+        return _secret(self.token_env, self.token_file, "token")
+
+
+class _Credentials(_Token):
+    """Where a password or a token is that another service asks for, and how it is reached."""
+
+    user: str = ""
+    password_env: str = ""
+    password_file: Path | None = None
+    tls: Tls | None = None
+
+    def password(self) -> str:
+        """The password, "" when none is set; UsageError when it is not there."""
+        return _secret(self.password_env, self.password_file, "password")
+
+
+class Source(_Credentials):
     """One source of objects.
 
     kind "dimse" needs host, port and called, and takes headers by DICOMweb when it has a url, too;
@@ -82,13 +106,6 @@ class Source(_Settings):
     metadata: bool = True
     endpoint: str = ""
     region: str = ""
-    # Credentials: where they are, never what they are
-    user: str = ""
-    password_env: str = ""
-    password_file: Path | None = None
-    token_env: str = ""
-    token_file: Path | None = None
-    tls: Tls | None = None
     # Folder
     path: Path | None = None
     # All
@@ -112,14 +129,6 @@ class Source(_Settings):
         if self.kind in schemes and not self.url.startswith(schemes[self.kind]):
             raise ValueError(f"url must begin with {' or '.join(schemes[self.kind])}")
         return self
-
-    def password(self) -> str:
-        """The password, from where it is; UsageError when it is not there."""
-        return _secret(self.password_env, self.password_file, "password")
-
-    def token(self) -> str:
-        """The bearer token, from where it is; UsageError when it is not there."""
-        return _secret(self.token_env, self.token_file, "token")
 
 
 class ListenerSettings(_Settings):
@@ -242,21 +251,45 @@ class AccessSettings(_Settings):
     oidc: Oidc | None = None
 
 
+class LakeSettings(_Settings):
+    """How a lake is made: with a `profile`, all that comes into it is de-identified at its door.
+
+    `pseudonyms`: by which key, the name of settings under `fhir`. Both are fixed once the lake is
+    made.
+    """
+
+    profile: str = ""
+    pseudonyms: str = ""
+
+
+class Deidentify(_Settings):
+    """Who sees the lake de-identified, and how: `roles`, and members of projects that say so.
+
+    `profile`: by which rules; `pseudonyms`: by which key, the name of settings under `fhir`.
+    """
+
+    roles: tuple[Literal["viewer", "researcher", "steward"], ...] = ()
+    profile: str = "times-and-device"
+    pseudonyms: str = ""
+
+
 class Project(_Settings):
     """A project: its members see the series that a question finds, and nothing else.
 
     `filter`: the question, everything when left out; `level`: whether series meet it by
     themselves, or all series of the studies or patients that do count. `pseudonyms`: the
-    name of settings under `fhir`, by which its members see people at the FHIR endpoint.
+    name of settings under `fhir`, by which its members see people at the FHIR endpoint, and the
+    whole lake if it is `deidentified`, whatever their role.
     """
 
     filter: str = ""
     pseudonyms: str = ""
     level: Literal["patient", "study", "series"] = "series"
     title: str = ""
+    deidentified: bool = False
 
 
-class Service(_Settings):
+class Service(_Token):
     """The REST service; with `token_env` or `token_file` callers must send that bearer token.
 
     `hosts`: names by which it is reached, besides those of this machine alone and `host`. `url`:
@@ -269,15 +302,10 @@ class Service(_Settings):
     port: Port = 8080
     hosts: tuple[str, ...] = ()
     url: str = ""
-    token_env: str = ""
-    token_file: Path | None = None
     access: AccessSettings = AccessSettings()
     proxies: tuple[str, ...] = ()
     viewer: Path | None = None
-
-    def token(self) -> str:
-        """The token that callers must send, "" when none is asked for."""
-        return _secret(self.token_env, self.token_file, "token")
+    deidentify: Deidentify = Deidentify()
 
 
 class Enrich(_Settings):
@@ -301,7 +329,7 @@ class Enrich(_Settings):
         }
 
 
-class FhirTarget(_Settings):
+class FhirTarget(_Credentials):
     """A FHIR server that the lake publishes to.
 
     `ids`: whether resources get our ids there ("ours"), or it gives ids of its own ("theirs");
@@ -321,12 +349,6 @@ class FhirTarget(_Settings):
     vanished: Literal["delete", "mark", "keep"] = "delete"
     continuous: bool = False
     quiet_s: Annotated[float, Field(ge=0)] = 60.0
-    user: str = ""
-    password_env: str = ""
-    password_file: Path | None = None
-    token_env: str = ""
-    token_file: Path | None = None
-    tls: Tls | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     entries: Annotated[int, Field(ge=1, le=10_000)] = 200
     size: str = "4 MB"
@@ -349,21 +371,14 @@ class FhirTarget(_Settings):
         """How large a bundle may become, in bytes."""
         return _bytes(self.size)
 
-    def password(self) -> str:
-        """The password, from where it is; UsageError when it is not there."""
-        return _secret(self.password_env, self.password_file, "password")
 
-    def token(self) -> str:
-        """The bearer token, from where it is; UsageError when it is not there."""
-        return _secret(self.token_env, self.token_file, "token")
-
-
-class Pseudonyms(_Settings):
+class Pseudonyms(_Credentials):
     """How people become pseudonyms on the way out: by a key of ours, or asked of a gPAS.
 
     The key (32 bytes or more, in `key_env` or `key_file`) is needed in either case, for UIDs and
     ids. `dates`: "shift" moves all dates of a patient by the same days, up to `days` back; "year"
-    keeps years alone.
+    keeps years alone. `cache_file`: what a gPAS answered is remembered there; nobody can tell from
+    it whose pseudonyms they are.
     """
 
     kind: str = "local"
@@ -375,13 +390,8 @@ class Pseudonyms(_Settings):
     url: str = ""
     domain: str = ""
     domain_accession: str = ""
-    user: str = ""
-    password_env: str = ""
-    password_file: Path | None = None
-    token_env: str = ""
-    token_file: Path | None = None
-    tls: Tls | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    cache_file: Path | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Pseudonyms:
@@ -397,14 +407,6 @@ class Pseudonyms(_Settings):
         if len(found) < 32:
             raise UsageError("The key of the pseudonyms is too short: 32 bytes at least.")
         return found
-
-    def password(self) -> str:
-        """The password, from where it is; UsageError when it is not there."""
-        return _secret(self.password_env, self.password_file, "password")
-
-    def token(self) -> str:
-        """The bearer token, from where it is; UsageError when it is not there."""
-        return _secret(self.token_env, self.token_file, "token")
 
 
 class FhirSite(_Settings):
@@ -503,6 +505,7 @@ class Settings(_Settings):
     project: dict[str, Project] = {}
     enrich: dict[str, Enrich] = {}
     fhir: FhirSettings = FhirSettings()
+    lake: LakeSettings = LakeSettings()
 
     @field_validator("source", "project")
     @classmethod
@@ -519,7 +522,20 @@ class Settings(_Settings):
                     f"the project {name} names pseudonyms {project.pseudonyms!r}, which are not "
                     "under fhir"
                 )
+            if project.deidentified and not (project.pseudonyms or self._deidentify.pseudonyms):
+                raise ValueError(f"the project {name} is deidentified: name its pseudonyms")
+        said = self._deidentify
+        if said.roles and not said.pseudonyms:
+            raise ValueError("service.deidentify needs pseudonyms")
+        if said.pseudonyms and said.pseudonyms not in self.fhir.pseudonyms:
+            raise ValueError(
+                f"service.deidentify names pseudonyms {said.pseudonyms!r}, which are not under fhir"
+            )
         return self
+
+    @property
+    def _deidentify(self) -> Deidentify:
+        return self.service.deidentify
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""

@@ -9,14 +9,10 @@ import pytest
 
 import dicomlake
 from dicomlake.cli import main
-from dicomlake.enrichers.codes import CodesEnricher
 from dicomlake.errors import UsageError
-from dicomlake.jobs.enriching import enrich
-from dicomlake.jobs.index import index
-from dicomlake.terms import Code
-from dicomlake.testing.dicom import encode, image, uid
-from dicomlake.testing.enrichers import Told
+from dicomlake.testing.dicom import uid
 
+from .knees import knee_lake
 from .serving import served
 
 KNEE = {
@@ -27,24 +23,7 @@ KNEE = {
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of a knee whose tag says skull, and of a series that nobody looked at."""
-    folder = tmp_path_factory.mktemp("statements")
-    (folder / "objects").mkdir()
-    for name, more in (
-        ("knee", {"BodyPartExamined": "SKULL", "SeriesDescription": "Knie li. Musterfrau",
-                  "AnatomicRegionSequence": [Code("T-D9200", "SRT", "Knie")]}),
-        ("other", {"BodyPartExamined": "CHEST", "Modality": "CT"}),
-    ):  # fmt: skip
-        said = image(
-            SOPInstanceUID=uid(name, 1), SeriesInstanceUID=uid(name),
-            StudyInstanceUID=uid("study"), PatientID="P", **{"Modality": "DX", **more},
-        )  # fmt: skip
-        (folder / "objects" / f"{name}.dcm").write_bytes(encode(said))
-    made = folder / "lake"
-    index([folder / "objects"], made, workers=1)
-    enrich(made, CodesEnricher(made, {}), where="Modality = 'DX'")
-    enrich(made, Told({uid("knee"): [KNEE]}, name="segments"), where="Modality = 'DX'")
-    return made
+    return knee_lake(tmp_path_factory.mktemp("statements"), "Knie li. Musterfrau", KNEE)
 
 
 def test_in_python_rows_come_with_who_said_them(lake: Path) -> None:

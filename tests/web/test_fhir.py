@@ -279,6 +279,25 @@ def test_the_release_is_chosen_by_the_caller(client: httpx.Client) -> None:
         refused(client.get("/ImagingStudy", headers={"accept": accept}), 406)
 
 
+def test_segments_are_selections_in_r5_alone(client: httpx.Client) -> None:
+    r5 = {"accept": "application/fhir+json; fhirVersion=5.0"}
+    assert "BodyStructure" in refused(client.get("/ImagingSelection"), 404)
+    all_ = client.get("/ImagingSelection", headers=r5, params={"_count": 1000}).json()
+    selections = [entry["resource"] for entry in all_["entry"]]
+    assert {one["resourceType"] for one in selections} == {"ImagingSelection"}
+    first = selections[0]
+    ids = {one["id"] for one in selections if one["derivedFrom"] == first["derivedFrom"]}
+    assert 0 < len(ids) < len(selections)
+    for name, value in (
+        ("derived-from", first["derivedFrom"][0]["reference"]), ("study-uid", first["studyUid"])
+    ):  # fmt: skip
+        found = client.get("/ImagingSelection", headers=r5, params={name: value}).json()
+        assert {entry["resource"]["id"] for entry in found["entry"]} == ids, name
+    assert client.get(f"/ImagingSelection/{first['id']}", headers=r5).json()["id"] == first["id"]
+    told = client.get("/metadata", headers=r5).json()["rest"][0]["resource"]
+    assert "ImagingSelection" in {one["type"] for one in told}
+
+
 def test_searching_by_a_form(client: httpx.Client, whole: Lake) -> None:
     answer = client.post("/ImagingStudy/_search", data={"modality": "CT", "_count": "1000"})
     found = [entry["resource"] for entry in answer.json()["entry"]]

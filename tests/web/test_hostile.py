@@ -186,6 +186,7 @@ READ_JSON = [
     ("POST", "/api/cohorts/none/versions"), ("POST", "/api/cohorts/none/split"),
     ("POST", "/api/cohorts/none/requests"), ("PUT", "/api/cohorts/none/requests"),
     ("POST", "/api/withdrawals"),
+    ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
 ]  # fmt: skip
 
 

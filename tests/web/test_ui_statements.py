@@ -7,13 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dicomlake.enrichers.codes import CodesEnricher
-from dicomlake.jobs.enriching import enrich
-from dicomlake.jobs.index import index
-from dicomlake.terms import Code
-from dicomlake.testing.dicom import encode, image, uid
-from dicomlake.testing.enrichers import Told
+from dicomlake.testing.dicom import uid
 
+from .knees import knee_lake
 from .test_ui_whole import AXE
 from .walks import need
 
@@ -27,24 +23,7 @@ KIDNEY = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of a knee whose tag says skull, and of a series that nobody looked at."""
-    folder = tmp_path_factory.mktemp("statements")
-    (folder / "objects").mkdir()
-    for name, more in (
-        ("knee", {"BodyPartExamined": "SKULL", "SeriesDescription": "Knie li.",
-                  "AnatomicRegionSequence": [Code("T-D9200", "SRT", "Knie")]}),
-        ("other", {"Modality": "CT", "SeriesDescription": "Plain"}),
-    ):  # fmt: skip
-        said = image(
-            SOPInstanceUID=uid(name, 1), SeriesInstanceUID=uid(name),
-            StudyInstanceUID=uid("study"), PatientID="P", **{"Modality": "DX", **more},
-        )  # fmt: skip
-        (folder / "objects" / f"{name}.dcm").write_bytes(encode(said))
-    lake = folder / "lake"
-    index([folder / "objects"], lake, workers=1)
-    enrich(lake, CodesEnricher(lake, {}), where="Modality = 'DX'")
-    enrich(lake, Told({uid("knee"): [KIDNEY]}, name="segments"), where="Modality = 'DX'")
-    return lake
+    return knee_lake(tmp_path_factory.mktemp("statements"), "Knie li.", KIDNEY)
 
 
 def shows(page: sync_api.Page, name: str) -> None:

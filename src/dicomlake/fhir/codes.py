@@ -67,7 +67,6 @@ FINDINGS = {
 }
 VOLUME = of("118565006", SCT, "Volume")
 DENSITY = dcm("112031", "Attenuation Coefficient")
-MEAN = of("373098007", SCT, "Mean")
 GROUP = dcm("125007", "Measurement Group")
 EVENT = dcm("113852", "Irradiation Event")
 SEGMENT = dcm("121191", "Referenced Segment")

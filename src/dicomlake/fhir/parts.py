@@ -7,7 +7,16 @@ from functools import lru_cache
 from typing import Any
 
 from dicomlake.fhir import codes
-from dicomlake.fhir.model import Body, Component, Json, Measurement, Origin, Person
+from dicomlake.fhir.model import (
+    Body,
+    Component,
+    Json,
+    Machine,
+    Measurement,
+    Origin,
+    Person,
+    Software,
+)
 from dicomlake.fhir.sites import Site
 from dicomlake.fhir.values import DCM, MODALITIES, PARTICIPATION, URI, V2, filled, oid
 from dicomlake.terms import Code
@@ -34,6 +43,25 @@ def identifier(system: str, value: str, **more: Any) -> Json:
 def typed(code: str, system: str, display: str) -> Json:
     """The type of an identifier."""
     return {"coding": [{"system": system, "code": code, "display": display}]}
+
+
+def machine_of(machine: Machine) -> Json:
+    """What a Device says of a machine in either release."""
+    return {
+        "manufacturer": machine.manufacturer,
+        "serialNumber": machine.serial,
+        "modelNumber": machine.model,
+        "version": [{"value": version} for version in machine.versions],
+        "owner": {"display": machine.institution} if machine.institution else None,
+    }
+
+
+def versions_of(software: Software) -> list[Json]:
+    """Device.version of a program: its own, and that of its model."""
+    versions = [{"type": codes.SOFTWARE, "value": software.version}] if software.version else []
+    return versions + (
+        [{"type": codes.text("model"), "value": software.model}] if software.model else []
+    )
 
 
 _ACCESSION = typed("ACSN", V2, "Accession ID")

@@ -27,6 +27,7 @@ from dicomlake.fhir.parts import (
     body_identifier,
     headed,
     identifier,
+    machine_of,
     modality,
     observed,
     operator,
@@ -35,6 +36,7 @@ from dicomlake.fhir.parts import (
     sided,
     sop_class,
     to,
+    versions_of,
 )
 from dicomlake.fhir.sites import Site
 from dicomlake.fhir.values import SCT, coding_of, concept_of, filled, oid
@@ -60,8 +62,6 @@ def _(machine: Machine, site: Site) -> Json:
         **filled(
             identifier=[identifier("urn:dicom:uid", oid(machine.uid))] if machine.uid else None,
             udiCarrier=[{"carrierHRF": machine.udi}] if machine.udi else None,
-            manufacturer=machine.manufacturer,
-            serialNumber=machine.serial,
             deviceName=[
                 {"name": name, "type": type_}
                 for name, type_ in (
@@ -70,21 +70,18 @@ def _(machine: Machine, site: Site) -> Json:
                 )
                 if name
             ],
-            modelNumber=machine.model,
-            version=[{"value": version} for version in machine.versions],
-            owner={"display": machine.institution} if machine.institution else None,
+            **machine_of(machine),
         ),
     }
 
 
 @resource.register
 def _(software: Software, site: Site) -> Json:
-    versions = [{"type": codes.SOFTWARE, "value": software.version}] if software.version else []
-    versions += [{"type": codes.text("model"), "value": software.model}] if software.model else []
     return {
         **headed("Device", software.id, mii.profiles(site, "geraet")),
         **filled(
-            deviceName=[{"name": software.name, "type": "user-friendly-name"}], version=versions
+            deviceName=[{"name": software.name, "type": "user-friendly-name"}],
+            version=versions_of(software),
         ),
     }
 

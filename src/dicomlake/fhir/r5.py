@@ -29,6 +29,7 @@ from dicomlake.fhir.parts import (
     body_identifier,
     headed,
     identifier,
+    machine_of,
     modality,
     observed,
     operator,
@@ -38,6 +39,7 @@ from dicomlake.fhir.parts import (
     sop_class,
     to,
     typed,
+    versions_of,
 )
 from dicomlake.fhir.sites import Site
 from dicomlake.fhir.values import DCM, concept_of, filled, oid
@@ -65,8 +67,6 @@ def _(machine: Machine, site: Site) -> Json:
         **headed("Device", machine.id),
         **filled(
             identifier=known,
-            manufacturer=machine.manufacturer,
-            serialNumber=machine.serial,
             name=[
                 {"value": name, "type": type_}
                 for name, type_ in (
@@ -75,22 +75,18 @@ def _(machine: Machine, site: Site) -> Json:
                 )
                 if name
             ],
-            modelNumber=machine.model,
-            version=[{"value": version} for version in machine.versions],
-            owner={"display": machine.institution} if machine.institution else None,
+            **machine_of(machine),
         ),
     }
 
 
 @resource.register
 def _(software: Software, site: Site) -> Json:
-    versions = [{"type": codes.SOFTWARE, "value": software.version}] if software.version else []
-    versions += [{"type": codes.text("model"), "value": software.model}] if software.model else []
     return {
         **headed("Device", software.id, impetus.profiles(site, "Device")),
         "displayName": software.name,
         "name": [{"value": software.name, "type": "user-friendly-name"}],
-        **filled(version=versions),
+        **filled(version=versions_of(software)),
     }
 
 

@@ -50,6 +50,8 @@ COHORTS = "_cohorts"
 """Folder of frozen cohorts."""
 ACCESS = "_access"
 """Folder of API tokens, of the audit log and of what projects see; readable by its owner alone."""
+DATASETS = "_datasets"
+"""Folder of what datasets hold, and of whom; readable by its owner alone."""
 PUBLISH = "_publish"
 """Folder of what was published where; readable by its owner alone."""
 SETTINGS = "dicomlake.toml"
@@ -67,6 +69,7 @@ _OURS = frozenset(
         SAVED,
         COHORTS,
         ACCESS,
+        DATASETS,
         PUBLISH,
         EXTRACTIONS,
         SETTINGS,
@@ -160,6 +163,26 @@ class Store:
     def note_content_readers(self, versions: dict[str, int]) -> None:
         """Note that these readers have read what is inside of all objects."""
         _write_mark(self.path, {**_read_mark(self.path), "contents": versions})
+
+    @property
+    def door(self) -> dict[str, Any]:
+        """By what everything is de-identified that comes into this lake; empty where nothing is.
+
+        `profile`, `pseudonyms` (their name in the settings), and `view` in a view of another lake.
+        """
+        found: dict[str, Any] = _read_mark(self.path).get("door", {})
+        return found
+
+    def note_door(self, door: dict[str, Any]) -> None:
+        """Note by what everything is de-identified; LakeError when the lake has objects already."""
+        if door == self.door:
+            return
+        if self.door or self.files("series"):
+            raise LakeError(
+                f"{self.path} has objects already, so how they are de-identified cannot be "
+                "changed. Name a new folder as --lake."
+            )
+        _write_mark(self.path, {**_read_mark(self.path), "door": door})
 
     # Reading
 

@@ -460,6 +460,63 @@ export type Enrichment = {
   counts: boolean;
 };
 
+export type Erase = {
+  PatientID: string;
+  /** Issuer of the PatientID */
+  issuer?: string | null;
+  /** StudyInstanceUID; all when absent */
+  study?: string | null;
+  /** The PatientID once more, as typed by hand */
+  confirm: string;
+  questions: string;
+  /** Indexing may bring the patient back */
+  allow_again: boolean;
+};
+
+export type ErasurePreview = {
+  kind: string;
+  studies: number;
+  series: number;
+  instances: number;
+  rows: Record<string, number>;
+  /** Series by the source that would bring them back */
+  sources: Record<string, number>;
+  /** Files of sources that are still there */
+  files: number;
+  /** Saved questions and charts that name the patient */
+  questions: string[];
+  /** Exports that held the patient */
+  exports: Record<string, string>[];
+  /** When the patient was erased before; empty: never */
+  erased: string;
+};
+
+export type ErasureProof = {
+  id: string;
+  kind: string;
+  /** Nothing was found, and every FHIR server was told */
+  whole: boolean;
+  /** Keyed digests of whom it was about */
+  digests: string[];
+  began: string;
+  ended: string;
+  lake_version: number;
+  dicomlake: string;
+  series: number;
+  instances: number;
+  removed: Record<string, number>;
+  /** Files, bytes and values of the last look */
+  swept: Record<string, number>;
+  /** Where something was found all the same */
+  left: Record<string, unknown>[];
+  questions: string[];
+  published: Record<string, string>;
+  sources: Record<string, number>;
+  source_files: number;
+  exports: Record<string, string>[];
+  outside: string[];
+};
+
 export type EvidenceOut = {
   /** Attribute path */
   path: string | null;
@@ -567,6 +624,12 @@ export type FindingsOut = {
 export type Form = {
   text: string;
   series: number;
+};
+
+export type Given = {
+  pseudonyms: string[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
 };
 
 export type GroupColumn = {
@@ -1112,6 +1175,23 @@ export type PatientOut = {
   version: number;
   /** Studies, newest first */
   all_studies: StudyHead[];
+};
+
+export type People = {
+  people: PersonIn[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
+};
+
+export type PersonIn = {
+  PatientID: string;
+  IssuerOfPatientID: string;
+};
+
+export type PersonOut = {
+  pseudonym: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
 };
 
 export type Problem = {
@@ -1747,6 +1827,14 @@ export type Ways = {
   oidc: string;
 };
 
+export type Whom = {
+  PatientID: string;
+  /** Issuer of the PatientID */
+  issuer?: string | null;
+  /** StudyInstanceUID; all when absent */
+  study?: string | null;
+};
+
 export type WindowOut = {
   center: number;
   width: number;
@@ -1854,6 +1942,9 @@ export type Answers = {
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
+  "GET /api/erasures": ErasureProof[];
+  "POST /api/erasures": ErasureProof;
+  "POST /api/erasures/preview": ErasurePreview;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
   "POST /api/fill-rate": FillRate;
@@ -1884,6 +1975,8 @@ export type Answers = {
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;
+  "POST /api/pseudonyms": PersonOut[];
+  "POST /api/pseudonyms/back": PersonOut[];
   "GET /api/quality": QualityOut;
   "GET /api/quality/report": unknown;
   "GET /api/queries": SavedOut[];

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dicomlake import plugins
 from dicomlake.contracts import Progress
 from dicomlake.contracts.pseudonyms import Original, Pseudonyms
 from dicomlake.contracts.sinks import Ref
+from dicomlake.deid.identity import Keyed
 from dicomlake.fhir.pseudonymous import Rules, identifiers, pseudonymous
 from dicomlake.jobs.fhir.publishing import Made, Making
 from dicomlake.settings import Pseudonyms as Settings
@@ -43,7 +43,7 @@ class Pseudonymised:
 
     def __init__(self, making: Making, name: str, settings: Settings, given: Pseudonyms) -> None:
         self._making, self._given = making, given
-        self._key, self._settings = settings.key(), settings
+        self._keyed, self._settings = Keyed(settings.key()), settings
         self._system = f"{SYSTEM}:{name}"
 
     def all(
@@ -103,23 +103,16 @@ class Pseudonymised:
             lambda kind, system, value: names[kind, system, value],
             self._system,
             self._id,
-            self._uid,
+            self._keyed.uid,
             self._days(patient) if self._settings.dates == "shift" else None,
         )
 
-    def _digest(self, *said: str) -> bytes:
-        return hmac.digest(self._key, "\0".join(said).encode(), "sha256")
-
     def _id(self, type_: str, id_: str) -> str:
-        return str(uuid.UUID(bytes=self._digest("id", type_, id_)[:16], version=4))
-
-    def _uid(self, uid: str) -> str:
-        return f"2.25.{uuid.UUID(bytes=self._digest('uid', uid)[:16], version=4).int}"
+        return str(uuid.UUID(bytes=self._keyed.digest("id", type_, id_)[:16], version=4))
 
     def _days(self, patient: int | None) -> int:
         """How far back all dates of a patient go: from 1 day to what the settings say."""
-        number = int.from_bytes(self._digest("days", str(patient))[:8], "big")
-        return 1 + number % self._settings.days
+        return self._keyed.days(patient, self._settings.days)
 
 
 def pseudonyms_of(name: str, settings: Settings) -> Pseudonyms:

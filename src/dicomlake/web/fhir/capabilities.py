@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dicomlake.version import __version__
-from dicomlake.web.fhir.searching import TYPES, params_of
+from dicomlake.web.fhir.searching import params_of, types_of
 
 VERSIONS = {"R4": "4.0.1", "R5": "5.0.0"}
 _EXPORT = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export"
@@ -13,6 +13,7 @@ _INCLUDES = {
     "ImagingStudy": ["ImagingStudy:patient", "ImagingStudy:endpoint", "ImagingStudy:performer"],
     "Observation": ["Observation:subject", "Observation:device", "Observation:part-of"],
     "BodyStructure": ["BodyStructure:patient"],
+    "ImagingSelection": ["ImagingSelection:patient", "ImagingSelection:derived-from"],
 }
 
 
@@ -20,7 +21,7 @@ def statement(release: str, root: str, date: str, *, secured: bool) -> dict[str,
     """What the endpoint can do; `date`: when that was said."""
     rest: dict[str, Any] = {
         "mode": "server",
-        "resource": [_resource(one) for one in TYPES],
+        "resource": [_resource(one) for one in types_of(release)],
         "operation": [{"name": "export", "definition": _EXPORT}],
     }
     if secured:

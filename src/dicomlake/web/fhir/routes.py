@@ -27,7 +27,7 @@ from dicomlake.web.fhir import answers
 from dicomlake.web.fhir.bulk import Export, Exports, Resources
 from dicomlake.web.fhir.capabilities import VERSIONS, statement
 from dicomlake.web.fhir.finding import Held, Snapshot, blocks
-from dicomlake.web.fhir.searching import TYPES, Asked, asked
+from dicomlake.web.fhir.searching import Asked, asked, types_of
 from dicomlake.web.problems import FHIR_MEDIA, Failed
 
 ROOT = "/fhir"
@@ -91,10 +91,11 @@ def export(request: Request) -> Response:
     """Begin to write everything as files of lines."""
     if "respond-async" not in request.headers.get("prefer", ""):
         raise Failed(400, "An export takes a while. Send the header: Prefer: respond-async")
-    release, types, since = _release(request), list(TYPES), []
+    release = _release(request)
+    types, since = list(types_of(release)), []
     for name, value in request.query_params.multi_items():
         if name == "_type":
-            types = _types(value)
+            types = _types(value, release)
         elif name == "_since":
             since = [(name, value)]
         elif name != "_outputFormat" or value not in _NDJSON:
@@ -202,8 +203,8 @@ def _problems() -> Iterator[None]:
 def _known(type_: str, request: Request) -> str:
     """The release that is asked for; 404 for a type that it has not here."""
     release = _release(request)
-    if type_ not in TYPES:
-        there = ", ".join(TYPES)
+    if type_ not in types_of(release):
+        there = ", ".join(types_of(release))
         raise Failed(404, f"There are no resources of that type here. There are: {there}.")
     return release
 
@@ -252,10 +253,10 @@ def _owner(request: Request) -> tuple[str, str]:
     return (f"{who.name} {who.how}", who.project)
 
 
-def _types(value: str) -> list[str]:
+def _types(value: str, release: str) -> list[str]:
     types = value.split(",")
-    if not set(types) <= set(TYPES):
-        raise Failed(400, f"_type is one of these: {', '.join(TYPES)}.")
+    if not set(types) <= set(types_of(release)):
+        raise Failed(400, f"_type is one of these: {', '.join(types_of(release))}.")
     return types
 
 

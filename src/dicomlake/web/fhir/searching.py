@@ -28,6 +28,7 @@ TYPES = (
     "ImagingStudy", "Patient", "Device", "Endpoint", "BodyStructure", "Observation", "Provenance",
     "DiagnosticReport", "DocumentReference",
 )  # fmt: skip
+ONLY_R5 = ("ImagingSelection",)
 _SIDES = {"24028007": "R", "7771000": "L", "51440002": "B", "66459002": "U"}
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _MOMENT = re.compile(
@@ -35,6 +36,17 @@ _MOMENT = re.compile(
     r"(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?",
     re.ASCII,
 )
+
+
+def types_of(release: str) -> tuple[str, ...]:
+    """The types that are searched in a release.
+
+    >>> set(types_of("R5")) - set(types_of("R4"))
+    {'ImagingSelection'}
+    """
+    return (*TYPES, *ONLY_R5) if release == "R5" else TYPES
+
+
 Param = Callable[[str], Any]
 Examined = Callable[[str], tuple[str, ...]]
 """Values of BodyPartExamined that mean a code of SNOMED CT."""
@@ -425,7 +437,9 @@ def _included(found: Asked, value: str) -> Asked:
              "BodyStructure:patient": "Patient", "Observation:subject": "Patient",
              "Observation:patient": "Patient", "Observation:device": "Device",
              "Observation:part-of": "ImagingStudy", "DiagnosticReport:subject": "Patient",
-             "Provenance:agent": "Device"}  # fmt: skip
+             "Provenance:agent": "Device",
+             "ImagingSelection:patient": "Patient", "ImagingSelection:subject": "Patient",
+             "ImagingSelection:derived-from": "ImagingStudy"}  # fmt: skip
     if value not in known or not value.startswith(f"{found.type}:"):
         there = ", ".join(one for one in known if one.startswith(f"{found.type}:")) or "none"
         raise UsageError(f"_include cannot be that. There are: {there}.")
@@ -472,12 +486,13 @@ _PARAMS: dict[str, dict[str, Param]] = {
     "Observation": {**_COMMON, "part-of": _STUDY,
                     "code": lambda value: {"codes": tuple(tokens(value))}},
     "DiagnosticReport": {**_COMMON, "study": _STUDY},
+    "ImagingSelection": {**_COMMON, "derived-from": _STUDY, "study-uid": _uid("StudyInstanceUID")},
     "Provenance": {"patient": _PATIENT, "target": _STUDY},
     "Device": {},
     "Endpoint": {},
 }  # fmt: skip
 _OTHERS = _COMMON
-_IDENTIFYING = frozenset(["identifier", "started", "series", "instance", *_PERSONS])
+_IDENTIFYING = frozenset(["identifier", "started", "series", "instance", "study-uid", *_PERSONS])
 
 
 def _of_site(type_: str, site: Site, examined: Examined) -> dict[str, Param]:
@@ -497,6 +512,7 @@ def params_of(type_: str) -> list[tuple[str, str]]:
     """The parameters of a type and their kinds, as a CapabilityStatement lists them."""
     kinds = {"started": "date", "patient": "reference", "subject": "reference", "part-of":
              "reference", "target": "reference", "study": "reference",
+             "derived-from": "reference", "study-uid": "uri",
              "study-modality-body-site": "composite"}  # fmt: skip
     known = {**_PARAMS.get(type_, _OTHERS), **_of_site(type_, Site(b""), lambda _: ())}
     listed = [(name, kinds.get(name, "token")) for name in known if not re.search(r"[.:]", name)]

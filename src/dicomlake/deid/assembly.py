@@ -1,0 +1,30 @@
+"""Puts a cleaner together from a profile and from what is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dicomlake.contracts.deid import Step
+from dicomlake.deid.cleaning import Factory, ProfileCleaner
+from dicomlake.deid.profiles import Profile, profile_of
+from dicomlake.deid.sweeping import KnownWords
+from dicomlake.settings import Pseudonyms as Settings
+
+
+def cleaner_of(profile: str | Path | Profile, pseudonyms: Settings) -> ProfileCleaner:
+    """The cleaner of a profile, with the key and the pseudonyms that settings name."""
+    chosen = profile if isinstance(profile, Profile) else profile_of(profile)
+    return ProfileCleaner(chosen, pseudonyms, _steps(chosen), _words())
+
+
+def _steps(profile: Profile) -> list[Step]:
+    steps: list[Step] = []
+    if "pixels" in profile.options:
+        from dicomlake.deid.pixels import PixelStep
+
+        steps.append(PixelStep())
+    return steps
+
+
+def _words() -> Factory:
+    return KnownWords
