@@ -1595,6 +1595,8 @@ export type SeriesRow = {
   fold: number | null;
   /** Whether the lake has it still */
   here: boolean;
+  /** Whether it has images */
+  pictured: boolean;
 };
 
 export type ShapeOut = {
