@@ -13,10 +13,11 @@ from dicomlake.jobs.access.roles import DEIDENTIFIED
 from dicomlake.web import app
 from dicomlake.web.access.needs import declared
 
+from ..planted import INSTANCE, MARK, SERIES, STUDY, make_lake, secrets
 from . import guarded
 from .guarded import House
 from .test_access_projects import requests
-from .unnamed import INSTANCE, MARK, SERIES, STUDY, make_lake, reveals, secrets, settings, unnamed
+from .unnamed import reveals, settings, unnamed
 
 WHO = "researcher of all"
 QUESTIONS: list[Any] = [
