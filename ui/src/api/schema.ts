@@ -458,6 +458,12 @@ export type Form = {
   series: number;
 };
 
+export type Given = {
+  pseudonyms: string[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
+};
+
 export type GroupColumn = {
   path: string;
   /** Of auto the one that was chosen */
@@ -710,6 +716,8 @@ export type Me = {
   title: string;
   /** Projects that can be chosen */
   projects: string[];
+  /** Whether the lake is seen de-identified */
+  deidentified: boolean;
   /** What the role allows here */
   may: string[];
   /** Counts of fewer patients are shown as 0; 0: exact counts */
@@ -907,6 +915,23 @@ export type PatientOut = {
   version: number;
   /** Studies, newest first */
   all_studies: StudyHead[];
+};
+
+export type People = {
+  people: PersonIn[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
+};
+
+export type PersonIn = {
+  PatientID: string;
+  IssuerOfPatientID: string;
+};
+
+export type PersonOut = {
+  pseudonym: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
 };
 
 export type Problem = {
@@ -1583,6 +1608,8 @@ export type Answers = {
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;
+  "POST /api/pseudonyms": PersonOut[];
+  "POST /api/pseudonyms/back": PersonOut[];
   "GET /api/quality": QualityOut;
   "GET /api/quality/report": unknown;
   "GET /api/queries": SavedOut[];
