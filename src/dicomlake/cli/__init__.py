@@ -23,8 +23,8 @@ app = typer.Typer(
 )
 
 
-MODULES = """access charts cohorts commands deid enriching fhir fhirfiles fhirvalidate inside
-    pacs pseudonym quality segmenter service viewer"""
+MODULES = """access benching charts cohorts commands datasets deid enriching erasing fhir
+    fhirfiles fhirvalidate inside pacs pseudonym quality segmenter service viewer"""
 """Modules of commands."""
 
 

@@ -18,7 +18,12 @@ def cleaner_of(profile: str | Path | Profile, pseudonyms: Settings) -> ProfileCl
 
 
 def _steps(profile: Profile) -> list[Step]:
-    return []
+    steps: list[Step] = []
+    if "pixels" in profile.options:
+        from dicomlake.deid.pixels import PixelStep
+
+        steps.append(PixelStep())
+    return steps
 
 
 def _words() -> Factory:

@@ -32,6 +32,8 @@ from dicomlake.contracts.queues import WRITTEN, Queue
 from dicomlake.jobs.arrivals import Arrivals
 from dicomlake.jobs.contents import outdated, read_again
 from dicomlake.jobs.enriching import keep
+from dicomlake.jobs.erasure.remembered import Remembered, spared, without
+from dicomlake.jobs.erasure.traces import Finder
 from dicomlake.jobs.reading import Chunk, Done, Part
 from dicomlake.jobs.runs import Run, running
 from dicomlake.jobs.tidy import tidy
@@ -41,7 +43,7 @@ from dicomlake.lake import Store
 from dicomlake.lake.compaction import delete, leftovers
 from dicomlake.lake.files import new_name, order_of, write_parquet
 from dicomlake.lake.store import INBOX, WORK
-from dicomlake.readers.batch import Batch, moment, rows_of
+from dicomlake.readers.batch import Batch, key_of, moment, rows_of
 from dicomlake.readers.contents import ContentsReader
 from dicomlake.readers.fold import Folder
 from dicomlake.readers.header import HeaderReader
@@ -95,7 +97,7 @@ class Inbox:
         part = self.folder / f"{_UNFINISHED}{os.getpid()}-{name}"
         part.mkdir(parents=True)
         try:
-            _write(part, leaving, reader, folder)
+            _write(part, leaving, reader, folder, Remembered(self.folder.parent))
             part.rename(self.folder / name)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -149,8 +151,10 @@ def _alive(name: str) -> bool:
     return True
 
 
-def _write(part: Path, leaving: Leaving, reader: HeaderReader, folder: Folder) -> None:
-    """Write the files of a batch; its series are numbered from 1."""
+def _write(
+    part: Path, leaving: Leaving, reader: HeaderReader, folder: Folder, remembered: Remembered
+) -> None:
+    """Write the files of a batch without erased patients; its series are numbered from 1."""
     batch = leaving.batch
     said: dict[str, Any] = {
         "tasks": leaving.tasks,
@@ -162,17 +166,75 @@ def _write(part: Path, leaving: Leaving, reader: HeaderReader, folder: Folder) -
         "tables": [],
     }
     if batch.series:
-        rows = rows_of(batch, reader, folder, 1)
+        rows, gone, count = spared(rows_of(batch, reader, folder, 1), remembered)
+        if gone:
+            said["origins"] = {u: o for u, o in said["origins"].items() if u not in gone}
+            said["files"] = [r for r in said["files"] if r.get("SeriesInstanceUID") not in gone]
+            said["objects"] -= count
+            log.info("erased patients left out", extra={"series": len(gone), "instances": count})
         picked = rows.series.select(["SeriesInstanceUID", "series_id", "instances"])
         said["index"] = [list(row.values()) for row in picked.to_pylist()]
         for name, table in {"series": rows.series, **rows.children}.items():
             if table.num_rows:
                 write_parquet(part / f"{name}.parquet", name, table)
                 said["tables"].append(name)
-    if leaving.catalogue:
-        table = pa.Table.from_pylist(list(leaving.catalogue.values()), tables.CATALOGUE)
+    listed = [row for row in leaving.catalogue.values() if not _shut_out(row, remembered)]
+    if listed:
+        table = pa.Table.from_pylist(listed, tables.CATALOGUE)
         write_parquet(part / "catalogue.parquet", "catalogue", table)
     (part / "batch.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+def _shut_out(row: Mapping[str, Any], remembered: Remembered) -> bool:
+    """Whether what an archive lists is of somebody who was erased."""
+    patient, issuer = row.get("PatientID"), row.get("IssuerOfPatientID") or ""
+    key = key_of("patient", issuer, patient) if patient else None
+    return remembered.shuts_out(key, row.get("StudyInstanceUID"))
+
+
+def spare_batches(inbox: Inbox, remembered: Remembered, finder: Finder, numbers: list[int]) -> int:
+    """Take out of waiting batches what was erased; how many were changed.
+
+    `numbers`: series_id of the lake that go, of which enrichers may have left statements. Only
+    while the writer's lock is held, and again after a kill.
+    """
+    count = 0
+    for path in inbox.batches():
+        stated = (path / "series.parquet").exists() is False
+        if stated or any(finder.in_file(file) for file in path.iterdir()):
+            count += _spare_batch(path, remembered, finder, numbers)
+    return count
+
+
+def _spare_batch(path: Path, remembered: Remembered, finder: Finder, numbers: list[int]) -> int:
+    file = path / "series.parquet"
+    series = pq.read_table(file, schema=tables.SERIES) if file.exists() else None
+    ids = [] if series is None else remembered.kept_out(series)
+    said = json.loads((path / "batch.json").read_text(encoding="utf-8"))
+    if not said.get("statements"):
+        said["index"] = [row for row in said["index"] if row[1] not in ids]
+        gone = {uid for uid in said["origins"] if finder.holds(uid)}
+        said["origins"] = {u: o for u, o in said["origins"].items() if u not in gone}
+        for name in ("failures", "files"):
+            said[name] = [row for row in said[name] if not finder.holds(json.dumps(row))]
+    _exchanged(path / "batch.json", json.dumps(said).encode())
+    for name in ("catalogue", *tables.CHILDREN, "series"):
+        file = path / f"{name}.parquet"
+        if file.exists():
+            rows = pq.read_table(file, schema=tables.ALL[name])
+            if name == "catalogue":
+                kept = [row for row in rows.to_pylist() if not _shut_out(row, remembered)]
+                rows = pa.Table.from_pylist(kept, tables.CATALOGUE)
+            else:
+                rows = without(rows, numbers if said.get("statements") else ids)
+            write_parquet(file, name, rows)
+    return 1
+
+
+def _exchanged(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)
 
 
 class Intake:
@@ -280,7 +342,8 @@ class Intake:
         self._rebuilt, self._stale = time.monotonic(), False
 
     def _commit(self, group: list[Path], run: Run, work: Path, counts: Counter[str]) -> None:
-        batches = list(_readable(group))
+        remembered = Remembered(self.store.path)
+        batches = [batch.spared(remembered) for batch in _readable(group)]
         arrivals = Arrivals(work)
         try:
             origins: dict[str, Origin] = {}
@@ -342,6 +405,22 @@ class _Batch:
     tables: dict[str, pa.Table]
     catalogue: pa.Table | None
     statements: bool = False
+
+    def spared(self, remembered: Remembered) -> _Batch:
+        """The batch without what was erased after a worker left it."""
+        series = self.tables.get("series")
+        ids = [] if series is None else remembered.kept_out(series)
+        if not ids:
+            return self
+        gone = {uid for uid, number, _ in self.index if number in ids}
+        self.tables = {name: without(table, ids) for name, table in self.tables.items()}
+        self.index = [row for row in self.index if row[1] not in ids]
+        self.origins = {uid: o for uid, o in self.origins.items() if uid not in gone}
+        self.files = [row for row in self.files if row.get("SeriesInstanceUID") not in gone]
+        if self.catalogue is not None:
+            kept = [r for r in self.catalogue.to_pylist() if not _shut_out(r, remembered)]
+            self.catalogue = pa.Table.from_pylist(kept, tables.CATALOGUE)
+        return self
 
     def uris(self) -> Iterator[str]:
         """URIs of objects and series that came, of series only those that came whole."""
@@ -421,7 +500,7 @@ def _joined(batches: list[_Batch], writer: Writer, work: Path) -> Done:
     for batch in batches:
         done.failures += batch.failures
         done.files += batch.files
-        first = writer.numbers.take(len(batch.index))
+        first = writer.numbers.take(max((number for _, number, _ in batch.index), default=0))
         done.index += [(uid, number + first - 1, n) for uid, number, n in batch.index]
         for name, table in batch.tables.items():
             numbers = pc.add(table.column("series_id"), first - 1)

@@ -26,6 +26,7 @@ from typing import Any
 
 from dicomlake.contracts import Found, Object, Source
 from dicomlake.errors import ServiceError
+from dicomlake.jobs.erasure.remembered import Remembered, spared
 from dicomlake.lake.files import new_name, write_parquet
 from dicomlake.readers.batch import Batch, rows_of
 from dicomlake.readers.contents import ContentsReader
@@ -73,6 +74,7 @@ class Done:
     """What was read of a chunk; `finished` when that was the last of it.
 
     `index`: SeriesInstanceUID, series_id and number of instances of the series in `part`.
+    `erased`: objects of erased patients, which were left out.
     """
 
     part: Part | None = None
@@ -81,6 +83,7 @@ class Done:
     files: list[dict[str, Any]] = field(default_factory=list)
     objects: int = 0
     finished: bool = False
+    erased: int = 0
 
 
 @dataclass(slots=True)
@@ -126,6 +129,7 @@ class Worker:
     def __init__(self, source: Source, work: Path) -> None:
         self.source, self.work = source, work
         self.reader, self.folder, self.contents = HeaderReader(), Folder(), ContentsReader()
+        self.remembered = Remembered(work.parent.parent)  # work lies in a folder of the lake
 
     def read(self, chunk: Chunk, check: Callable[[], None] = lambda: None) -> Iterator[Done]:
         """What a chunk holds, some hundred objects at a time."""
@@ -166,9 +170,13 @@ class Worker:
         done = Done(failures=batch.failures, files=batch.files, objects=batch.objects)
         if batch.series:
             rows = rows_of(batch, self.reader, self.folder, first_id)
+            rows, gone, done.erased = spared(rows, self.remembered)
+            done.objects -= done.erased
+            done.files = [f for f in done.files if f.get("SeriesInstanceUID") not in gone]
+        if batch.series and rows.series.num_rows:
             children = {name: new_name() for name in rows.children}
             done.part = Part(f"series-{first_id}.parquet", children)
-            done.part.waiting = len(batch.series)
+            done.part.waiting = rows.series.num_rows
             for name, file in children.items():
                 write_parquet(self.work / file, name, rows.children[name])
             write_parquet(self.work / done.part.series, "series", rows.series)

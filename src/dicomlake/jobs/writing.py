@@ -117,6 +117,8 @@ class Writer:
         self._failures += done.failures
         self._files += done.files
         self.counts["objects"] += done.objects
+        if done.erased:
+            self.counts["erased"] += done.erased
         self.counts.update(f"{row['state']}" for row in done.files)
         self.reasons.update(row["reason"] for row in done.failures)
         for uid, number, instances in done.index:

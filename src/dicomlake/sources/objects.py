@@ -162,6 +162,18 @@ class ObjectSource:
                 raise UsageError(f"{uri} cannot be opened: {error}. {_AGAIN}") from error
             yield path
 
+    def put(self, path: str, file: Path) -> None:
+        """Write a file to a key below the prefix; nobody sees a part of it.
+
+        UsageError or ServiceError when the storage does not take it.
+        """
+        key = f"{self.prefix}/{path}" if self.prefix else path
+        try:
+            with _errors(self):
+                self._store().put(key, file)
+        except _Gone as error:
+            raise UsageError(f"{self.url} cannot be written to: {error}.") from error
+
     def _download(self, uri: str, folder: Path) -> Path:
         key = self.key(uri)
         ending = next((e for e in ARCHIVES if key.lower().endswith(e)), "")

@@ -16,10 +16,10 @@ from dicomlake.deid.pixels.devices import boxes_of, rules_of
 from dicomlake.deid.pixels.frames import Frames, blank, is_indexed
 from dicomlake.deid.pixels.graphics import in_pixels, removed, without_hidden
 from dicomlake.deid.pixels.options import Options, options_of
+from dicomlake.deid.pixels.reading import Reader
 from dicomlake.deid.pixels.seeking import Seeker, Sought
 from dicomlake.deid.pixels.suspicion import has_pixels, suspected
 from dicomlake.deid.pixels.writing import RLE, Values, trimmed, written
-from dicomlake.dicom import dictionary
 from dicomlake.readers.attributes import Item as Header
 from dicomlake.readers.attributes import whole
 from dicomlake.readers.bulk import syntax_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 CODE = "113101"
 """Clean Pixel Data Option (CID 7050)."""
-_BURNED_IN = dictionary.tag_of("BurnedInAnnotation")
 
 
 class PixelStep:
@@ -39,7 +38,9 @@ class PixelStep:
     def __init__(self, options: Options | Mapping[str, Any] | None = None) -> None:
         self.options = options_of(options)
         self.rules = rules_of(self.options.devices)
-        self.seeker = Seeker(self.options, self.rules, Detector(self.options.threads))
+        self.seeker = Seeker(
+            self.options, self.rules, Detector(self.options.threads), Reader(self.options.threads)
+        )
 
     def clean(self, item: Item, words: Words, identity: Identity) -> Replaced | None:
         """What takes the place of pixels, overlays, curves and icons; None without any of them.
@@ -54,7 +55,6 @@ class PixelStep:
         why = self.why(item.header)
         if why:
             more, syntax, told = self._looked_at(item, words)
-            more[_BURNED_IN] = ("CS", b"NO")
             notes += [f"searched for text: {why}", *told]
         else:
             more, syntax, told = self._passed(item)

@@ -4,6 +4,8 @@ A line is JSON. `before` is the hash of the line before, `hash` that of its own 
 `before` in it: whoever changes, removes or reorders lines breaks the chain. What was cut off at
 the end is told by the file beside it, which holds the newest number and hash, and by any hash that
 was noted elsewhere. Lines hold identifiers of patients where questions do: it is the one place.
+When a patient is erased, they are crossed out: the line keeps its `hash`, and a new line says what
+every line that changed is hashed to from then on.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,8 @@ class Checked:
     """What a check of the log found.
 
     `broken`: number of the first line of the file, from 1, that does not fit; 0 when all do, with
-    `why` in words. `torn`: lines that a crash cut off, and that the line after tells of.
+    `why` in words. `torn`: lines that a crash cut off, and that the line after tells of;
+    `redacted`: lines in which an erasure crossed out a patient, as a later line tells.
     """
 
     lines: int
@@ -45,6 +48,7 @@ class Checked:
     broken: int = 0
     why: str = ""
     torn: int = 0
+    redacted: int = 0
 
     @property
     def good(self) -> bool:
@@ -78,7 +82,7 @@ class Audit:
                 line |= {key: value for key, value in said.items() if key not in _OURS}
                 line["before"] = before
                 if torn:
-                    line["torn"] = hashlib.sha256(torn).hexdigest()
+                    line["torn"] = _digest(torn)
                 line["hash"] = _hash(line)
                 written = (b"\n" if rest else b"") + _bytes(line) + b"\n"
                 if os.write(file, written) != len(written):
@@ -140,7 +144,8 @@ class Audit:
     def verify(self, head: str = "") -> Checked:
         """Whether every line fits; `head`: a hash noted before that has to be among them."""
         noted, noted_hash = self._noted()
-        number, before, torn, fragment = 0, START, 0, b""
+        number, before, torn, fragment, redacted = 0, START, 0, b"", 0
+        crossed = self._crossed()
         found_head = not head or head == START
         for place, raw in enumerate(self._lines(), 1):
             try:
@@ -150,10 +155,12 @@ class Audit:
                     return Checked(number, before, place - 1, "the line cannot be read", torn)
                 fragment = raw
                 continue
-            why = _misfit(line, number, before, fragment)
+            told = _digest(raw) in crossed
+            why = _misfit(line, number, before, fragment, crossed, told=told)
             if why:
                 return Checked(number, before, place - bool(fragment), why, torn)
             torn += bool(fragment)
+            redacted += told
             number, before, fragment = line["n"], line["hash"], b""
             found_head = found_head or before == head
             if number == noted and before != noted_hash:
@@ -164,7 +171,53 @@ class Audit:
             why = f"lines {number + 1:,} to {noted:,} were cut off at the end"
         elif not found_head:
             why = "no line has the hash that was given: lines are gone, or were written anew"
-        return Checked(number, before, 0, why, torn)
+        return Checked(number, before, 0, why, torn, redacted)
+
+    def _crossed(self) -> set[str]:
+        """Digests of lines as erasures left them, which whole lines of the log tell."""
+        found: set[str] = set()
+        for raw in self._lines():
+            if b'"redacted":' in raw:
+                with contextlib.suppress(ValueError, AttributeError, TypeError):
+                    line = _whole(raw)
+                    if line["hash"] == _hash({k: v for k, v in line.items() if k != "hash"}):
+                        found |= set(line["redacted"].values())
+        return found
+
+    def redact(
+        self, spans: Callable[[bytes], list[tuple[int, int]]], said: Mapping[str, Any]
+    ) -> int:
+        """Cross out what `spans` finds in lines; how many. A new line, with `said`, tells of them.
+
+        Lines stay as long as they are. It may be killed at any time and started again.
+        """
+        if not self.path.exists():
+            return 0
+        changes = list(self._changes(spans))
+        if not changes:
+            return 0
+        told = {str(place): _digest(line) for place, _, line in changes}
+        self.append({**said, "redacted": told})
+        with self._lock, self._open() as (_file, _):
+            plain = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                for _, at, line in changes:
+                    os.pwrite(plain, line, at)
+                os.fsync(plain)
+            finally:
+                os.close(plain)
+        return len(changes)
+
+    def _changes(
+        self, spans: Callable[[bytes], list[tuple[int, int]]]
+    ) -> Iterator[tuple[int, int, bytes]]:
+        """Number in the file, place and new bytes of lines in which something is found."""
+        at = 0
+        for place, raw in enumerate(self._lines(), 1):
+            line = _crossed_out(raw, spans(raw))
+            if line != raw:
+                yield place, at, line
+            at += len(raw) + 1
 
     def _noted(self) -> tuple[int, str]:
         try:
@@ -229,16 +282,44 @@ def _whole(raw: bytes) -> dict[str, Any]:
     return line
 
 
-def _misfit(line: dict[str, Any], number: int, before: str, fragment: bytes) -> str:
-    """Why a line does not follow the one before; empty when it does."""
-    if _hash({key: value for key, value in line.items() if key != "hash"}) != line["hash"]:
+def _misfit(
+    line: dict[str, Any],
+    number: int,
+    before: str,
+    fragment: bytes,
+    crossed: set[str],
+    *,
+    told: bool,
+) -> str:
+    """Why a line does not follow the one before; empty when it does.
+
+    `crossed`: digests of lines that an erasure changed; `told`: whether this line is one of them.
+    """
+    if not told and _hash({k: v for k, v in line.items() if k != "hash"}) != line["hash"]:
         return "the line was changed"
     if line["before"] != before or line["n"] != number + 1:
         return "lines before it are missing, or were put elsewhere"
-    told = line.get("torn", "")
-    if told != (hashlib.sha256(fragment).hexdigest() if fragment else ""):
+    if fragment and _digest(fragment) in crossed and line.get("torn"):
+        return ""
+    if line.get("torn", "") != (_digest(fragment) if fragment else ""):
         return "the line cannot be read" if fragment else "a line that a crash cut off is missing"
     return ""
+
+
+def _crossed_out(raw: bytes, spans: list[tuple[int, int]]) -> bytes:
+    """A line with other signs in some places; numbers that stand alone stay numbers."""
+    for sign in (b"*", b"1"):
+        made = bytearray(raw)
+        for begin, end in spans:
+            made[begin:end] = sign * (end - begin)
+        with contextlib.suppress(ValueError):
+            orjson.loads(bytes(made))
+            break
+    return bytes(made)
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
 
 
 def _hash(line: Mapping[str, Any]) -> str:

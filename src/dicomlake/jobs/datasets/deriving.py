@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import orjson
+import numpy as np
 
 from dicomlake.errors import DataError
-from dicomlake.jobs.datasets import places
+from dicomlake.jobs.datasets import masks, places
+from dicomlake.jobs.datasets.layouts import Case, case_of, paths_of
 from dicomlake.jobs.datasets.ledger import Made, Note
+from dicomlake.jobs.datasets.objects import opened
 from dicomlake.jobs.datasets.pictures import pictures_of
+from dicomlake.jobs.datasets.volumes import Written, like, nifti, packed, volume_in
 from dicomlake.jobs.datasets.wanted import Wanted
 from dicomlake.jobs.datasets.waves import waves_of
 from dicomlake.jobs.datasets.work import UNEXPECTED, Clean, Result, Study
-from dicomlake.jobs.objects import Opened
-from dicomlake.readers.attributes import key_of
-from dicomlake.readers.header import HeaderReader
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+IMAGES = ("CT", "MR", "PT")
+"""Modalities of which volumes are made."""
 _BY_OBJECT = {"png": pictures_of, "waveforms": waves_of}
 
 
@@ -43,10 +50,83 @@ def derived(study: Study, wanted: Wanted, root: Path, clean: Path) -> Result:
     """What is made of a study; why something is not made is noted and stops nothing."""
     writer = Writer(root, study)
     for series in study.series:
+        if "nifti" in wanted.formats and series.Modality in IMAGES:
+            _volume(writer, study, series, wanted, clean)
         for kind in sorted(_BY_OBJECT.keys() & set(wanted.formats)):
             for path in series.paths:
                 _of_object(writer, study, series, kind, clean / path, wanted)
     return writer.result
+
+
+def _volume(writer: Writer, study: Study, series: Clean, wanted: Wanted, clean: Path) -> None:
+    """The volume of a series, and the labels that are drawn on it."""
+    try:
+        volume = volume_in([clean / path for path in series.paths])
+        labels = _labels(writer, study, series, volume, clean)
+        _write_case(writer, study, series, wanted, volume, labels)
+    except DataError as error:
+        writer.note(series, "nifti", str(error))
+    except UNEXPECTED as error:
+        writer.note(series, "nifti", f"it could not be made ({type(error).__name__})")
+
+
+def _labels(
+    writer: Writer, study: Study, series: Clean, volume: Written, clean: Path
+) -> NDArray[Any] | None:
+    """The label volume of a series; None where nothing is drawn on it."""
+    places_of = {uid: one.paths[at] for one in study.series for at, uid in enumerate(one.uids)}
+    labels = masks.blank(volume.grid)
+    done = False
+    for drawn in study.drawn:
+        if drawn.on != series.SeriesInstanceUID or drawn.SOPInstanceUID not in places_of:
+            continue
+        try:
+            found = opened(clean / places_of[drawn.SOPInstanceUID])
+            others = masks.draw(labels, volume.grid, found, drawn.kind, dict(drawn.numbers))
+            done = True
+            if others:
+                writer.note(series, "labels", f"{others:,} voxels had two labels; the last counts")
+        except DataError as error:
+            writer.note(series, "labels", str(error))
+        except UNEXPECTED as error:
+            writer.note(series, "labels", f"it could not be drawn ({type(error).__name__})")
+    return labels if done else None
+
+
+def _write_case(
+    writer: Writer,
+    study: Study,
+    series: Clean,
+    wanted: Wanted,
+    volume: Written,
+    labels: NDArray[Any] | None,
+) -> None:
+    image, label = paths_of(
+        wanted, study.person, series.new_study, series.new_series, series.Modality, series.split,
+        labelled=labels is not None,
+    )  # fmt: skip
+    if not image:
+        writer.note(series, "nifti", "nothing is drawn on it, and it is not for testing")
+        return
+    writer.write(image, "nifti", volume.packed(), series)
+    if volume.why:
+        writer.note(series, "nifti", f"written by dicomlake itself: {volume.why}")
+    if wanted.layout == "bids":
+        text = json.dumps(volume.sidecar, indent=1, sort_keys=True) + "\n"
+        writer.write(image.replace(".nii.gz", ".json"), "nifti", text.encode(), series)
+    if labels is None:
+        label = ""
+    else:
+        small = masks.smallest(labels, study.most)
+        turned = np.ascontiguousarray(like(small, volume.grid, volume.affine))
+        writer.write(label, "labels", packed(nifti(turned, volume.affine)), series)
+    case = Case(
+        case_of(study.person, series.new_series), study.person, series.new_study,
+        series.new_series, series.Modality, series.split, series.fold, image, label, volume.shape,
+        tuple(round(float(v), 6) for v in np.linalg.norm(volume.affine[:3, :3], axis=0)),
+        tuple(masks.present(labels)) if labels is not None else (), volume.by,
+    )  # fmt: skip
+    writer.result.cases.append(case.plain())
 
 
 def _of_object(
@@ -63,18 +143,3 @@ def _of_object(
         writer.note(series, kind, str(error))
     except UNEXPECTED as error:
         writer.note(series, kind, f"it could not be made ({type(error).__name__})")
-
-
-def opened(path: Path) -> Opened:
-    """An object of the dataset: its header and its bytes."""
-    data = path.read_bytes()
-
-    def fetch(at: int, length: int) -> bytes:
-        return data[at : at + length]
-
-    return Opened(orjson.loads(HeaderReader().read(fetch, len(data)).json), fetch, len(data))
-
-
-def has(found: Opened, *keywords: str) -> bool:
-    """Whether an object has one of these elements."""
-    return any(key_of(keyword) in found.header for keyword in keywords)

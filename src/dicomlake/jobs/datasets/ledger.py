@@ -35,8 +35,9 @@ create table if not exists patients (
 create table if not exists objects (
     number integer primary key, patient_key integer not null, StudyInstanceUID text not null,
     SeriesInstanceUID text not null, SOPInstanceUID text not null, Modality text not null,
-    split text not null, series_id integer not null, uri text not null, "offset" integer not null,
-    size integer not null, state text not null default 'waiting', "check" text not null default '',
+    split text not null, fold integer, series_id integer not null, uri text not null,
+    "offset" integer not null, size integer not null, state text not null default 'waiting',
+    "check" text not null default '',
     why text not null default '', path text not null default '', sha256 text not null default '',
     bytes integer not null default 0, new_study text not null default '',
     new_series text not null default '', new_object text not null default '',
@@ -47,6 +48,8 @@ create index if not exists objects_by_patient on objects (patient_key);
 create table if not exists files (
     path text primary key, kind text not null, sha256 text not null, bytes integer not null,
     patient_key integer, series text not null default '', sent integer not null default 0);
+create table if not exists cases (
+    "case" text primary key, patient_key integer, told text not null);
 create table if not exists parts (part text primary key);
 create table if not exists notes (
     patient_key integer, series text not null, kind text not null, why text not null,
@@ -115,6 +118,10 @@ class Made:
     bytes: int
     patient_key: int | None = None
     series: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """Path, bytes and checksum."""
+        return {"path": self.path, "bytes": self.bytes, "sha256": self.sha256}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +224,8 @@ class Ledger:
             )
             db.executemany(
                 "insert or ignore into objects (patient_key, StudyInstanceUID, SeriesInstanceUID, "
-                'SOPInstanceUID, Modality, split, series_id, uri, "offset", size) '
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                'SOPInstanceUID, Modality, split, fold, series_id, uri, "offset", size) '
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 objects,
             )
 
@@ -248,11 +255,26 @@ class Ledger:
             self._tell(db, outcomes)
             self._add(db, files, notes)
 
-    def finish(self, part: str, files: Iterable[Made], notes: Iterable[Note]) -> None:
+    def finish(
+        self,
+        part: str,
+        files: Iterable[Made],
+        notes: Iterable[Note],
+        cases: Iterable[Mapping[str, Any]] = (),
+        patient_key: int | None = None,
+    ) -> None:
         """Note that a part is done, and what came of it."""
         with self._change() as db:
             self._add(db, files, notes)
+            db.executemany(
+                "insert or replace into cases values (?, ?, ?)",
+                [[one["case"], patient_key, json.dumps(one)] for one in cases],
+            )
             db.execute("insert or ignore into parts values (?)", [part])
+
+    def cases(self) -> list[dict[str, Any]]:
+        """The volumes with their labels, by name."""
+        return [json.loads(row[0]) for row in self.rows('select told from cases order by "case"')]
 
     def finished(self) -> set[str]:
         """The parts that are done."""
@@ -284,6 +306,13 @@ class Ledger:
         """Forget files."""
         with self._change() as db:
             db.executemany("delete from files where path = ?", [[path] for path in paths])
+
+    def drop_cases(self, series: str) -> None:
+        """Forget the volume of a series, by its new UID."""
+        with self._change() as db:
+            for name, told in db.execute('select "case", told from cases').fetchall():
+                if json.loads(told)["SeriesInstanceUID"] == series:
+                    db.execute('delete from cases where "case" = ?', [name])
 
     def sent(self, paths: Iterable[str]) -> None:
         """Note that files are where they are to be."""
@@ -396,7 +425,7 @@ def forget(lake: str | Path, patient_keys: Iterable[int]) -> int:
                     gone += db.execute("delete from objects where patient_key = ?", [key]).rowcount
                     found = db.execute("delete from patients where patient_key = ?", [key])
                     patients += found.rowcount
-                    for table in ("files", "notes"):
+                    for table in ("files", "notes", "cases"):
                         db.execute(f"delete from {table} where patient_key = ?", [key])
             if patients:
                 ledger._db.execute("vacuum")

@@ -24,7 +24,25 @@ from dicomlake.contracts import Progress, Silent
 from dicomlake.contracts.deid import Cleaner
 from dicomlake.errors import ServiceError, UsageError
 from dicomlake.jobs.datasets import places
+from dicomlake.jobs.datasets.card import card, provenance, statement
+from dicomlake.jobs.datasets.checking import (
+    Checker,
+    Entry,
+    Finding,
+    old_uids,
+    patients_in,
+    unresolved,
+)
 from dicomlake.jobs.datasets.crew import Hand, done_by
+from dicomlake.jobs.datasets.labels import (
+    Drawn,
+    Mapped,
+    automatic,
+    drawn_of,
+    mapping_of,
+    segments_of,
+)
+from dicomlake.jobs.datasets.layouts import Case, consecutive, lists_of, objects_folder
 from dicomlake.jobs.datasets.ledger import (
     FAILED,
     QUARANTINED,
@@ -33,9 +51,12 @@ from dicomlake.jobs.datasets.ledger import (
     WRITTEN,
     Ledger,
     Made,
+    Note,
     now,
 )
+from dicomlake.jobs.datasets.rows import encoded, tables_of
 from dicomlake.jobs.datasets.selection import objects_of, patients_of, selected
+from dicomlake.jobs.datasets.targets import check_target, send
 from dicomlake.jobs.datasets.wanted import Wanted, name_of
 from dicomlake.jobs.datasets.work import (
     Clean,
@@ -48,6 +69,7 @@ from dicomlake.jobs.datasets.work import (
     pieces_of,
 )
 from dicomlake.lake import Store
+from dicomlake.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +120,9 @@ def begin(lake: str | Path, wanted: Wanted, name: str = "", made: str = "") -> s
     """
     store = Store(lake)
     name = name or name_of(wanted)
-    if not wanted.remote:
+    if wanted.remote:
+        check_target(Path(lake), wanted.out, wanted.formats)
+    else:
         _check_free(Path(wanted.out))
         wanted = replace(wanted, out=str(Path(wanted.out).absolute()))
     with contextlib.closing(cleaner_for(Path(lake), wanted)) as cleaner:
@@ -107,6 +131,8 @@ def begin(lake: str | Path, wanted: Wanted, name: str = "", made: str = "") -> s
 
 
 def _planned(store: Store, wanted: Wanted, name: str, digest: str, made: str) -> str:
+    wanted = replace(wanted, name=name)
+    mapping_of(wanted.labels)
     chosen = selected(store, wanted)
     job = {
         "wanted": wanted.plain(), "cohort": chosen.name, "version": chosen.version,
@@ -239,6 +265,8 @@ class _Making:
         self._pieces = _Pieces()
         self._open: Counter[str] = Counter()
         self._looked = 0.0
+        self._labels: dict[str, int] = {}
+        self._drawn: dict[str, list[Drawn]] = {}
 
     def run(self, *, without: bool) -> None:
         """Everything that is not done yet, in its order."""
@@ -250,6 +278,8 @@ class _Making:
             why = "it could not be read, and was left out"
             self._ledger.take_out("state = 'failed'", "unreadable", why)
         self._ledger.again(FAILED)
+        self._withdraw()
+        before, began = self._ledger.counts()[WAITING], time.monotonic()
         self._objects()
         counts = self._ledger.counts()
         if counts[FAILED]:
@@ -261,6 +291,27 @@ class _Making:
             )
             return
         self._finish()
+        if before:
+            pace = before / (time.monotonic() - began)
+            self._ledger.note_job(pace=round(pace, 3))
+
+    def _withdraw(self) -> None:
+        """Leave out what is not in the cohort any more: its patient was withdrawn."""
+        if not self.wanted.cohort:
+            return
+        name = f"{self._job['cohort']}@{self._job['version']}"
+        chosen = selected(Store(self._lake), replace(self.wanted, cohort=name))
+        there = set(chosen.series.column("SeriesInstanceUID").to_pylist())
+        rows = self._ledger.rows("select distinct SeriesInstanceUID, new_series from objects")
+        for uid, new in rows:
+            if uid in there:
+                continue
+            for (path,) in self._ledger.rows("select path from files where series = ?", new):
+                (self.root / path).unlink(missing_ok=True)
+                self._ledger.drop([path])
+            self._ledger.drop_cases(new)
+            why = "it is not in the cohort any more"
+            self._ledger.take_out("SeriesInstanceUID = ?", "withdrawn", why, uid)
 
     def _check_cleaner(self) -> None:
         if self._cleaner is not None:
@@ -292,6 +343,8 @@ class _Making:
             for row in self._ledger.rows("select patient_key, PatientID, issuer from patients")
         }
         done = self._ledger.finished()
+        if "nifti" in self.wanted.formats:
+            self._know_labels()
         for piece in pieces_of(things, patients):
             self._open[piece.things[0].StudyInstanceUID] += 1
             self._pieces.waiting.append(piece)
@@ -305,6 +358,28 @@ class _Making:
         for piece, result in done_by(self._maker(make), self._pieces, self._workers, self._check):
             self._note(piece, result)
 
+    def _know_labels(self) -> None:
+        """What is drawn on what, and which number each structure has."""
+        store = Store(self._lake)
+        rows = self._ledger.rows("select SOPInstanceUID, SeriesInstanceUID from objects")
+        series_of = {row[0]: row[1] for row in rows} | {row[1]: row[1] for row in rows}
+        segments = segments_of(store, sorted({row[1] for row in rows}))
+        mapped = mapping_of(self.wanted.labels)
+        labels = mapped.labels or automatic(segments).labels
+        if self.wanted.layout == "nnunet":  # its labels have no gaps
+            order = consecutive({one.name: one.number for one in labels})
+            labels = tuple(replace(one, number=order[one.name]) for one in labels)
+        self._labels = {one.name: one.number for one in labels}
+        self._drawn, notes = drawn_of(segments, Mapped(labels), series_of)
+        self._ledger.tell([], [], [Note(self._new(uid), "labels", why) for uid, why in notes])
+
+    def _new(self, uid: str) -> str:
+        """What a series is called in the dataset; nothing while that is not known."""
+        rows = self._ledger.rows(
+            "select new_series from objects where SeriesInstanceUID = ? limit 1", uid
+        )
+        return rows[0][0] if rows else ""
+
     def _maker(self, make: MakeWorker) -> Any:
         if self._cleaner is None:
             return make
@@ -317,8 +392,10 @@ class _Making:
 
     def _note(self, piece: Objects | Study, result: Result) -> None:
         if isinstance(piece, Study):
-            self._ledger.finish(piece.StudyInstanceUID, result.files, result.notes)
-            if not self._keeps:
+            self._ledger.finish(
+                piece.StudyInstanceUID, result.files, result.notes, result.cases, piece.patient_key
+            )
+            if not self._keeps and "tables" not in self.wanted.formats:
                 for series in piece.series:
                     for path in series.paths:
                         (self.clean / path).unlink(missing_ok=True)
@@ -338,8 +415,8 @@ class _Making:
     def _derive(self, study: str) -> None:
         """Let more be made of a study whose objects are clean."""
         rows = self._ledger.rows(
-            "select SeriesInstanceUID, new_study, new_series, Modality, split, path, "
-            "o.patient_key, pseudonym from objects o join patients using (patient_key) "
+            "select SeriesInstanceUID, SOPInstanceUID, new_study, new_series, Modality, split, "
+            "fold, path, o.patient_key, pseudonym from objects o join patients using (patient_key) "
             "where StudyInstanceUID = ? and state = 'written' order by number",
             study,
         )
@@ -350,41 +427,188 @@ class _Making:
             found.setdefault(row["SeriesInstanceUID"], []).append(row)
         series = tuple(
             Clean(uid, of[0]["new_study"], of[0]["new_series"], of[0]["Modality"], of[0]["split"],
-                  tuple(row["path"] for row in of))
+                  of[0]["fold"], tuple(row["path"] for row in of),
+                  tuple(row["SOPInstanceUID"] for row in of))
             for uid, of in found.items()
         )  # fmt: skip
         first = rows[0]
-        self._pieces.waiting.append(Study(study, first["patient_key"], first["pseudonym"], series))
+        self._pieces.waiting.append(
+            Study(study, first["patient_key"], first["pseudonym"], series,
+                  tuple(self._drawn.get(study, ())), max(self._labels.values(), default=0))
+        )  # fmt: skip
 
     # The end
 
     def _finish(self) -> None:
+        self._check_made()
         self._progress.stage("finishing", None, "files")
-        self._write_last()
+        labels = dict(self._labels)
+        files = list(self._tables()) + list(self._lists(labels))
+        about = self._about(labels)
+        files += [Made(path, "card", places.sha256(data), len(data))
+                  for path, data in card(about, [f.plain() for f in files]).items()
+                  if self._put(path, data)]  # fmt: skip
+        self._check_common(files)
+        self._ledger.tell([], files)
+        self._write_last(about)
         (self.root / MARK).unlink(missing_ok=True)
+        if self.wanted.remote:
+            self._progress.stage("sending", self._ledger.counts()["files"], "files")
+            send(self._lake, self._ledger, self.root, self._progress, self._check)
+            shutil.rmtree(self.root)
         shutil.rmtree(self._ledger.folder / WORK, ignore_errors=True)
-        self._ledger.note_job(state=FINISHED, why="", finished=now())
+        self._ledger.note_job(state=FINISHED, why="", finished=now(), about=about)
         log.info("dataset made", extra={"dataset": self._ledger.name, **self._ledger.counts()})
 
-    def _write_last(self) -> None:
-        lines = [
-            f"{row['sha256']}  {row['path']}\n"
-            for row in self._ledger.rows("select path, sha256 from files order by path")
-        ]
-        sums = "".join(lines).encode()
-        places.write(self.root / LAST[0], sums)
+    def _put(self, path: str, data: bytes) -> bool:
+        places.write(self.root / path, data)
+        return True
+
+    def _check_made(self) -> None:
+        """Look at every file again; what is wrong goes into quarantine, with all made of it."""
+        rows = self._ledger.rows(
+            "select path, sha256, kind, patient_key, series from files where patient_key is not "
+            "null order by patient_key, path"
+        )
+        self._progress.stage("checking", len(rows), "files")
+        store = Store(self._lake)
+        identified = self.wanted.identified
+        checker = Checker(
+            self.root, identified=identified, store=store, uids=old_uids(self._ledger)
+        )
+        found = [] if identified or not self._keeps else list(
+            unresolved(self._ledger, self.root, store)
+        )  # fmt: skip
+        for row in rows:
+            self._check()
+            found += checker.check(Entry(row[0], row[1], row[2], row[3]))
+            self._progress.advance()
+        for one in found:
+            self._take_out(one)
+
+    def _take_out(self, found: Finding) -> None:
+        """Put an object or a file into quarantine, and what was made of its series."""
+        rows = self._ledger.rows("select kind, series from files where path = ?", found.path)
+        if not rows:
+            return
+        kind, series = rows[0]
+        gone = [found.path]
+        if kind == "dicom":
+            self._ledger.take_out("path = ?", found.check, found.why, found.path)
+            gone += [
+                row[0]
+                for row in self._ledger.rows(
+                    "select path from files where series = ? and kind <> 'dicom'", series
+                )
+            ]
+        self._ledger.drop(gone)
+        self._ledger.drop_cases(series)
+        for path in gone:
+            (self.root / path).unlink(missing_ok=True)
+        self._ledger.tell([], [], [Note(series, kind, f"{found.check}: {found.why}")])
+
+    def _tables(self) -> Iterator[Made]:
+        """The tables, written."""
+        if "tables" not in self.wanted.formats:
+            return
+        series = {
+            row[0]: row[1]
+            for row in self._ledger.rows(
+                "select distinct SeriesInstanceUID, new_series from objects where "
+                "state = 'written' order by new_series"
+            )
+        }
+        made = tables_of(
+            Store(self._lake), self.clean / objects_folder(self.wanted.layout),
+            self._ledger.folder / WORK / "index", series, mapping_of(self.wanted.labels),
+        )  # fmt: skip
+        for name, rows in made:
+            data = encoded(rows, self.wanted.tables)
+            path = f"tables/{name}.{self.wanted.tables}"
+            self._put(path, data)
+            yield Made(path, "table", places.sha256(data), len(data))
+
+    def _lists(self, labels: dict[str, int]) -> Iterator[Made]:
+        """The lists of the layout, written."""
+        cases = [Case.of(one) for one in self._ledger.cases()]
+        about = {
+            "name": self._ledger.name, "title": self.wanted.title or self._ledger.name,
+            "licence": self.wanted.licence, "version": __version__,
+        }  # fmt: skip
+        for path, data in lists_of(self.wanted, cases, labels, about).items():
+            self._put(path, data)
+            yield Made(path, "list", places.sha256(data), len(data))
+
+    def _check_common(self, files: list[Made]) -> None:
+        """ServiceError when what is about everybody tells of somebody; it is removed."""
+        if self.wanted.identified:
+            return
+        uids = old_uids(self._ledger)
+        checker = Checker(self.root, identified=False, store=Store(self._lake), uids=uids)
+        checker.everybody(patients_in(self._ledger))
+        for one in files:
+            for found in checker.check(Entry(one.path, one.sha256, one.kind)):
+                (self.root / one.path).unlink(missing_ok=True)
+                raise ServiceError(
+                    f"{one.path} was removed, since it failed the check {found.check!r}: "
+                    f"{found.why}. Leave the format out, or look at title, labels and profile."
+                )
+
+    def _about(self, labels: dict[str, int]) -> dict[str, Any]:
+        """What dataset.json says of the dataset."""
         counts = self._ledger.counts()
-        said = {
+        rows = self._ledger.rows
+
+        def counted(statement: str) -> dict[str, int]:
+            return {row[0]: row[1] for row in rows(statement)}
+
+        per = "count(distinct SeriesInstanceUID) from objects where state = 'written' group by 1"
+        codes: Counter[str] = Counter()
+        for told, count in rows(
+            "select codes, count(*) from objects where state = 'written' group by 1"
+        ):
+            codes.update(dict.fromkeys(told.split(), count))
+        people = rows(
+            "select count(distinct patient_key), count(distinct StudyInstanceUID), "
+            "count(distinct SeriesInstanceUID) from objects where state = 'written'"
+        )[0]
+        return {
             "name": self._ledger.name,
+            "title": self.wanted.title or self._ledger.name,
             "made": self._job["made"],
+            "licence": self.wanted.licence,
+            "identified": self.wanted.identified,
+            "deidentification": statement(self.wanted, codes),
             "layout": self.wanted.layout,
             "formats": list(self.wanted.formats),
-            "checksums": places.sha256(sums),
-            "counts": {"objects": counts[WRITTEN], "files": counts["files"],
-                       "bytes": counts["bytes"], "quarantined": counts[QUARANTINED]},
+            "site": self.wanted.site,
+            "counts": {"patients": people[0], "studies": people[1], "series": people[2],
+                       "objects": counts[WRITTEN], "volumes": len(self._ledger.cases())},
+            "modalities": counted(f"select Modality, {per} order by 1"),
+            "splits": counted(f"select split, {per} order by 1"),
+            "labels": labels,
+            "quarantine": counted("select \"check\", count(*) from objects where state = "
+                                  "'quarantined' group by 1 order by 1"),
+            "provenance": provenance(self.wanted, self._job, self._enrichers()),
         }  # fmt: skip
-        text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
-        places.write(self.root / LAST[1], text.encode())
+
+    def _enrichers(self) -> list[str]:
+        ids = [row[0] for row in self._ledger.rows("select distinct series_id from objects")]
+        with Store(self._lake).database(only=["series", "enrichments"]) as db:
+            found = db.execute(
+                "select distinct enricher || ' ' || version from enrichments where state = 'done' "
+                "and list_contains($ids, series_id) order by 1",
+                {"ids": ids},
+            ).fetchall()
+        return [row[0] for row in found]
+
+    def _write_last(self, about: dict[str, Any]) -> None:
+        rows = self._ledger.rows("select path, sha256, bytes from files order by path")
+        sums = "".join(f"{row['sha256']}  {row['path']}\n" for row in rows).encode()
+        self._put(LAST[0], sums)
+        files = {"files": len(rows), "bytes": sum(row["bytes"] for row in rows)}
+        said = {**about, **files, "checksums": places.sha256(sums)}
+        self._put(LAST[1], (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _check_free(out: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +14,9 @@ from dicomlake.jobs.datasets.wanted import Wanted
 from dicomlake.lake import Store
 from dicomlake.query import Query, parse
 
-SPLITS = ("", "training", "validation", "test")
 COLUMNS = (
     "SeriesInstanceUID", "StudyInstanceUID", "patient_key", "PatientID", "Modality", "split",
+    "fold",
 )  # fmt: skip
 
 
@@ -52,22 +51,20 @@ def _of_query(store: Store, where: str) -> Selection:
         db.register("chosen", found)
         series = db.sql(
             'select "SeriesInstanceUID", "StudyInstanceUID", patient_key, "PatientID", "Modality", '
-            "cast(null as varchar) as split from series semi join chosen using "
-            '("SeriesInstanceUID") order by series_id'
+            "cast(null as varchar) as split, cast(null as integer) as fold from series "
+            'semi join chosen using ("SeriesInstanceUID") order by series_id'
         ).to_arrow_table()
     return Selection("", None, False, where, store.version, series)
 
 
 def _of_cohort(store: Store, name: str) -> Selection:
-    cohort = import_module("dicomlake.jobs.cohorts").opened(store.path, name)
+    from dicomlake.jobs.cohorts import opened
+
+    cohort = opened(store.path, name)
     return Selection(
-        cohort.name, cohort.version, cohort.approved, _text(cohort.query), store.version,
+        cohort.name, cohort.version, cohort.approved, cohort.text, store.version,
         cohort.series().select(list(COLUMNS)),
     )  # fmt: skip
-
-
-def _text(query: Any) -> str:
-    return query if isinstance(query, str) else str(query)
 
 
 def patients_of(store: Store, series: pa.Table) -> list[tuple[Any, ...]]:
@@ -91,7 +88,7 @@ def objects_of(store: Store, series: pa.Table) -> Iterator[Sequence[Any]]:
         db.register("chosen", series)
         found = db.execute(
             'select s.patient_key, s."StudyInstanceUID", s."SeriesInstanceUID", '
-            "i.\"SOPInstanceUID\", coalesce(s.\"Modality\", ''), coalesce(c.split, ''), "
+            "i.\"SOPInstanceUID\", coalesce(s.\"Modality\", ''), coalesce(c.split, ''), c.fold, "
             's.series_id, i.uri, coalesce(i."offset", 0), coalesce(i.size, 0) from instances i '
             'join series s using (series_id) join chosen c using ("SeriesInstanceUID") '
             'order by s."StudyInstanceUID", s."SeriesInstanceUID", i."InstanceNumber", '

@@ -26,7 +26,7 @@ class Wanted:
 
     `cohort`: "NAME" or "NAME@3"; else `where`, a question. `out`: a folder, s3://BUCKET/PREFIX, or
     the name of a source of dicomlake.toml. `labels`: the text of labels.yaml. `site`: what a
-    federated dataset says it is of. `depth`: bits of PNG.
+    federated dataset says it is of. `depth`: bits of PNG. `number`: that of nnU-Net.
     """
 
     out: str
@@ -43,6 +43,8 @@ class Wanted:
     licence: str = ""
     site: str = ""
     depth: int = 8
+    name: str = ""
+    number: int = 501
 
     def __post_init__(self) -> None:
         if bool(self.cohort) == bool(self.where):
@@ -59,6 +61,8 @@ class Wanted:
             raise UsageError(f"The layout {self.layout} is one of volumes: add nifti to --format.")
         if self.depth not in (8, 16):
             raise UsageError("PNG has 8 or 16 bits.")
+        if not 1 <= self.number <= 999:
+            raise UsageError("The number of a dataset of nnU-Net is 1 to 999.")
         if self.licence and not _LICENCE.fullmatch(self.licence):
             raise UsageError("A licence is a short name, such as CC-BY-4.0.")
         if self.profile == IDENTIFIED and self.pseudonyms:

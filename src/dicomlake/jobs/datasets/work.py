@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from dicomlake.contracts.deid import Cleaner, Known, Patient, Unresolved
+from dicomlake.contracts.deid import Cleaner, Patient, Unresolved
 from dicomlake.errors import DataError, Incomplete, UsageError
 from dicomlake.jobs.datasets import places
 from dicomlake.jobs.datasets.identified import Unchanged
+from dicomlake.jobs.datasets.knowing import known_of
+from dicomlake.jobs.datasets.labels import Drawn
 from dicomlake.jobs.datasets.layouts import objects_in
 from dicomlake.jobs.datasets.ledger import (
     FAILED,
@@ -58,25 +61,31 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study whose objects are clean, of which more is to be made: its objects by series."""
+    """A study whose objects are clean, of which more is to be made: its objects by series.
+
+    `drawn`: what is drawn on them, with the numbers of labels, of which `most` is the largest.
+    """
 
     StudyInstanceUID: str
     patient_key: int
     person: str
     series: tuple[Clean, ...]
+    drawn: tuple[Drawn, ...] = ()
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """A series that was cleaned: its old and new UIDs, and where its objects lie."""
+    """A series that was cleaned: old and new UIDs, and where its objects lie, by old UIDs."""
 
     SeriesInstanceUID: str
     new_study: str
     new_series: str
     Modality: str
     split: str
+    fold: int | None
     paths: tuple[str, ...]
-    numbers: tuple[int, ...] = ()
+    uids: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -86,6 +95,7 @@ class Result:
     outcomes: list[Outcome] = field(default_factory=list)
     files: list[Made] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    cases: list[dict[str, Any]] = field(default_factory=list)
 
 
 def pieces_of(things: list[Thing], patients: dict[int, tuple[str, str]]) -> Iterator[Objects]:
@@ -126,16 +136,6 @@ def cleaner_for(lake: Path, wanted: Wanted) -> Cleaner:
         raise UsageError("De-identification is not installed here.") from error
     made: Cleaner = assembly.cleaner_of(wanted.profile, settings[wanted.pseudonyms])
     return made
-
-
-def known_of(store: Store, patient_key: int) -> list[Known]:
-    """What the lake knows of a patient, as it is to be found in texts."""
-    from importlib import import_module
-
-    found: list[Known] = import_module("dicomlake.jobs.deid.knowing").known_of_patient(
-        store, patient_key
-    )
-    return found
 
 
 @dataclass(frozen=True, slots=True)
