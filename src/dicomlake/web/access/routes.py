@@ -121,8 +121,8 @@ def _me(request: Request, gate: Gate, who: Who | None) -> Me:
     ways = Ways(token=not gate.open, oidc=provider.settings.label if provider is not None else "")
     if who is None:
         return Me(
-            signed_in=False, name="", role=None, project="", title="", projects=[], deidentified=False,
-            may=[May.OPEN], mask_below=0, session=False, ways=ways,
+            signed_in=False, name="", role=None, project="", title="", projects=[],
+            deidentified=False, may=[May.OPEN], mask_below=0, session=False, ways=ways,
         )  # fmt: skip
     project = gate.settings.project.get(who.project)
     filtered = project is not None and bool(project.filter.strip())
