@@ -187,6 +187,7 @@ READ_JSON = [
     ("POST", "/api/cohorts/none/requests"), ("PUT", "/api/cohorts/none/requests"),
     ("POST", "/api/withdrawals"),
     ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
+    ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),
 ]  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from dicomlake.jobs.deposits import Deposit
 from dicomlake.jobs.door.cleaning import door_of
 from dicomlake.jobs.door.entrance import door_at, fix
 from dicomlake.jobs.door.places import opened_row
+from dicomlake.jobs.door.views import bring_up
+from dicomlake.jobs.erasing import erase
 from dicomlake.jobs.inbox import Intake
 from dicomlake.jobs.index import index
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
@@ -236,3 +238,34 @@ def test_real_files(corpus: Path, tmp_path: Path) -> None:
     assert len(said) > 300
     assert dicomlake.open(lake).totals["instances"] > 250
     assert swept(lake, said) == {}
+
+
+def test_what_the_lake_knows_of_a_patient_is_taken_out_of_texts(tmp_path: Path) -> None:
+    """A name that only another study of the patient has, in a text that the profile keeps."""
+    first = planted(PatientID="P-1", PatientName="Zwetschgenmann^Ada")
+    second = planted(
+        PatientID="P-1", PatientName="Ada^N", ManufacturerModelName="Scanner of Zwetschgenmann",
+        StudyInstanceUID=f"{ROOT}.5", SeriesInstanceUID=f"{ROOT}.5.1",
+        SOPInstanceUID=f"{ROOT}.5.1.1",
+    )  # fmt: skip
+    (tmp_path / "files").mkdir()
+    for number, one in enumerate((first, second)):
+        (tmp_path / "files" / f"{number}.dcm").write_bytes(encode(image(**one)))
+    index([tmp_path / "files"], tmp_path / "plain", workers=1)
+    settings = read(prepared(tmp_path))
+    view = bring_up(tmp_path / "plain", door_of(settings, PROFILE, "study"))
+    assert swept(view, ["Zwetschgenmann"]) == {}
+    assert "Scanner" in str(dicomlake.open(view).sql("select * from series").to_pylist())
+
+
+def test_views_go_when_somebody_is_erased(files: Path, tmp_path: Path) -> None:
+    index([files / MARK], tmp_path / "lake", workers=1)
+    settings = read(prepared(tmp_path, "other"))
+    door = door_of(settings, PROFILE, "study")
+    view = bring_up(tmp_path / "lake", door)
+    before = dicomlake.open(view).totals
+    proof = erase(tmp_path / "lake", f"{MARK}-other")
+    assert proof.removed["de-identified views"] == 1
+    assert not view.exists()
+    after = dicomlake.open(bring_up(tmp_path / "lake", door)).totals
+    assert after["series"] == before["series"] - 1
