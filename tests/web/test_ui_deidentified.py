@@ -64,7 +64,11 @@ def test_the_viewer_names_nobody(page: Page, lake: Path, tokens: dict[str, str])
     enter(page, tokens["ralf"])
     page.get_by_role("button", name="You are").click()
     see(page.get_by_text("You see the lake de-identified.")).to_be_visible()
-    found = page.request.get("/dicom-web/series?Modality=MR&limit=1").json()[0]
+    ann = {"people": [{"PatientID": f"{MARK}-1"}], "name": "study"}
+    headers = {"authorization": f"Bearer {tokens['ada']}"}
+    (given,) = page.request.post("/api/pseudonyms", data=ann, headers=headers).json()
+    asked_for = f"/dicom-web/series?PatientID={given['pseudonym']}&limit=1"
+    found = page.request.get(asked_for).json()[0]
     study, series = found["0020000D"]["Value"][0], found["0020000E"]["Value"][0]
     page.goto(f"/studies/{study}")
     page.get_by_text("MR").first.wait_for()
