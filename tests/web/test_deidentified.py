@@ -130,7 +130,7 @@ def test_what_is_not_of_the_view_is_not_for_them(
     walked = {(method, route) for route, method, _, _ in walk(new)}
     missing = []
     for method, path, needed in declared(app(made, settings(tmp_path))):
-        if needed <= DEIDENTIFIED:
+        if needed <= DEIDENTIFIED:  # walked
             continue
         filled = path.replace("{", "").replace("}", "").replace(":path", "")
         answer = inside.ask(WHO, method, filled, **({"json": {}} if method != "GET" else {}))
@@ -203,3 +203,20 @@ def test_a_view_follows_its_lake(tmp_path: Path) -> None:
         after = house.get(WHO, "/api/lake").json()["totals"]
     assert after["instances"] == before["instances"]
     assert after["series"] == before["series"] - 1
+
+
+def test_cohorts_of_the_lake_are_not_seen(inside: House, made: Path) -> None:
+    """A cohort of the lake holds PatientIDs and UIDs as they are."""
+    new = {"name": f"{MARK.lower()}-cohort", "where": "Modality = 'MR'", "level": "series"}
+    answer = inside.post("admin", "/api/cohorts", new)
+    assert answer.status_code in (200, 201), answer.text
+    assert inside.post(WHO, "/api/cohorts", new).status_code == 403
+    assert MARK.lower() in inside.get("admin", "/api/cohorts").text
+    for end in (
+        "",
+        f"/{new['name']}",
+        *(f"/{new['name']}/{e}" for e in ("series", "check", "news")),
+    ):
+        seen = inside.get(WHO, f"/api/cohorts{end}")
+        assert seen.status_code in (200, 404), end
+        assert MARK.lower() not in seen.text.replace(new["name"] if end else "", "")
