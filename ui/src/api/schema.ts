@@ -999,6 +999,8 @@ export type Me = {
   title: string;
   /** Projects that can be chosen */
   projects: string[];
+  /** Whether the lake is seen de-identified */
+  deidentified: boolean;
   /** What the role allows here */
   may: string[];
   /** Counts of fewer patients are shown as 0; 0: exact counts */
