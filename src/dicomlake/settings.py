@@ -493,6 +493,18 @@ class FhirSettings(_Settings):
         return self.target[name]
 
 
+class DatasetSettings(_Settings):
+    """Datasets that the service makes: `[datasets]`.
+
+    `folder`: where they are written; beside the lake when left out. `approval`: only cohorts that a
+    steward approved. `workers`: processes that work on each.
+    """
+
+    folder: Path | None = None
+    approval: bool = True
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+
+
 class Settings(_Settings):
     """All settings of a lake."""
 
@@ -506,6 +518,7 @@ class Settings(_Settings):
     enrich: dict[str, Enrich] = {}
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
+    datasets: DatasetSettings = DatasetSettings()
 
     @field_validator("source", "project")
     @classmethod

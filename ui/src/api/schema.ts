@@ -175,6 +175,104 @@ export type Clock = {
   months: Month[];
 };
 
+export type CohortCounts = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  bytes: number;
+};
+
+export type CohortDetails = {
+  name: string;
+  version: number;
+  kind: "frozen" | "saved" | "split";
+  project: string;
+  level: "patient" | "study" | "series" | "instance";
+  where: Record<string, unknown> | null;
+  /** The question; empty: everything, or not for this role */
+  text: string;
+  sentence: string;
+  lake_version: number;
+  made: string;
+  by: string;
+  comment: string;
+  counts: CohortCounts;
+  /** Series that somebody left out */
+  excluded: number;
+  /** Series of patients who had withdrawn by then */
+  withdrawn: number;
+  /** Patients who were erased since */
+  erased: number;
+  digest: string;
+  approved: boolean;
+  /** How it was split, if it was */
+  split: Record<string, unknown> | null;
+  whole: Totals;
+  attrition: CohortStep[];
+  withdrawn_since: number;
+  /** Series that are not in the lake any more */
+  missing: number;
+  /** Series that have another number of instances now */
+  changed: number;
+  shares: SplitShare[];
+  /** All versions, newest first */
+  history: CohortOut[];
+  /** Newest first */
+  log: Decision[];
+  /** Newest first */
+  requests: RequestOut[];
+};
+
+export type CohortOut = {
+  name: string;
+  version: number;
+  kind: "frozen" | "saved" | "split";
+  project: string;
+  level: "patient" | "study" | "series" | "instance";
+  where: Record<string, unknown> | null;
+  /** The question; empty: everything, or not for this role */
+  text: string;
+  sentence: string;
+  lake_version: number;
+  made: string;
+  by: string;
+  comment: string;
+  counts: CohortCounts;
+  /** Series that somebody left out */
+  excluded: number;
+  /** Series of patients who had withdrawn by then */
+  withdrawn: number;
+  /** Patients who were erased since */
+  erased: number;
+  digest: string;
+  approved: boolean;
+  /** How it was split, if it was */
+  split: Record<string, unknown> | null;
+};
+
+export type CohortSides = {
+  only_a: number;
+  both: number;
+  only_b: number;
+};
+
+export type CohortStep = {
+  depth: number;
+  text: string;
+  sentence: string;
+  kept: Totals;
+};
+
+export type CohortsCompared = {
+  a: CohortOut;
+  b: CohortOut;
+  counts: Record<string, CohortSides>;
+  why: Record<string, Record<string, number>>;
+  /** The first of them */
+  rows: SeriesDifference[];
+};
+
 export type Column = {
   /** What people call it */
   name: string;
@@ -237,11 +335,112 @@ export type Crumb = {
   label: string;
 };
 
+export type DatasetAgain = {
+  /** Leave out what could not be read */
+  without: boolean;
+  /** Try again what is in quarantine */
+  again: boolean;
+};
+
+export type DatasetChoices = {
+  profiles: string[];
+  pseudonyms: string[];
+  formats: string[];
+  layouts: string[];
+  /** Sources of the settings that take datasets */
+  targets: string[];
+  /** Where datasets are written that go nowhere else */
+  folder: string;
+  /** The caller may have identified data */
+  identified: boolean;
+  needs_approval: boolean;
+};
+
+export type DatasetDetails = {
+  name: string;
+  made: string;
+  cohort: string;
+  version: number | null;
+  profile: string;
+  formats: string[];
+  layout: string;
+  out: string;
+  state: string;
+  why: string;
+  written: number;
+  waiting: number;
+  failed: number;
+  quarantined: number;
+  files: number;
+  bytes: number;
+  /** Instances of patients who were erased since */
+  forgotten: number;
+  quarantine: DatasetReason[];
+  unread: DatasetReason[];
+  notes: DatasetReason[];
+  about: Record<string, unknown>;
+};
+
+export type DatasetEstimate = {
+  patients: number;
+  studies: number;
+  series: number;
+  objects: number;
+  source_bytes: number;
+  bytes: number;
+  seconds: number;
+  measured: boolean;
+  /** The cohort is approved */
+  approved: boolean;
+  /** It has to be, before a dataset is made of it */
+  needs_approval: boolean;
+};
+
+export type DatasetOut = {
+  name: string;
+  made: string;
+  cohort: string;
+  version: number | null;
+  profile: string;
+  formats: string[];
+  layout: string;
+  out: string;
+  state: string;
+  why: string;
+  written: number;
+  waiting: number;
+  failed: number;
+  quarantined: number;
+  files: number;
+  bytes: number;
+  /** Instances of patients who were erased since */
+  forgotten: number;
+};
+
+export type DatasetReason = {
+  what: string;
+  why: string;
+  count: number;
+};
+
 export type Dates = {
   /** First StudyDate */
   from: string | null;
   /** Last StudyDate */
   to: string | null;
+};
+
+export type Decision = {
+  n: number;
+  what: string;
+  by: string;
+  at: string;
+  /** How many series it is about */
+  series: number;
+  reason: string;
+  flag: string;
+  /** Whether the newest version does not have it yet */
+  pending: boolean;
 };
 
 export type Difference = {
@@ -347,6 +546,63 @@ export type Enrichment = {
   run_id: string;
   /** No later one supersedes what it states */
   counts: boolean;
+};
+
+export type Erase = {
+  PatientID: string;
+  /** Issuer of the PatientID */
+  issuer?: string | null;
+  /** StudyInstanceUID; all when absent */
+  study?: string | null;
+  /** The PatientID once more, as typed by hand */
+  confirm: string;
+  questions: string;
+  /** Indexing may bring the patient back */
+  allow_again: boolean;
+};
+
+export type ErasurePreview = {
+  kind: string;
+  studies: number;
+  series: number;
+  instances: number;
+  rows: Record<string, number>;
+  /** Series by the source that would bring them back */
+  sources: Record<string, number>;
+  /** Files of sources that are still there */
+  files: number;
+  /** Saved questions and charts that name the patient */
+  questions: string[];
+  /** Exports that held the patient */
+  exports: Record<string, string>[];
+  /** When the patient was erased before; empty: never */
+  erased: string;
+};
+
+export type ErasureProof = {
+  id: string;
+  kind: string;
+  /** Nothing was found, and every FHIR server was told */
+  whole: boolean;
+  /** Keyed digests of whom it was about */
+  digests: string[];
+  began: string;
+  ended: string;
+  lake_version: number;
+  dicomlake: string;
+  series: number;
+  instances: number;
+  removed: Record<string, number>;
+  /** Files, bytes and values of the last look */
+  swept: Record<string, number>;
+  /** Where something was found all the same */
+  left: Record<string, unknown>[];
+  questions: string[];
+  published: Record<string, string>;
+  sources: Record<string, number>;
+  source_files: number;
+  exports: Record<string, string>[];
+  outside: string[];
 };
 
 export type EvidenceOut = {
@@ -456,6 +712,12 @@ export type FindingsOut = {
 export type Form = {
   text: string;
   series: number;
+};
+
+export type Given = {
+  pseudonyms: string[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
 };
 
 export type GroupColumn = {
@@ -641,6 +903,13 @@ export type JobOut = {
   progress: Progress;
 };
 
+export type Judgement = {
+  /** Of the request */
+  n: number;
+  what: "approve" | "refuse";
+  comment: string;
+};
+
 export type LakeOut = {
   /** Name of its folder */
   name: string;
@@ -677,6 +946,15 @@ export type LakeVersion = {
   version: number;
   when: string | null;
   what: string;
+};
+
+export type LeakOut = {
+  kind: string;
+  level: "error" | "warning" | "note";
+  of: string;
+  count: number;
+  message: string;
+  series: string[];
 };
 
 export type Link = {
@@ -774,6 +1052,59 @@ export type NewChart = {
   spec: Record<string, unknown>;
 };
 
+export type NewCohort = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Of the cohort */
+  name: string;
+  comment: string;
+};
+
+export type NewComment = {
+  comment: string;
+};
+
+export type NewDataset = {
+  /** NAME or NAME@VERSION */
+  cohort: string;
+  formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
+  /** Else that of the cohort */
+  name: string;
+  /** Of de-identification; identified: as it is */
+  profile: string;
+  /** Of the settings, under fhir */
+  pseudonyms: string;
+  layout: "plain" | "bids" | "monai" | "nnunet" | "federated";
+  tables: "parquet" | "csv";
+  waves: "parquet" | "npz";
+  depth: 8 | 16;
+  /** YAML: which structure is which label */
+  labels: string;
+  title: string;
+  licence: string;
+  site: string;
+  /** A source of the settings, objects:NAME/PREFIX or dicom:NAME; else a folder of the service */
+  target: string;
+};
+
+export type NewDecision = {
+  what: "include" | "exclude" | "flag" | "comment";
+  level: "series" | "study" | "patient";
+  /** UIDs or PatientIDs */
+  of: string[];
+  reason: string;
+  flag: string;
+};
+
+export type NewEstimate = {
+  /** NAME or NAME@VERSION */
+  cohort: string;
+  formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
+};
+
 export type NewJob = {
   /** Name of the source */
   source: string;
@@ -809,6 +1140,17 @@ export type NewQuery = {
   query: AskedRows;
 };
 
+export type NewRequest = {
+  purpose: string;
+  /** Number of the vote */
+  ethics: string;
+  /** Of de-identification */
+  profile: string;
+  /** Last day */
+  valid_until: string;
+  version?: number | null;
+};
+
 export type NewRun = {
   /** Only series that meet this question */
   where?: Record<string, unknown> | string | null;
@@ -820,6 +1162,39 @@ export type NewRun = {
 
 export type NewSession = {
   token: string;
+};
+
+export type NewSplit = {
+  by: "patient" | "site" | "device" | "model" | "source" | "date";
+  fractions: Record<string, number>;
+  values: Record<string, string>;
+  dates: Record<string, string>;
+  stratify: string[];
+  seed: number;
+  folds: number;
+  comment: string;
+};
+
+export type NewWithdrawal = {
+  PatientID: string[];
+  /** Any when left out */
+  issuer?: string | null;
+  reason: string;
+  undo: boolean;
+};
+
+export type NewsOut = {
+  any: boolean;
+  counts: CohortCounts;
+  /** Series that were read again since */
+  changed: number;
+  /** Series that the question does not find any more */
+  lost: number;
+  /** Series that are not in the lake any more */
+  missing: number;
+  lake_version: number;
+  /** Some of what is new */
+  series: string[];
 };
 
 export type OtherStudy = {
@@ -882,6 +1257,16 @@ export type Parsed = {
 
 export type Part = Record<string, unknown>;
 
+export type PastExport = {
+  name: string;
+  /** Empty: of a question */
+  cohort: string;
+  version: number | null;
+  made: string;
+  where: string;
+  series: number;
+};
+
 export type PatientHead = {
   patient_key: string;
   PatientID: string | null;
@@ -907,6 +1292,23 @@ export type PatientOut = {
   version: number;
   /** Studies, newest first */
   all_studies: StudyHead[];
+};
+
+export type People = {
+  people: PersonIn[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
+};
+
+export type PersonIn = {
+  PatientID: string;
+  IssuerOfPatientID: string;
+};
+
+export type PersonOut = {
+  pseudonym: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
 };
 
 export type Problem = {
@@ -1003,6 +1405,23 @@ export type ReportLine = {
   value: string;
 };
 
+export type RequestOut = {
+  n: number;
+  version: number;
+  by: string;
+  at: string;
+  purpose: string;
+  ethics: string;
+  profile: string;
+  valid_until: string;
+  state: "open" | "approved" | "refused";
+  /** Whether its last day has gone by */
+  over: boolean;
+  decided_by: string;
+  decided_at: string | null;
+  comment: string;
+};
+
 export type Retried = {
   /** Their ids; when left out, all that fit the rest */
   ids: string[];
@@ -1087,6 +1506,16 @@ export type SegmentOut = {
   volume_problem: string;
 };
 
+export type SeriesDifference = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  Modality: string;
+  side: "only_a" | "only_b";
+  why: string;
+  reason: string;
+};
+
 export type SeriesHead = {
   SeriesInstanceUID: string | null;
   SeriesNumber: number | null;
@@ -1117,6 +1546,36 @@ export type SeriesOut = {
   elements: ElementOut[];
   /** Instances, by number */
   page: InstanceHead[];
+};
+
+export type SeriesPage = {
+  total: number;
+  offset: number;
+  /** Series by state */
+  states: Record<string, number>;
+  /** Series by flag */
+  flags: Record<string, number>;
+  splits: Record<string, number>;
+  rows: SeriesRow[];
+};
+
+export type SeriesRow = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  patient_key: string;
+  Modality: string;
+  SeriesDescription: string;
+  StudyDescription: string;
+  StudyDate: string;
+  instances: number;
+  state: "included" | "excluded" | "withdrawn";
+  reason: string;
+  flag: string;
+  split: string | null;
+  fold: number | null;
+  /** Whether the lake has it still */
+  here: boolean;
 };
 
 export type ShapeOut = {
@@ -1169,6 +1628,14 @@ export type SourceTask = {
   started?: string | null;
   ended?: string | null;
   source: string;
+};
+
+export type SplitShare = {
+  split: string | null;
+  fold: number | null;
+  patients: number;
+  studies: number;
+  series: number;
 };
 
 export type SqlOut = {
@@ -1475,12 +1942,37 @@ export type Ways = {
   oidc: string;
 };
 
+export type Whom = {
+  PatientID: string;
+  /** Issuer of the PatientID */
+  issuer?: string | null;
+  /** StudyInstanceUID; all when absent */
+  study?: string | null;
+};
+
 export type WindowOut = {
   center: number;
   width: number;
   function: string;
   /** Its explanation */
   name: string;
+};
+
+export type WithdrawalOut = {
+  patients: number;
+  /** Patients whom the lake does not have */
+  unknown: number;
+  /** Series that each cohort loses */
+  cohorts: Record<string, number>;
+  exports: PastExport[];
+};
+
+export type Withdrawn = {
+  PatientID: string;
+  issuer: string | null;
+  by: string;
+  at: string;
+  reason: string;
 };
 
 export type WorkOut = {
@@ -1547,12 +2039,35 @@ export type Answers = {
   "DELETE /api/charts/{id}": Changed;
   "GET /api/charts/{id}": ChartDetails;
   "PUT /api/charts/{id}": ChartOut;
+  "GET /api/cohorts": CohortOut[];
+  "POST /api/cohorts": CohortOut;
+  "GET /api/cohorts/{name}": CohortDetails;
+  "GET /api/cohorts/{name}/check": LeakOut[];
+  "GET /api/cohorts/{name}/compare": CohortsCompared;
+  "POST /api/cohorts/{name}/decisions": Decision;
+  "GET /api/cohorts/{name}/news": NewsOut;
+  "POST /api/cohorts/{name}/requests": RequestOut;
+  "PUT /api/cohorts/{name}/requests": RequestOut;
+  "GET /api/cohorts/{name}/series": SeriesPage;
+  "POST /api/cohorts/{name}/split": CohortOut;
+  "POST /api/cohorts/{name}/versions": CohortOut;
   "GET /api/common": Common;
   "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
+  "GET /api/datasets": DatasetOut[];
+  "POST /api/datasets": DatasetOut;
+  "GET /api/datasets/choices": DatasetChoices;
+  "POST /api/datasets/estimate": DatasetEstimate;
+  "DELETE /api/datasets/{name}": DatasetOut;
+  "GET /api/datasets/{name}": DatasetDetails;
+  "GET /api/datasets/{name}/card": unknown;
+  "POST /api/datasets/{name}/resume": DatasetOut;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
+  "GET /api/erasures": ErasureProof[];
+  "POST /api/erasures": ErasureProof;
+  "POST /api/erasures/preview": ErasurePreview;
   "GET /api/failures": Failures;
   "GET /api/fill-rate": FillRate;
   "POST /api/fill-rate": FillRate;
@@ -1583,6 +2098,8 @@ export type Answers = {
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;
+  "POST /api/pseudonyms": PersonOut[];
+  "POST /api/pseudonyms/back": PersonOut[];
   "GET /api/quality": QualityOut;
   "GET /api/quality/report": unknown;
   "GET /api/queries": SavedOut[];
@@ -1619,5 +2136,7 @@ export type Answers = {
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;
   "GET /api/vocabulary/values": Values;
+  "GET /api/withdrawals": Withdrawn[];
+  "POST /api/withdrawals": WithdrawalOut;
   "GET /metrics": unknown;
 };

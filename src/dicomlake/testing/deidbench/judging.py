@@ -291,7 +291,7 @@ class _Judge:
         return rules.PASS if share >= 0.95 or not pairs else (0.0, f"{share:.0%} of pairs differ")
 
     def _nothing_else(self, check: Check) -> Verdict:
-        """No DICOM object came out that belongs to none that went in."""
+        """No DICOM object came out that belongs to none that went in; a DICOMDIR is none."""
         extra = [name for name in self.told.unmatched if _is_dicom(self.cleaned / name)]
         return rules.PASS if not extra else (0.0, f"{len(extra)} objects more: {extra[0]}")
 
@@ -377,7 +377,8 @@ def _pairs(path: Path) -> dict[str, str]:
 
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        head = file.read(1024)
+    return head[128:132] == b"DICM" and b"1.2.840.10008.1.3.10\0" not in head
 
 
 def _head(path: Path) -> dict[str, str]:
