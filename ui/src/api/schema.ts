@@ -104,6 +104,14 @@ export type BinOut = {
   series: number;
 };
 
+export type BoxOut = {
+  x0: number;
+  y0: number;
+  x1: number;
+  y1: number;
+  why: string;
+};
+
 export type ByIn = {
   path: string;
   /** auto: a day to a year, so that there are some dozens; weekday: 1 is Monday; width: numbers in steps of `width`; steps: from one of `steps` to below the next */
@@ -1324,6 +1332,52 @@ export type PersonOut = {
   IssuerOfPatientID: string | null;
 };
 
+export type PlanIn = {
+  profile: string;
+  /** Only series that match */
+  where?: Record<string, unknown> | string | null;
+  /** With a value before and after */
+  examples: boolean;
+};
+
+export type PlanOut = {
+  profile: ProfileOut;
+  /** Attributes by what happens to them */
+  totals: Record<string, number>;
+  attributes: PlannedOut[];
+};
+
+export type PlannedOut = {
+  path: string;
+  name: string;
+  vr: string;
+  objects: number;
+  /** Letter of PS3.15 Table E.1-1, empty outside of it */
+  action: string;
+  what: string;
+  why: string;
+  before: string;
+  after: string;
+};
+
+export type PreviewOut = {
+  SOPInstanceUID: string;
+  /** Why it is searched for text; nothing when it is not */
+  why: string;
+  /** Why it would go into quarantine; nothing when it would not */
+  problem: string;
+  /** Frames that were searched; boxes are for all frames */
+  frames: number[];
+  boxes: BoxOut[];
+  notes: string[];
+  /** The frame that is shown */
+  frame: number | null;
+  /** The frame with lines around boxes: PNG, Base64 */
+  before: string | null;
+  /** The frame as it would be: PNG, Base64 */
+  after: string | null;
+};
+
 export type Problem = {
   type: string;
   title: string;
@@ -1346,6 +1400,26 @@ export type ProblemOut = {
   path: string;
   vr: string;
   problem: string;
+};
+
+export type ProfileDetails = {
+  name: string;
+  title: string;
+  options: string[];
+  codes: string[];
+  /** removed, modified or kept */
+  dates: string;
+  /** Markdown */
+  statement: string;
+};
+
+export type ProfileOut = {
+  name: string;
+  title: string;
+  options: string[];
+  codes: string[];
+  /** removed, modified or kept */
+  dates: string;
 };
 
 export type Progress = {
@@ -1979,6 +2053,13 @@ export type Wanted = {
   others: boolean;
 };
 
+export type WantedPreview = {
+  SOPInstanceUID: string;
+  /** all: whatever it is */
+  look: "suspected" | "all";
+  policy: "blank_all_text" | "blank_identifying_text";
+};
+
 export type WaveformOut = {
   group: number;
   label: string;
@@ -2125,6 +2206,10 @@ export type Answers = {
   "GET /api/datasets/{name}": DatasetDetails;
   "GET /api/datasets/{name}/card": unknown;
   "POST /api/datasets/{name}/resume": DatasetOut;
+  "POST /api/deid/plan": PlanOut;
+  "POST /api/deid/preview": PreviewOut;
+  "GET /api/deid/profiles": ProfileOut[];
+  "GET /api/deid/profiles/{name}": ProfileDetails;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
