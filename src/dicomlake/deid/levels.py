@@ -76,6 +76,8 @@ _MARKERS = frozenset(
 )
 _LOOKED = {"option device": "names", "option institution": "", "rule of the site": "names"}
 """What is looked for in texts that somebody decided to keep."""
+_ENTITY = 0x00400032
+"""Universal Entity ID."""
 _PATIENT_ID, _PATIENT_NAME = 0x00100020, 0x00100010
 
 
@@ -227,7 +229,8 @@ class Level(dict[tuple[bytes, bytes], Act]):
         if vr == "AS":
             return Act(AGE, vr, "", why)
         if vr in TEXTS:
-            return Act(SWEEP, vr, "", why)
+            # A UT that nobody writes by hand: the OID or the address of who gives identifiers.
+            return Act(SWEEP, vr, "", why, swept="names" if tag == _ENTITY else "value")
         return Act(NUMBER if vr in ("DS", "IS") else KEEP, vr, "", why)
 
     @property
