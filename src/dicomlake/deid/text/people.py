@@ -19,8 +19,9 @@ _PIECE = re.compile(
     r"|(?P<initial1>[A-ZÄÖÜÉ](?![\w.]))"
     r"|(?P<small>[^\W\d_]{1,4}['’]?)"
 )
-_GAP = re.compile(r"(?P<comma>[ \t]*,[ \t]*)|[ \t]+|(?P<caret>[\^_]+)|(?=-)")
+_GAP = re.compile(r"(?P<comma>[ \t]*,[ \t]?)|[ \t](?![ \t])|(?P<caret>[\^_]+)|(?=-)")
 _ALSO = re.compile(r"[ \t]*(?:,|/|&|\+|\band\b|\bund\b|\bet\b|\by\b)[ \t]*")
+_LABEL = re.compile(r"[ \t]?:")
 _COLON = re.compile(r"[:=][ \t]*\n?[ \t]*")
 _CAPITAL = r"[A-ZÀ-ÖØ-Þ](?:['’][A-ZÀ-ÖØ-Þ])?[a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+){0,3}"
 _TWO = re.compile(
@@ -204,7 +205,7 @@ def person_at(
                 whole = word[:-2] if word.endswith(("'s", "’s")) else word
                 if not _named(whole, rules, strong or labelled, only_given or names == 1):
                     break
-                if names and whole in rules.suffixes:
+                if names and (whole in rules.suffixes or _LABEL.match(text, at)):
                     break
                 begin = piece.start() if begin < 0 else begin
                 end = at - (len(word) - len(whole))
