@@ -74,6 +74,8 @@ def _after_title(text: str, begin: int, end: int, word: str, rules: Rules) -> It
         return
     dotted = text[end : end + 1] in ".ªº"
     at = end + (1 if dotted else 0)
+    if len(word) < 3 and text[begin:end].isupper() and not dotted:
+        return  # MR, DR, PD and SR are modalities and contrasts
     if len(word) < 3 and word not in ("dr", "pr", "mr", "ms", "oa", "sr", "pd") and not dotted:
         return
     gap = re.compile(r"[ \t]*\n?[ \t]*" if dotted else r"[ \t]+\n?[ \t]*|\n[ \t]*").match(text, at)
