@@ -199,7 +199,8 @@ def clean_reports(source: Path, out: Path, owners: Mapping[str, str], people: Pa
             for name in (name for name, owner in owners.items() if owner == patient):
                 shutil.copy(source / name, folder)
             try:
-                _ours(["deid", "report", str(folder), str(out), "--known", str(table)])
+                words = ["deid", "report", str(folder), str(out), "--known", str(table)]
+                _ours([*words, "--keep-names"])
             except UsageError:
                 return False
     return True
