@@ -25,6 +25,7 @@ PAGES = (
     "audit",
     "charts",
     "cohorts",
+    "datasets",
     "enrichers",
     "jobs",
     "saved",
