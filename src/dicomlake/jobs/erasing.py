@@ -272,7 +272,7 @@ class _Erasing:
         for name, step in steps:
             self._count(**{name: step()})
             self.progress.advance()
-        person.found |= around.forget_others(self.lake, person, person.found)
+        self._count(**around.forget_others(self.lake, person))
         self._count(**around.databases(self.lake, finder, remove=remove))
 
     def _log(self) -> Audit:
