@@ -13,6 +13,7 @@ import pytest
 from dicomweb_client.api import DICOMwebClient
 
 from dicomlake.contracts.deid import Unresolved
+from dicomlake.errors import UsageError
 from dicomlake.jobs.access.roles import DEIDENTIFIED, Role
 from dicomlake.jobs.access.tokens import Tokens
 from dicomlake.jobs.index import index
@@ -257,3 +258,26 @@ def test_what_cannot_be_made_harmless_is_not_shown() -> None:
     with pytest.raises(Failed, match=r"cannot be de-identified.*\(pixels\)") as refused, problems():
         raise Unresolved("pixels", "Text stays in its pixels.")
     assert refused.value.status == 409
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from read_parquet('{lake}/series/*.parquet')",
+        "select * from read_parquet('{lake}/_access/views/../../series/*.parquet')",
+        "select content from read_text('{lake}/dicomlake.json')",
+        "select * from parquet_scan('{lake}/instances/*.parquet')",
+    ],
+)
+def test_sql_does_not_reach_the_lake_around_the_view(
+    inside: House, made: Path, statement: str
+) -> None:
+    answer = inside.post(WHO, "/api/sql", {"sql": statement.format(lake=made)})
+    assert answer.status_code in (403, 422), answer.text
+
+
+def test_a_key_that_is_missing_is_told_when_the_service_starts(made: Path, tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    (tmp_path / "study.key").unlink()
+    with pytest.raises(UsageError, match=r"study\.key"):
+        app(made, found)
