@@ -187,6 +187,8 @@ READ_JSON = [
     ("POST", "/api/cohorts/none/requests"), ("PUT", "/api/cohorts/none/requests"),
     ("POST", "/api/withdrawals"),
     ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
+    ("POST", "/api/datasets"), ("POST", "/api/datasets/estimate"),
+    ("POST", "/api/datasets/none/resume"),
 ]  # fmt: skip
 
 

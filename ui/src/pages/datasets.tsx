@@ -184,7 +184,7 @@ function size(bytes: number, n: (value: number) => string): string {
 function Card({ one }: { one: DatasetOut }) {
   const { t } = useTexts();
   return (
-    <article className="card dataset" aria-label={one.name}>
+    <article className="card enricher dataset" aria-label={one.name}>
       <header>
         <h3>
           <Link href={`/datasets/${one.name}`}>{one.name}</Link>
@@ -278,7 +278,9 @@ function One({ name }: { name: string }) {
         {it.cohort && `${it.cohort}@${it.version} · `}
         {it.profile === IDENTIFIED ? t("datasets.identified") : it.profile} · {it.formats.join(", ")} · {it.layout} · {it.out}
       </p>
-      <Bar one={it} />
+      <div className="enricher">
+        <Bar one={it} />
+      </div>
       {it.why && <p className="note">{it.why}</p>}
       {it.forgotten > 0 && <p className="note">{t("datasets.forgotten", { n: n(it.forgotten) })}</p>}
       {problem && <Trouble error={problem} />}
