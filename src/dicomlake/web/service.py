@@ -18,9 +18,12 @@ from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
     datasets,
+    deid,
+    deidpreview,
     enriching,
     erasing,
     explore,
+    federation,
     jobs,
     ohif,
     operations,
@@ -131,9 +134,12 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
 
 _OURS = (
     access.router,
+    deid.router,
+    deidpreview.router,
     datasets.router,
     enriching.router,
     erasing.router,
+    federation.router,
     pseudonyms.router,
     *explore.ROUTERS,
 )
