@@ -144,6 +144,9 @@ function Make({ choices }: { choices: DatasetChoices }) {
           onChange={(event) => setLabels(event.currentTarget.value)}
         />
       )}
+      {profile !== null && profile !== IDENTIFIED && cohort && (
+        <Plan profile={profile} where={cohorts.data?.find((one) => `${one.name}@${one.version}` === cohort)?.text ?? ""} />
+      )}
       {profile === IDENTIFIED && <p className="note">{t("datasets.identified.note")}</p>}
       {cohort && formats.length > 0 && <Estimate cohort={cohort} formats={formats} />}
       {problem && <Trouble error={problem} />}
@@ -173,6 +176,52 @@ function Estimate({ cohort, formats }: { cohort: string; formats: string[] }) {
       </p>
       {it.needs_approval && !it.approved && <p className="note">{t("datasets.unapproved")}</p>}
     </div>
+  );
+}
+
+/** What a profile does to the attributes that a cohort's question finds. */
+function Plan({ profile, where }: { profile: string; where: string }) {
+  const { t, n } = useTexts();
+  const [open, setOpen] = useState(false);
+  const body = { profile, where: where || null };
+  const found = useAnswer("POST /api/deid/plan", { body }, { enabled: open });
+  return (
+    <details className="enricher-reasons" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{t("datasets.plan")}</summary>
+      {found.error && <Trouble error={found.error} />}
+      {open && !found.data && !found.error && <Loading />}
+      {found.data && (
+        <>
+          <p>
+            {Object.entries(found.data.totals)
+              .map(([what, count]) => `${what}: ${n(count)}`)
+              .join(" · ")}
+          </p>
+          <div className="dataset-plan">
+            <table className="facts">
+              <thead>
+                <tr>
+                  <th>{t("datasets.attribute")}</th>
+                  <th className="right">{t("datasets.objects")}</th>
+                  <th>{t("datasets.check")}</th>
+                  <th>{t("jobs.why")}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {found.data.attributes.map((one) => (
+                  <tr key={`${one.path}${one.what}`}>
+                    <td>{one.name || one.path}</td>
+                    <td className="right">{n(one.objects)}</td>
+                    <td>{one.what}</td>
+                    <td>{one.why}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </>
+      )}
+    </details>
   );
 }
 
