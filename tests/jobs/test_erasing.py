@@ -26,6 +26,7 @@ from dicomlake.errors import LakeError, UsageError
 from dicomlake.jobs import erasing
 from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.charts import Charts
+from dicomlake.jobs.cohorts import freeze, opened
 from dicomlake.jobs.compact import compact
 from dicomlake.jobs.erasure import rows as erasure_rows
 from dicomlake.jobs.erasure.remembered import Remembered
@@ -199,6 +200,8 @@ class TestAround:
         log.append({"name": "ann", "what": "GET /api", "query": f"PatientID={ID}"})
         log.append({"name": "bob", "what": "POST /api/query", "body": {"value": [ID, 3]}})
         head = log.verify().head
+        freeze(lake, "all")
+        freeze(lake, "one", f"PatientID = '{ID}'")
         assert saved.opened(link)
 
         preview = erasing.preview(lake, ID)
@@ -211,6 +214,7 @@ class TestAround:
         assert proof.removed["journals"] == 1
         assert proof.removed["audit log"] == 2
         assert _traces(lake, ID, NAME, NAME.replace("^", " ")) == []
+        assert opened(lake, "all").series().column("PatientID").to_pylist() == [OTHER, OTHER]
         assert not store_kept.holds(ours)
         assert (lake / "_masks" / "hu" / "1.2.3.nii").exists()
         assert (lake / "_queue" / "journals" / "999999-a.journal").read_bytes() == b"keep\n"

@@ -151,8 +151,20 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for part in ("header", "inside", "waveform", "overlay"):
         route = f"/api/instances/{{SOPInstanceUID}}/{part}"
         yield route, "GET", f"/api/instances/{SEEN_INSTANCE}/{part}", {}
+    asked = {"json": {"SOPInstanceUID": SEEN_INSTANCE}}
+    yield "/api/deid/preview", "POST", "/api/deid/preview", asked
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
+    yield "/api/federation", "GET", "/api/federation", {}
+    study = {"name": "x", "sections": {"CT": "Modality = 'CT'", "MR": "Modality = 'MR'"}}
+    study |= {"by": ["modality", "sex", "year", "age", "device"]}
+    yield "/api/federation/answer", "POST", "/api/federation/answer", {"json": {"study": study}}
+    yield "/api/federation/ask", "POST", "/api/federation/ask", {"json": {"text": str(study)}}
     yield "/api/compare", "GET", "/api/compare", {"params": both}
+    for profile in ("basic", "research"):
+        wanted = {"profile": profile, "examples": True}
+        yield "/api/deid/plan", "POST", "/api/deid/plan", {"json": wanted}
+    yield "/api/deid/profiles", "GET", "/api/deid/profiles", {}
+    yield "/api/deid/profiles/{name}", "GET", "/api/deid/profiles/basic", {}
     yield from of_cohorts()
     yield from of_dicomweb()
     yield from of_fhir()
@@ -279,7 +291,10 @@ def test_all_routes_are_asked(made: Path) -> None:
         for method, path, needed in declared(app(made, Settings()))
         if needed & {"read", "count"} and not needed & WHOLE
     }
-    curating = {("GET", "/api/me"), ("POST", "/api/cohorts/{name}/decisions")}
+    curating = {
+        ("GET", "/api/me"), ("POST", "/api/cohorts/{name}/decisions"), ("POST", "/api/deid/plan"),
+        ("GET", "/api/deid/profiles"), ("GET", "/api/deid/profiles/{name}"),
+    }  # fmt: skip
     assert reading - silent == asked - curating
 
 

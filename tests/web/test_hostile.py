@@ -182,11 +182,15 @@ READ_JSON = [
     ("POST", "/api/me/project"), ("POST", "/api/conformance"), ("POST", "/api/charts"),
     ("PUT", "/api/charts/none"), ("POST", "/api/charts/data"), ("POST", "/api/fill-rate"),
     ("POST", "/api/tasks/retry"), ("POST", "/api/enrichers/none/runs"),
+    ("POST", "/api/deid/preview"),
     ("POST", "/api/cohorts"), ("POST", "/api/cohorts/none/decisions"),
     ("POST", "/api/cohorts/none/versions"), ("POST", "/api/cohorts/none/split"),
     ("POST", "/api/cohorts/none/requests"), ("PUT", "/api/cohorts/none/requests"),
-    ("POST", "/api/withdrawals"),
+    ("POST", "/api/withdrawals"), ("POST", "/api/deid/plan"),
     ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
+    ("POST", "/api/federation/ask"), ("POST", "/api/federation/answer"),
+    ("POST", "/api/federation/export"),
+    ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),
 ]  # fmt: skip
 
 

@@ -19,12 +19,15 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   ask: AskPage,
   studies: lazy(() => import("./pages/study.tsx")),
   saved: lazy(() => import("./pages/saved.tsx")),
+  cohorts: lazy(() => import("./pages/cohorts.tsx")),
   jobs: lazy(() => import("./pages/jobs.tsx")),
+  datasets: lazy(() => import("./pages/datasets.tsx")),
   enrichers: lazy(() => import("./pages/enrichers.tsx")),
   sources: lazy(() => import("./pages/sources.tsx")),
   status: lazy(() => import("./pages/status.tsx")),
   charts: lazy(() => import("./pages/charts.tsx")),
   audit: lazy(() => import("./pages/audit.tsx")),
+  federation: lazy(() => import("./pages/federation.tsx")),
 };
 
 /** Pages, what they are called, and what the role has to allow. */
@@ -32,10 +35,13 @@ const PLACES: [string, Key, string][] = [
   ["ask", "nav.ask", "count"],
   ["charts", "nav.charts", "count"],
   ["saved", "nav.saved", "count"],
+  ["cohorts", "cohorts", "count"],
+  ["datasets", "nav.datasets", "curate"],
   ["jobs", "nav.jobs", "fetch"],
   ["enrichers", "nav.enrichers", "watch"],
   ["sources", "nav.sources", "watch"],
   ["status", "nav.status", "watch"],
+  ["federation", "nav.federation", "curate"],
   ["audit", "nav.audit", "audit"],
 ];
 

@@ -16,7 +16,20 @@ from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
-from dicomlake.web import enriching, erasing, explore, jobs, ohif, operations, problems, pseudonyms
+from dicomlake.web import (
+    datasets,
+    deid,
+    deidpreview,
+    enriching,
+    erasing,
+    explore,
+    federation,
+    jobs,
+    ohif,
+    operations,
+    problems,
+    pseudonyms,
+)
 from dicomlake.web.access import routes as access
 from dicomlake.web.access.gate import Gate
 from dicomlake.web.access.lakes import check_projects
@@ -121,8 +134,12 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
 
 _OURS = (
     access.router,
+    deid.router,
+    deidpreview.router,
+    datasets.router,
     enriching.router,
     erasing.router,
+    federation.router,
     pseudonyms.router,
     *explore.ROUTERS,
 )

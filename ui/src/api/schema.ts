@@ -56,6 +56,11 @@ export type AskedRows = {
   order: string[];
 };
 
+export type AskedStudy = {
+  /** name, purpose, level, sections, by, export */
+  study: Record<string, unknown>;
+};
+
 export type AttributeShare = {
   of: number;
   filled: number;
@@ -97,6 +102,14 @@ export type BinOut = {
   high: number;
   label: string;
   series: number;
+};
+
+export type BoxOut = {
+  x0: number;
+  y0: number;
+  x1: number;
+  y1: number;
+  why: string;
 };
 
 export type ByIn = {
@@ -175,6 +188,104 @@ export type Clock = {
   months: Month[];
 };
 
+export type CohortCounts = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  bytes: number;
+};
+
+export type CohortDetails = {
+  name: string;
+  version: number;
+  kind: "frozen" | "saved" | "split";
+  project: string;
+  level: "patient" | "study" | "series" | "instance";
+  where: Record<string, unknown> | null;
+  /** The question; empty: everything, or not for this role */
+  text: string;
+  sentence: string;
+  lake_version: number;
+  made: string;
+  by: string;
+  comment: string;
+  counts: CohortCounts;
+  /** Series that somebody left out */
+  excluded: number;
+  /** Series of patients who had withdrawn by then */
+  withdrawn: number;
+  /** Patients who were erased since */
+  erased: number;
+  digest: string;
+  approved: boolean;
+  /** How it was split, if it was */
+  split: Record<string, unknown> | null;
+  whole: Totals;
+  attrition: CohortStep[];
+  withdrawn_since: number;
+  /** Series that are not in the lake any more */
+  missing: number;
+  /** Series that have another number of instances now */
+  changed: number;
+  shares: SplitShare[];
+  /** All versions, newest first */
+  history: CohortOut[];
+  /** Newest first */
+  log: Decision[];
+  /** Newest first */
+  requests: RequestOut[];
+};
+
+export type CohortOut = {
+  name: string;
+  version: number;
+  kind: "frozen" | "saved" | "split";
+  project: string;
+  level: "patient" | "study" | "series" | "instance";
+  where: Record<string, unknown> | null;
+  /** The question; empty: everything, or not for this role */
+  text: string;
+  sentence: string;
+  lake_version: number;
+  made: string;
+  by: string;
+  comment: string;
+  counts: CohortCounts;
+  /** Series that somebody left out */
+  excluded: number;
+  /** Series of patients who had withdrawn by then */
+  withdrawn: number;
+  /** Patients who were erased since */
+  erased: number;
+  digest: string;
+  approved: boolean;
+  /** How it was split, if it was */
+  split: Record<string, unknown> | null;
+};
+
+export type CohortSides = {
+  only_a: number;
+  both: number;
+  only_b: number;
+};
+
+export type CohortStep = {
+  depth: number;
+  text: string;
+  sentence: string;
+  kept: Totals;
+};
+
+export type CohortsCompared = {
+  a: CohortOut;
+  b: CohortOut;
+  counts: Record<string, CohortSides>;
+  why: Record<string, Record<string, number>>;
+  /** The first of them */
+  rows: SeriesDifference[];
+};
+
 export type Column = {
   /** What people call it */
   name: string;
@@ -237,11 +348,112 @@ export type Crumb = {
   label: string;
 };
 
+export type DatasetAgain = {
+  /** Leave out what could not be read */
+  without: boolean;
+  /** Try again what is in quarantine */
+  again: boolean;
+};
+
+export type DatasetChoices = {
+  profiles: string[];
+  pseudonyms: string[];
+  formats: string[];
+  layouts: string[];
+  /** Sources of the settings that take datasets */
+  targets: string[];
+  /** Where datasets are written that go nowhere else */
+  folder: string;
+  /** The caller may have identified data */
+  identified: boolean;
+  needs_approval: boolean;
+};
+
+export type DatasetDetails = {
+  name: string;
+  made: string;
+  cohort: string;
+  version: number | null;
+  profile: string;
+  formats: string[];
+  layout: string;
+  out: string;
+  state: string;
+  why: string;
+  written: number;
+  waiting: number;
+  failed: number;
+  quarantined: number;
+  files: number;
+  bytes: number;
+  /** Instances of patients who were erased since */
+  forgotten: number;
+  quarantine: DatasetReason[];
+  unread: DatasetReason[];
+  notes: DatasetReason[];
+  about: Record<string, unknown>;
+};
+
+export type DatasetEstimate = {
+  patients: number;
+  studies: number;
+  series: number;
+  objects: number;
+  source_bytes: number;
+  bytes: number;
+  seconds: number;
+  measured: boolean;
+  /** The cohort is approved */
+  approved: boolean;
+  /** It has to be, before a dataset is made of it */
+  needs_approval: boolean;
+};
+
+export type DatasetOut = {
+  name: string;
+  made: string;
+  cohort: string;
+  version: number | null;
+  profile: string;
+  formats: string[];
+  layout: string;
+  out: string;
+  state: string;
+  why: string;
+  written: number;
+  waiting: number;
+  failed: number;
+  quarantined: number;
+  files: number;
+  bytes: number;
+  /** Instances of patients who were erased since */
+  forgotten: number;
+};
+
+export type DatasetReason = {
+  what: string;
+  why: string;
+  count: number;
+};
+
 export type Dates = {
   /** First StudyDate */
   from: string | null;
   /** Last StudyDate */
   to: string | null;
+};
+
+export type Decision = {
+  n: number;
+  what: string;
+  by: string;
+  at: string;
+  /** How many series it is about */
+  series: number;
+  reason: string;
+  flag: string;
+  /** Whether the newest version does not have it yet */
+  pending: boolean;
 };
 
 export type Difference = {
@@ -349,6 +561,63 @@ export type Enrichment = {
   counts: boolean;
 };
 
+export type Erase = {
+  PatientID: string;
+  /** Issuer of the PatientID */
+  issuer?: string | null;
+  /** StudyInstanceUID; all when absent */
+  study?: string | null;
+  /** The PatientID once more, as typed by hand */
+  confirm: string;
+  questions: string;
+  /** Indexing may bring the patient back */
+  allow_again: boolean;
+};
+
+export type ErasurePreview = {
+  kind: string;
+  studies: number;
+  series: number;
+  instances: number;
+  rows: Record<string, number>;
+  /** Series by the source that would bring them back */
+  sources: Record<string, number>;
+  /** Files of sources that are still there */
+  files: number;
+  /** Saved questions and charts that name the patient */
+  questions: string[];
+  /** Exports that held the patient */
+  exports: Record<string, string>[];
+  /** When the patient was erased before; empty: never */
+  erased: string;
+};
+
+export type ErasureProof = {
+  id: string;
+  kind: string;
+  /** Nothing was found, and every FHIR server was told */
+  whole: boolean;
+  /** Keyed digests of whom it was about */
+  digests: string[];
+  began: string;
+  ended: string;
+  lake_version: number;
+  dicomlake: string;
+  series: number;
+  instances: number;
+  removed: Record<string, number>;
+  /** Files, bytes and values of the last look */
+  swept: Record<string, number>;
+  /** Where something was found all the same */
+  left: Record<string, unknown>[];
+  questions: string[];
+  published: Record<string, string>;
+  sources: Record<string, number>;
+  source_files: number;
+  exports: Record<string, string>[];
+  outside: string[];
+};
+
 export type EvidenceOut = {
   /** Attribute path */
   path: string | null;
@@ -411,6 +680,12 @@ export type FaultOut = {
   instances: number | null;
 };
 
+export type FederationOut = {
+  site: string;
+  least: number;
+  sites: string[];
+};
+
 export type FillRate = {
   version: number;
   by: string;
@@ -456,6 +731,12 @@ export type FindingsOut = {
 export type Form = {
   text: string;
   series: number;
+};
+
+export type Given = {
+  pseudonyms: string[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
 };
 
 export type GroupColumn = {
@@ -641,6 +922,13 @@ export type JobOut = {
   progress: Progress;
 };
 
+export type Judgement = {
+  /** Of the request */
+  n: number;
+  what: "approve" | "refuse";
+  comment: string;
+};
+
 export type LakeOut = {
   /** Name of its folder */
   name: string;
@@ -679,6 +967,15 @@ export type LakeVersion = {
   what: string;
 };
 
+export type LeakOut = {
+  kind: string;
+  level: "error" | "warning" | "note";
+  of: string;
+  count: number;
+  message: string;
+  series: string[];
+};
+
 export type Link = {
   /** Short name, kept by this service; the same question has the same */
   id: string;
@@ -710,6 +1007,8 @@ export type Me = {
   title: string;
   /** Projects that can be chosen */
   projects: string[];
+  /** Whether the lake is seen de-identified */
+  deidentified: boolean;
   /** What the role allows here */
   may: string[];
   /** Counts of fewer patients are shown as 0; 0: exact counts */
@@ -774,6 +1073,59 @@ export type NewChart = {
   spec: Record<string, unknown>;
 };
 
+export type NewCohort = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Of the cohort */
+  name: string;
+  comment: string;
+};
+
+export type NewComment = {
+  comment: string;
+};
+
+export type NewDataset = {
+  /** NAME or NAME@VERSION */
+  cohort: string;
+  formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
+  /** Else that of the cohort */
+  name: string;
+  /** Of de-identification; identified: as it is */
+  profile: string;
+  /** Of the settings, under fhir */
+  pseudonyms: string;
+  layout: "plain" | "bids" | "monai" | "nnunet" | "federated";
+  tables: "parquet" | "csv";
+  waves: "parquet" | "npz";
+  depth: 8 | 16;
+  /** YAML: which structure is which label */
+  labels: string;
+  title: string;
+  licence: string;
+  site: string;
+  /** A source of the settings, objects:NAME/PREFIX or dicom:NAME; else a folder of the service */
+  target: string;
+};
+
+export type NewDecision = {
+  what: "include" | "exclude" | "flag" | "comment";
+  level: "series" | "study" | "patient";
+  /** UIDs or PatientIDs */
+  of: string[];
+  reason: string;
+  flag: string;
+};
+
+export type NewEstimate = {
+  /** NAME or NAME@VERSION */
+  cohort: string;
+  formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
+};
+
 export type NewJob = {
   /** Name of the source */
   source: string;
@@ -809,6 +1161,17 @@ export type NewQuery = {
   query: AskedRows;
 };
 
+export type NewRequest = {
+  purpose: string;
+  /** Number of the vote */
+  ethics: string;
+  /** Of de-identification */
+  profile: string;
+  /** Last day */
+  valid_until: string;
+  version?: number | null;
+};
+
 export type NewRun = {
   /** Only series that meet this question */
   where?: Record<string, unknown> | string | null;
@@ -820,6 +1183,39 @@ export type NewRun = {
 
 export type NewSession = {
   token: string;
+};
+
+export type NewSplit = {
+  by: "patient" | "site" | "device" | "model" | "source" | "date";
+  fractions: Record<string, number>;
+  values: Record<string, string>;
+  dates: Record<string, string>;
+  stratify: string[];
+  seed: number;
+  folds: number;
+  comment: string;
+};
+
+export type NewWithdrawal = {
+  PatientID: string[];
+  /** Any when left out */
+  issuer?: string | null;
+  reason: string;
+  undo: boolean;
+};
+
+export type NewsOut = {
+  any: boolean;
+  counts: CohortCounts;
+  /** Series that were read again since */
+  changed: number;
+  /** Series that the question does not find any more */
+  lost: number;
+  /** Series that are not in the lake any more */
+  missing: number;
+  lake_version: number;
+  /** Some of what is new */
+  series: string[];
 };
 
 export type OtherStudy = {
@@ -882,6 +1278,16 @@ export type Parsed = {
 
 export type Part = Record<string, unknown>;
 
+export type PastExport = {
+  name: string;
+  /** Empty: of a question */
+  cohort: string;
+  version: number | null;
+  made: string;
+  where: string;
+  series: number;
+};
+
 export type PatientHead = {
   patient_key: string;
   PatientID: string | null;
@@ -909,6 +1315,69 @@ export type PatientOut = {
   all_studies: StudyHead[];
 };
 
+export type People = {
+  people: PersonIn[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
+};
+
+export type PersonIn = {
+  PatientID: string;
+  IssuerOfPatientID: string;
+};
+
+export type PersonOut = {
+  pseudonym: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
+};
+
+export type PlanIn = {
+  profile: string;
+  /** Only series that match */
+  where?: Record<string, unknown> | string | null;
+  /** With a value before and after */
+  examples: boolean;
+};
+
+export type PlanOut = {
+  profile: ProfileOut;
+  /** Attributes by what happens to them */
+  totals: Record<string, number>;
+  attributes: PlannedOut[];
+};
+
+export type PlannedOut = {
+  path: string;
+  name: string;
+  vr: string;
+  objects: number;
+  /** Letter of PS3.15 Table E.1-1, empty outside of it */
+  action: string;
+  what: string;
+  why: string;
+  before: string;
+  after: string;
+};
+
+export type PreviewOut = {
+  SOPInstanceUID: string;
+  /** Why it is searched for text; nothing when it is not */
+  why: string;
+  /** Why it would go into quarantine; nothing when it would not */
+  problem: string;
+  /** Frames that were searched; boxes are for all frames */
+  frames: number[];
+  boxes: BoxOut[];
+  notes: string[];
+  /** The frame that is shown */
+  frame: number | null;
+  /** The frame with lines around boxes: PNG, Base64 */
+  before: string | null;
+  /** The frame as it would be: PNG, Base64 */
+  after: string | null;
+};
+
 export type Problem = {
   type: string;
   title: string;
@@ -931,6 +1400,26 @@ export type ProblemOut = {
   path: string;
   vr: string;
   problem: string;
+};
+
+export type ProfileDetails = {
+  name: string;
+  title: string;
+  options: string[];
+  codes: string[];
+  /** removed, modified or kept */
+  dates: string;
+  /** Markdown */
+  statement: string;
+};
+
+export type ProfileOut = {
+  name: string;
+  title: string;
+  options: string[];
+  codes: string[];
+  /** removed, modified or kept */
+  dates: string;
 };
 
 export type Progress = {
@@ -1003,6 +1492,23 @@ export type ReportLine = {
   value: string;
 };
 
+export type RequestOut = {
+  n: number;
+  version: number;
+  by: string;
+  at: string;
+  purpose: string;
+  ethics: string;
+  profile: string;
+  valid_until: string;
+  state: "open" | "approved" | "refused";
+  /** Whether its last day has gone by */
+  over: boolean;
+  decided_by: string;
+  decided_at: string | null;
+  comment: string;
+};
+
 export type Retried = {
   /** Their ids; when left out, all that fit the rest */
   ids: string[];
@@ -1010,7 +1516,7 @@ export type Retried = {
   kind: string;
 };
 
-export type Role = "viewer" | "researcher" | "steward" | "admin";
+export type Role = "partner" | "viewer" | "researcher" | "steward" | "admin";
 
 export type RuleBroken = {
   rule: string;
@@ -1070,6 +1576,14 @@ export type SavedOut = {
   saved: string;
 };
 
+export type SectionOut = {
+  name: string;
+  /** Why there is no answer; empty: there is one */
+  refused: string;
+  counts: Record<string, [number, number | null]>;
+  by: Record<string, ([string, [number, number | null]])[]>;
+};
+
 export type SegmentOut = {
   SOPInstanceUID: string;
   SeriesInstanceUID: string | null;
@@ -1085,6 +1599,16 @@ export type SegmentOut = {
   /** mL */
   volume: number | null;
   volume_problem: string;
+};
+
+export type SeriesDifference = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  Modality: string;
+  side: "only_a" | "only_b";
+  why: string;
+  reason: string;
 };
 
 export type SeriesHead = {
@@ -1117,6 +1641,38 @@ export type SeriesOut = {
   elements: ElementOut[];
   /** Instances, by number */
   page: InstanceHead[];
+};
+
+export type SeriesPage = {
+  total: number;
+  offset: number;
+  /** Series by state */
+  states: Record<string, number>;
+  /** Series by flag */
+  flags: Record<string, number>;
+  splits: Record<string, number>;
+  rows: SeriesRow[];
+};
+
+export type SeriesRow = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  patient_key: string;
+  Modality: string;
+  SeriesDescription: string;
+  StudyDescription: string;
+  StudyDate: string;
+  instances: number;
+  state: "included" | "excluded" | "withdrawn";
+  reason: string;
+  flag: string;
+  split: string | null;
+  fold: number | null;
+  /** Whether the lake has it still */
+  here: boolean;
+  /** Whether it has images */
+  pictured: boolean;
 };
 
 export type ShapeOut = {
@@ -1169,6 +1725,14 @@ export type SourceTask = {
   started?: string | null;
   ended?: string | null;
   source: string;
+};
+
+export type SplitShare = {
+  split: string | null;
+  fold: number | null;
+  patients: number;
+  studies: number;
+  series: number;
 };
 
 export type SqlOut = {
@@ -1256,6 +1820,24 @@ export type Stopped = {
   stopped: number;
 };
 
+export type StudyAnswer = {
+  /** Digest of the question */
+  study: string;
+  name: string;
+  lake_version: number;
+  /** Numbers of fewer patients are not told */
+  least: number;
+  sections: SectionOut[];
+};
+
+export type StudyExport = {
+  study: string;
+  /** waiting, refused, making, stopped or finished */
+  state: string;
+  cohort: string;
+  schema: Record<string, unknown> | null;
+};
+
 export type StudyHead = {
   patient_key: string;
   StudyInstanceUID: string | null;
@@ -1293,6 +1875,28 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
+};
+
+export type StudyRow = {
+  section: string;
+  by: string;
+  group: string;
+  cells: string[];
+  total: string;
+};
+
+export type StudyTable = {
+  study: string;
+  digest: string;
+  sites: string[];
+  rows: StudyRow[];
+  /** Sites without an answer, and why */
+  away: Record<string, string>;
+};
+
+export type StudyText = {
+  /** TOML, YAML or JSON */
+  text: string;
 };
 
 export type TaskOut = {
@@ -1449,6 +2053,13 @@ export type Wanted = {
   others: boolean;
 };
 
+export type WantedPreview = {
+  SOPInstanceUID: string;
+  /** all: whatever it is */
+  look: "suspected" | "all";
+  policy: "blank_all_text" | "blank_identifying_text";
+};
+
 export type WaveformOut = {
   group: number;
   label: string;
@@ -1475,12 +2086,37 @@ export type Ways = {
   oidc: string;
 };
 
+export type Whom = {
+  PatientID: string;
+  /** Issuer of the PatientID */
+  issuer?: string | null;
+  /** StudyInstanceUID; all when absent */
+  study?: string | null;
+};
+
 export type WindowOut = {
   center: number;
   width: number;
   function: string;
   /** Its explanation */
   name: string;
+};
+
+export type WithdrawalOut = {
+  patients: number;
+  /** Patients whom the lake does not have */
+  unknown: number;
+  /** Series that each cohort loses */
+  cohorts: Record<string, number>;
+  exports: PastExport[];
+};
+
+export type Withdrawn = {
+  PatientID: string;
+  issuer: string | null;
+  by: string;
+  at: string;
+  reason: string;
 };
 
 export type WorkOut = {
@@ -1547,13 +2183,44 @@ export type Answers = {
   "DELETE /api/charts/{id}": Changed;
   "GET /api/charts/{id}": ChartDetails;
   "PUT /api/charts/{id}": ChartOut;
+  "GET /api/cohorts": CohortOut[];
+  "POST /api/cohorts": CohortOut;
+  "GET /api/cohorts/{name}": CohortDetails;
+  "GET /api/cohorts/{name}/check": LeakOut[];
+  "GET /api/cohorts/{name}/compare": CohortsCompared;
+  "POST /api/cohorts/{name}/decisions": Decision;
+  "GET /api/cohorts/{name}/news": NewsOut;
+  "POST /api/cohorts/{name}/requests": RequestOut;
+  "PUT /api/cohorts/{name}/requests": RequestOut;
+  "GET /api/cohorts/{name}/series": SeriesPage;
+  "POST /api/cohorts/{name}/split": CohortOut;
+  "POST /api/cohorts/{name}/versions": CohortOut;
   "GET /api/common": Common;
   "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
+  "GET /api/datasets": DatasetOut[];
+  "POST /api/datasets": DatasetOut;
+  "GET /api/datasets/choices": DatasetChoices;
+  "POST /api/datasets/estimate": DatasetEstimate;
+  "DELETE /api/datasets/{name}": DatasetOut;
+  "GET /api/datasets/{name}": DatasetDetails;
+  "GET /api/datasets/{name}/card": unknown;
+  "POST /api/datasets/{name}/resume": DatasetOut;
+  "POST /api/deid/plan": PlanOut;
+  "POST /api/deid/preview": PreviewOut;
+  "GET /api/deid/profiles": ProfileOut[];
+  "GET /api/deid/profiles/{name}": ProfileDetails;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
+  "GET /api/erasures": ErasureProof[];
+  "POST /api/erasures": ErasureProof;
+  "POST /api/erasures/preview": ErasurePreview;
   "GET /api/failures": Failures;
+  "GET /api/federation": FederationOut;
+  "POST /api/federation/answer": StudyAnswer;
+  "POST /api/federation/ask": StudyTable;
+  "POST /api/federation/export": StudyExport;
   "GET /api/fill-rate": FillRate;
   "POST /api/fill-rate": FillRate;
   "GET /api/health": Health;
@@ -1583,6 +2250,8 @@ export type Answers = {
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;
+  "POST /api/pseudonyms": PersonOut[];
+  "POST /api/pseudonyms/back": PersonOut[];
   "GET /api/quality": QualityOut;
   "GET /api/quality/report": unknown;
   "GET /api/queries": SavedOut[];
@@ -1619,5 +2288,7 @@ export type Answers = {
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;
   "GET /api/vocabulary/values": Values;
+  "GET /api/withdrawals": Withdrawn[];
+  "POST /api/withdrawals": WithdrawalOut;
   "GET /metrics": unknown;
 };

@@ -9,21 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dicomlake.contracts.deid import Identity, Item, Replaced, Words
 from dicomlake.deid.pixels.boxes import Box
 from dicomlake.deid.pixels.detection import Detector
 from dicomlake.deid.pixels.devices import boxes_of, rules_of
 from dicomlake.deid.pixels.frames import Frames, blank, is_indexed
-from dicomlake.deid.pixels.graphics import in_pixels, removed, without_hidden
+from dicomlake.deid.pixels.graphics import cleared, in_pixels, removed, without_hidden
 from dicomlake.deid.pixels.options import Options, options_of
 from dicomlake.deid.pixels.reading import Reader
 from dicomlake.deid.pixels.seeking import Seeker, Sought
 from dicomlake.deid.pixels.suspicion import has_pixels, suspected
-from dicomlake.deid.pixels.writing import RLE, Values, trimmed, written
+from dicomlake.deid.pixels.writing import Values, trimmed, whole_of, written
 from dicomlake.readers.attributes import Item as Header
 from dicomlake.readers.attributes import whole
 from dicomlake.readers.bulk import syntax_of
-from dicomlake.readers.frames import NATIVE
+from dicomlake.readers.frames import NATIVE, RLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,10 +92,21 @@ class PixelStep:
         if not (syntax in NATIVE or syntax == RLE or in_pixels(item.header)):
             return {}, "", []
         frames = Frames(item)
+        if syntax in NATIVE and not _may_hide(frames):
+            return trimmed(frames), "", []
         values, other, count = written(frames, _change(frames, ()))
         if not count:
             return trimmed(frames), "", []
         return values, other, [f"bits that are not stored cleared in {count} frames"]
+
+
+def _may_hide(frames: Frames) -> bool:
+    """Whether something stands in bits of native pixels that are not stored."""
+    size, value = frames.pixels.bits // 8, whole_of(frames)
+    if size not in (1, 2, 4) or frames.pixels.keyword != "PixelData":
+        return False
+    values = np.frombuffer(value[: len(value) - len(value) % size], f"<u{size}")
+    return cleared(values, frames.header) is not None
 
 
 class _change:
