@@ -369,8 +369,7 @@ class _Run:
         if do == levels.SWEEP:
             if act.listed and raw.strip(b" \0").decode("latin_1") in act.listed:
                 return raw
-            prose = act.action == "C"
-            return self._sweeper.clean(raw, act.vr, label, prose=prose) if act.swept else raw
+            return self._sweeper.clean(raw, act.vr, label, act.swept) if act.swept else raw
         if do == levels.UID:
             text = raw.rstrip(b"\0 ").decode("latin_1")
             return "\\".join(self._identity.uid(one.strip()) for one in text.split("\\")).encode()
