@@ -112,3 +112,10 @@ def test_what_is_said_anew_is_said_once(tmp_path: Path) -> None:
     made = patient([], "1CT1").clean(written(ds)).data
     assert made.count(b"\x28\x00\x01\x03CS") == 1
     assert read(made).BurnedInAnnotation == "NO"
+
+
+def test_an_object_that_denies_burned_in_text_is_not_believed(tmp_path: Path) -> None:
+    ds = read(sample())
+    ds.BurnedInAnnotation, ds.Modality = "NO", "DX"
+    made = cleaner(tmp_path).patient([], "1CT1").clean(written(ds)).data
+    assert read(made).PatientIdentityRemoved == "NO"

@@ -579,9 +579,8 @@ class _Run:
         """Whether pixels identify nobody, as far as is known."""
         if not has_pixels(parsed) or "113101" in self.codes:
             return True
-        burned = parsed.text(b"\x28\x00\x01\x03")
-        if burned in ("YES", "NO"):
-            return burned == "NO"
+        if parsed.text(b"\x28\x00\x01\x03") == "YES":  # NO is often said where it is not true
+            return False
         kind = parsed.text(b"\x08\x00\x08\x00").split("\\")
         clean = parsed.text(b"\x08\x00\x60\x00") in ("CT", "MR", "NM", "PT", "SEG", "RTDOSE")
         return clean and kind[0].strip() == "ORIGINAL"
