@@ -1,7 +1,8 @@
 """Compile the Types of attributes per SOP class: `python -m profiles.types`.
 
 They come from the tables of PS3.3 that highdicom ships. Only those stay that decide what is done
-with an attribute: rows of PS3.15 Table E.1-1 with a choice, and dates, times and names outside it.
+with an attribute: rows of PS3.15 Table E.1-1 with a choice, dates, times and names outside it,
+and what objects need although the table removes it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ SHIPPED = Path(__file__).parent.parent / "src" / "dicomlake" / "deid" / "data"
 MOVING = frozenset(["DA", "DT", "PN", "TM"])
 
 
-def wanted() -> set[str]:
-    """Keywords whose Type decides."""
+def wanted() -> tuple[set[str], set[str]]:
+    """Keywords whose Type decides, and those that go unless the object always needs them."""
     with (SHIPPED / "ps315_e1_1.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["tag"][1:5].isalnum()]
     table = {row["tag"][1:10].replace(",", ""): row["basic_profile"] for row in rows}
-    found = set()
+    found, gone = set(), set()
     for keyword in {
         one["keyword"] for module in read("module_attribute_map").values() for one in module
     }:
@@ -35,7 +36,9 @@ def wanted() -> set[str]:
         action = table.get(f"{tag:08X}")
         if (action and "/" in action) or (action is None and dictionary_VR(tag) in MOVING):
             found.add(keyword)
-    return found
+        elif action == "X":
+            gone.add(keyword)
+    return found, gone
 
 
 def read(name: str) -> Any:
@@ -45,14 +48,15 @@ def read(name: str) -> Any:
 
 def compiled() -> dict[str, Any]:
     """SOP classes by number of their IOD; IODs by Type and path, "" for every other one."""
-    keywords, modules, iods = wanted(), read("module_attribute_map"), read("iod_module_map")
+    (keywords, gone), modules, iods = wanted(), read("module_attribute_map"), read("iod_module_map")
     classes = read("sop_class_iod_map")
     numbers = {name: number for number, name in enumerate(sorted(set(classes.values())))}
     found: dict[str, dict[int, str]] = defaultdict(dict)
     for name, number in numbers.items():
         for module in iods[name]:
             for one in modules.get(module["key"], ()):
-                if one["keyword"] in keywords:
+                always = one["keyword"] in gone and one["type"] in ("1", "2")
+                if one["keyword"] in keywords or always:
                     path = ".".join([*one["path"], one["keyword"]])
                     # The strictest of all modules that have it counts; conditions count as met.
                     found[path][number] = min(one["type"][0], found[path].get(number, "3"))

@@ -18,6 +18,8 @@ from dicomlake import plugins, tables
 from dicomlake import settings as settings_
 from dicomlake.contracts import Answer, Progress
 from dicomlake.contracts.queues import NOW, TODAY
+from dicomlake.deid.plan import Planned
+from dicomlake.deid.profiles import Profile
 from dicomlake.engines.groups import By, Filled, fill_rate
 from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
@@ -25,6 +27,7 @@ from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import charts, cohorts, documents, enriching, extraction, quality, statements
 from dicomlake.jobs.cohorts import Cohort
 from dicomlake.jobs.cohorts.keeping import Version
+from dicomlake.jobs.deid.planning import plan_of_lake
 from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
@@ -414,6 +417,25 @@ class Lake:
             engine=self.engine,
         )  # fmt: skip
         return self.cohort(name)
+
+    def plan(
+        self,
+        profile: str | Path | Profile = "research",
+        where: Condition = None,
+        *,
+        cohort: str = "",
+        examples: bool = False,
+    ) -> list[Planned]:
+        """What de-identification does with each attribute of what a condition or a cohort finds.
+
+        `examples`: with one value of each, before and after.
+        """
+        series = self.cohort(cohort).series() if cohort else None
+        node = parse(where, _lines) if isinstance(where, str) else where
+        uids = None if series is None else series.column("SeriesInstanceUID").to_pylist()
+        return plan_of_lake(
+            self._store, profile, node, series=uids, examples=examples, engine=self.engine
+        )
 
     def cohort(self, name: str) -> Cohort:
         """A cohort by "NAME", at its newest version, or by "NAME@3": `.series()`, `.counts`.

@@ -251,18 +251,42 @@ class AccessSettings(_Settings):
     oidc: Oidc | None = None
 
 
+class LakeSettings(_Settings):
+    """How a lake is made: with a `profile`, all that comes into it is de-identified at its door.
+
+    `pseudonyms`: by which key, the name of settings under `fhir`. Both are fixed once the lake is
+    made.
+    """
+
+    profile: str = ""
+    pseudonyms: str = ""
+
+
+class Deidentify(_Settings):
+    """Who sees the lake de-identified, and how: `roles`, and members of projects that say so.
+
+    `profile`: by which rules; `pseudonyms`: by which key, the name of settings under `fhir`.
+    """
+
+    roles: tuple[Literal["viewer", "researcher", "steward"], ...] = ()
+    profile: str = "times-and-device"
+    pseudonyms: str = ""
+
+
 class Project(_Settings):
     """A project: its members see the series that a question finds, and nothing else.
 
     `filter`: the question, everything when left out; `level`: whether series meet it by
     themselves, or all series of the studies or patients that do count. `pseudonyms`: the
-    name of settings under `fhir`, by which its members see people at the FHIR endpoint.
+    name of settings under `fhir`, by which its members see people at the FHIR endpoint, and the
+    whole lake if it is `deidentified`, whatever their role.
     """
 
     filter: str = ""
     pseudonyms: str = ""
     level: Literal["patient", "study", "series"] = "series"
     title: str = ""
+    deidentified: bool = False
 
 
 class Service(_Token):
@@ -281,6 +305,7 @@ class Service(_Token):
     access: AccessSettings = AccessSettings()
     proxies: tuple[str, ...] = ()
     viewer: Path | None = None
+    deidentify: Deidentify = Deidentify()
 
 
 class Enrich(_Settings):
@@ -352,7 +377,8 @@ class Pseudonyms(_Credentials):
 
     The key (32 bytes or more, in `key_env` or `key_file`) is needed in either case, for UIDs and
     ids. `dates`: "shift" moves all dates of a patient by the same days, up to `days` back; "year"
-    keeps years alone.
+    keeps years alone. `cache_file`: what a gPAS answered is remembered there; nobody can tell from
+    it whose pseudonyms they are.
     """
 
     kind: str = "local"
@@ -365,6 +391,7 @@ class Pseudonyms(_Credentials):
     domain: str = ""
     domain_accession: str = ""
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    cache_file: Path | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Pseudonyms:
@@ -514,6 +541,7 @@ class Settings(_Settings):
     enrich: dict[str, Enrich] = {}
     fhir: FhirSettings = FhirSettings()
     federation: Federation = Federation()
+    lake: LakeSettings = LakeSettings()
 
     @field_validator("source", "project")
     @classmethod
@@ -530,7 +558,20 @@ class Settings(_Settings):
                     f"the project {name} names pseudonyms {project.pseudonyms!r}, which are not "
                     "under fhir"
                 )
+            if project.deidentified and not (project.pseudonyms or self._deidentify.pseudonyms):
+                raise ValueError(f"the project {name} is deidentified: name its pseudonyms")
+        said = self._deidentify
+        if said.roles and not said.pseudonyms:
+            raise ValueError("service.deidentify needs pseudonyms")
+        if said.pseudonyms and said.pseudonyms not in self.fhir.pseudonyms:
+            raise ValueError(
+                f"service.deidentify names pseudonyms {said.pseudonyms!r}, which are not under fhir"
+            )
         return self
+
+    @property
+    def _deidentify(self) -> Deidentify:
+        return self.service.deidentify
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""

@@ -93,6 +93,11 @@ def baseline(values: NDArray[Any]) -> bytes:
 
 def rewritten(item: Item, found: Replaced) -> FileDataset:
     """The object with what a step replaces, read by pydicom from a file of its own."""
+    return read_again(file_of(item, found))
+
+
+def file_of(item: Item, found: Replaced) -> bytes:
+    """The object with what a step replaces, as pydicom writes it."""
     from pydicom import dcmread
     from pydicom.dataelem import RawDataElement
     from pydicom.tag import Tag
@@ -119,8 +124,7 @@ def rewritten(item: Item, found: Replaced) -> FileDataset:
             data["PixelData"].is_undefined_length = syntax.is_encapsulated
         file = io.BytesIO()
         data.save_as(file, enforce_file_format=True)
-        file.seek(0)
-        return dcmread(file)
+        return file.getvalue()
 
 
 def frames_in(data: FileDataset, *, raw: bool = False) -> NDArray[Any]:

@@ -10,8 +10,8 @@ import pytest
 from dicomlake.contracts.deid import Item, Replaced
 from dicomlake.deid.pixels.boxes import mask_of
 from dicomlake.deid.pixels.frames import Frames, blank, is_indexed
-from dicomlake.deid.pixels.writing import J2K, RLE, written
-from dicomlake.testing.dicom import DEFLATED, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
+from dicomlake.deid.pixels.writing import J2K, written
+from dicomlake.testing.dicom import DEFLATED, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE
 from tests.deid.objects import (
     BOX,
     JPEG,

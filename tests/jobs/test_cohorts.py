@@ -6,7 +6,6 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -17,10 +16,13 @@ from dicomlake.jobs.cohorts import keeping
 from dicomlake.jobs.cohorts.approving import judge, request
 from dicomlake.jobs.cohorts.comparing import compare, news
 from dicomlake.jobs.cohorts.deciding import decide
-from dicomlake.jobs.cohorts.withdrawing import restore, withdraw
+from dicomlake.jobs.cohorts.withdrawing import restore, withdraw, withdrawals
 from dicomlake.jobs.index import index
 from dicomlake.lake import Store
+from dicomlake.testing.dicom import uid
 from dicomlake.testing.hospital import write
+
+from .made import put, run, slice_of
 
 MR = "Modality = 'MR'"
 
@@ -136,6 +138,15 @@ class TestForget:
         assert cohorts.opened(lake, "one").text == "Modality exists and not PatientID = 'erased'"
         assert cohorts.forget(lake, [key]) == {}
 
+    def test_questions_that_name_patients_of_no_cohort(self, lake: Path) -> None:
+        rows = dicomlake.open(lake).series.to_pylist()
+        patient, key = rows[0]["PatientID"], rows[0]["patient_key"]
+        cohorts.freeze(lake, "one", f"not (PatientID = '{patient}')")
+        withdraw(lake, patient, by="eve")
+        assert cohorts.forget(lake, key) == {}
+        assert cohorts.opened(lake, "one").text == "not PatientID = 'erased'"
+        assert withdrawals(lake) == []
+
 
 class TestDecide:
     def test_exclude_include_and_flag(self, lake: Path) -> None:
@@ -211,24 +222,13 @@ class TestDecide:
 
 
 class TestCompare:
-    def test_says_what_and_why(self, lake: Path) -> None:
-        cohorts.freeze(lake, "start", MR)
-        start = cohorts.opened(lake, "start").series().to_pylist()
-        of = {row["PatientID"]: row["SeriesInstanceUID"] for row in start}
-        first, second, third = list(of.values())[:3]
-        store = Store(lake)
-        old = store.read("series").filter(
-            pc.field("SeriesInstanceUID") == third
-        )  # comes back as a new version of the series
-        store.remove("series", "SeriesInstanceUID", [third])
+    def test_says_what_and_why(self, lake: Path, tmp_path: Path) -> None:
         cohorts.freeze(lake, "mr", MR)
-        assert held(lake, "mr") == uids(lake, MR)
-        at = old.schema.get_field_index("series_id")
-        new = old.set_column(at, old.schema.field(at), pa.array([store.next_id()]))
-        store = Store(lake)
-        store.commit_series(new, [], "run")
-        decide(lake, "mr", "exclude", first, "blurred")
         rows = cohorts.opened(lake, "mr").series().to_pylist()
+        first, second = list({r["PatientID"]: r["SeriesInstanceUID"] for r in rows}.values())[:2]
+        put(tmp_path / "more", "1.dcm", slice_of(1, Modality="MR", PatientID="new"))
+        run(tmp_path / "more", lake)
+        decide(lake, "mr", "exclude", first, "blurred")
         patient = next(r["PatientID"] for r in rows if r["SeriesInstanceUID"] == second)
         mine = {r["SeriesInstanceUID"] for r in rows if r["PatientID"] == patient}
         withdraw(lake, patient)
@@ -236,8 +236,8 @@ class TestCompare:
         found = compare(lake, "mr@1", "mr@2")
         told = {r["SeriesInstanceUID"]: (r["side"], r["why"]) for r in found.rows.to_pylist()}
         expected = dict.fromkeys(mine, ("only_a", "withdrawn"))
-        expected |= {first: ("only_a", "excluded")} if first not in mine else {}
-        expected |= {third: ("only_b", "new or changed data")}
+        expected[first] = ("only_a", "excluded")
+        expected[uid("series", 1)] = ("only_b", "new or changed data")
         assert told == expected
         assert found.why["only_b"] == {"new or changed data": 1}
         both = len(held(lake, "mr@1") & held(lake, "mr@2"))

@@ -18,6 +18,7 @@ import pytest
 import dicomlake
 from dicomlake.engines.groups import By, Grouped
 from dicomlake.errors import UsageError
+from dicomlake.jobs import cohorts
 from dicomlake.jobs.access.roles import WHOLE
 from dicomlake.jobs.index import index
 from dicomlake.jobs.saved import Saved
@@ -55,6 +56,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inside(made: Path) -> Iterator[House]:
+    cohorts.freeze(made, "ours", project="open")  # with what the project does not see
+    cohorts.freeze(made, f"{MARK}-theirs", f"SeriesDescription = '{MARK}'")
     with house(made) as found:
         yield found
 
@@ -148,6 +151,8 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for part in ("header", "inside", "waveform", "overlay"):
         route = f"/api/instances/{{SOPInstanceUID}}/{part}"
         yield route, "GET", f"/api/instances/{SEEN_INSTANCE}/{part}", {}
+    asked = {"json": {"SOPInstanceUID": SEEN_INSTANCE}}
+    yield "/api/deid/preview", "POST", "/api/deid/preview", asked
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
     yield "/api/federation", "GET", "/api/federation", {}
     study = {"name": "x", "sections": {"CT": "Modality = 'CT'", "MR": "Modality = 'MR'"}}
@@ -155,8 +160,31 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "/api/federation/answer", "POST", "/api/federation/answer", {"json": {"study": study}}
     yield "/api/federation/ask", "POST", "/api/federation/ask", {"json": {"text": str(study)}}
     yield "/api/compare", "GET", "/api/compare", {"params": both}
+    for profile in ("basic", "research"):
+        wanted = {"profile": profile, "examples": True}
+        yield "/api/deid/plan", "POST", "/api/deid/plan", {"json": wanted}
+    yield "/api/deid/profiles", "GET", "/api/deid/profiles", {}
+    yield "/api/deid/profiles/{name}", "GET", "/api/deid/profiles/basic", {}
+    yield from of_cohorts()
     yield from of_dicomweb()
     yield from of_fhir()
+
+
+def of_cohorts() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    base = "/api/cohorts"
+    yield base, "GET", base, {}
+    for name in ("ours", f"{MARK}-theirs", "none"):
+        one = f"{base}/{{name}}"
+        yield one, "GET", f"{base}/{name}", {}
+        for part in ("series", "check", "news"):
+            wanted = {"params": {"limit": 1000} if part == "series" else {}}
+            yield f"{one}/{part}", "GET", f"{base}/{name}/{part}", wanted
+        for other in ("ours", f"{MARK}-theirs"):
+            wanted = {"params": {"other": other}}
+            yield f"{one}/compare", "GET", f"{base}/{name}/compare", wanted
+        for uid in (HIDDEN, OTHER):
+            decision = {"what": "include", "of": [uid], "reason": "x"}
+            yield f"{one}/decisions", "POST", f"{base}/{name}/decisions", {"json": decision}
 
 
 def of_dicomweb() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
@@ -263,7 +291,11 @@ def test_all_routes_are_asked(made: Path) -> None:
         for method, path, needed in declared(app(made, Settings()))
         if needed & {"read", "count"} and not needed & WHOLE
     }
-    assert reading - silent == asked - {("GET", "/api/me")}
+    curating = {
+        ("GET", "/api/me"), ("POST", "/api/cohorts/{name}/decisions"), ("POST", "/api/deid/plan"),
+        ("GET", "/api/deid/profiles"), ("GET", "/api/deid/profiles/{name}"),
+    }  # fmt: skip
+    assert reading - silent == asked - curating
 
 
 def test_they_would_tell_of_it_to_others(inside: House) -> None:

@@ -23,8 +23,9 @@ app = typer.Typer(
 )
 
 
-MODULES = """access charts cohorts commands datasets deid enriching erasing federation fhir
-    fhirfiles fhirvalidate inside pacs quality segmenter service viewer"""
+MODULES = """access benching charts cohorts commands datasets deid deidpixels enriching erasing
+    federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter service
+    viewer"""
 """Modules of commands."""
 
 

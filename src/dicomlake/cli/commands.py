@@ -56,6 +56,16 @@ def index(
     volumes: Annotated[
         bool, typer.Option(help="Measure segments afterwards, as dicomlake volumes does.")
     ] = False,
+    deidentify: Annotated[
+        str,
+        typer.Option(
+            metavar="PROFILE",
+            help="Make a lake that de-identifies all that comes in by this profile, from now on.",
+        ),
+    ] = "",
+    pseudonyms: Annotated[
+        str, typer.Option(metavar="NAME", help="By which key: a name under fhir.pseudonyms.")
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar, no summary.")] = False,
 ) -> None:
     """Make a lake from DICOM files, or bring it up to date with them.
@@ -65,6 +75,8 @@ def index(
     from dicomlake.jobs.index import index as run
     from dicomlake.jobs.volumes import volumes as measure
 
+    if deidentify:
+        _fix(lake, deidentify, pseudonyms)
     options: dict[str, Any] = {
         "workers": workers,
         "prune": prune,
@@ -85,6 +97,17 @@ def index(
         typer.echo(str(measured))
     if report.failures:
         typer.echo(f"What could not be read: dicomlake failures --lake {lake}")
+
+
+def _fix(lake: Path, profile: str, pseudonyms: str) -> None:
+    from dicomlake import settings
+    from dicomlake.jobs.door.cleaning import door_of
+    from dicomlake.jobs.door.entrance import fix
+    from dicomlake.lake import Store
+
+    found = settings.read(lake)
+    door_of(found, profile, pseudonyms)  # before anything is made
+    fix(Store.create(lake), found, profile, pseudonyms)
 
 
 def _sources(paths: list[str], lake: Path) -> list[str] | Source:

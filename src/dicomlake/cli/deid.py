@@ -72,3 +72,53 @@ def files(
             progress=bar,
         )
     typer.echo(str(report))
+
+
+@deid.command(
+    epilog="Examples:  dicomlake deid plan lake --where \"Modality = 'CT'\" --profile research    "
+    "dicomlake deid plan images --html > plan.html"
+)
+def plan(
+    source: Annotated[Path, typer.Argument(help="A lake, or a folder with DICOM files.")],
+    profile: ProfileOption = "research",
+    where: Annotated[str | None, typer.Option(help="Only series that match, in a lake.")] = None,
+    cohort: Annotated[str | None, typer.Option(help="Only series of a cohort, in a lake.")] = None,
+    examples: Annotated[
+        bool, typer.Option(help="With a value before and after. They may identify somebody.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="As a page.")] = False,
+) -> None:
+    """Show what happens to each attribute that occurs, before anything is written."""
+    from dataclasses import asdict
+
+    import orjson
+    from rich.table import Table
+
+    from dicomlake.cli.progress import Bar
+    from dicomlake.deid.plan import html as page
+    from dicomlake.deid.plan import totals
+    from dicomlake.deid.profiles import profile_of
+    from dicomlake.jobs.deid.planning import plan_of_files
+
+    chosen = profile_of(profile)
+    if (source / "dicomlake.json").exists():
+        from dicomlake.api import open as open_lake
+
+        rows = open_lake(source).plan(chosen, where, cohort=cohort or "", examples=examples)
+    else:
+        with Bar(console(error=True)) as bar:
+            rows = plan_of_files(source, chosen, examples=examples, progress=bar)
+    if json:
+        typer.echo(orjson.dumps([asdict(one) for one in rows], option=orjson.OPT_INDENT_2))
+        return
+    if html:
+        for piece in page(chosen, rows):
+            typer.echo(piece)
+        return
+    table = Table("attribute", "VR", "objects", "what", "why", *(["before", "after"] * examples))
+    for one in rows:
+        more = (one.before, one.after) if examples else ()
+        table.add_row(one.path, one.vr, f"{one.objects:,}", one.what, one.why, *more)
+    console().print(table)
+    typer.echo(", ".join(f"{count:,} {what}" for what, count in totals(rows).items()))

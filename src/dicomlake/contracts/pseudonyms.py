@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dicomlake.settings import Pseudonyms as Settings
 
@@ -27,6 +27,17 @@ class Pseudonyms(Protocol):
 
     def close(self) -> None:
         """Let go of the connection."""
+
+
+@runtime_checkable
+class Back(Protocol):
+    """Pseudonyms that also tell whose they are."""
+
+    def back(self, kind: str, pseudonyms: Collection[str]) -> Mapping[str, str] | None:
+        """The values of identifiers by their pseudonyms, as far as they are known.
+
+        None when this kind cannot be asked for.
+        """
 
 
 class PseudonymsClass(Protocol):

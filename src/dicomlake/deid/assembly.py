@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from dicomlake.contracts.deid import Step
-from dicomlake.deid.cleaning import Factory, ProfileCleaner
+from dicomlake.deid.cleaning import ProfileCleaner
 from dicomlake.deid.profiles import Profile, profile_of
-from dicomlake.deid.sweeping import KnownWords
+from dicomlake.deid.text import words_of
 from dicomlake.settings import Pseudonyms as Settings
 
 
 def cleaner_of(profile: str | Path | Profile, pseudonyms: Settings) -> ProfileCleaner:
     """The cleaner of a profile, with the key and the pseudonyms that settings name."""
     chosen = profile if isinstance(profile, Profile) else profile_of(profile)
-    return ProfileCleaner(chosen, pseudonyms, _steps(chosen), _words())
+    return ProfileCleaner(chosen, pseudonyms, _steps(chosen), words_of)
 
 
 def _steps(profile: Profile) -> list[Step]:
@@ -22,9 +22,5 @@ def _steps(profile: Profile) -> list[Step]:
     if "pixels" in profile.options:
         from dicomlake.deid.pixels import PixelStep
 
-        steps.append(PixelStep())
+        steps.append(PixelStep(profile.pixels))
     return steps
-
-
-def _words() -> Factory:
-    return KnownWords

@@ -21,8 +21,9 @@ from dicomlake.contracts.deid import (
 from dicomlake.contracts.pseudonyms import OTHER, Pseudonyms
 from dicomlake.deid.identity import Keyed, KeyedIdentity, patient_key_of
 from dicomlake.deid.profiles import Profile
-from dicomlake.deid.rewriting import Memory, Parsed, Rewriter, has_pixels
-from dicomlake.deid.sweeping import KnownWords, Sweeper
+from dicomlake.deid.rewriting import UNREADABLE, Memory, Parsed, Rewriter, has_pixels, parsed
+from dicomlake.deid.sweeping import Sweeper
+from dicomlake.deid.text import words_of
 from dicomlake.settings import Pseudonyms as Settings
 
 Factory = Callable[[Sequence[Known], Identity], Words]
@@ -44,7 +45,7 @@ class ProfileCleaner:
         profile: Profile,
         pseudonyms: Settings,
         steps: Sequence[Step] = (),
-        words: Factory = KnownWords,
+        words: Factory = words_of,
         given: Pseudonyms | None = None,
     ) -> None:
         self.profile, self.name, self.steps = profile, profile.name, tuple(steps)
@@ -110,7 +111,11 @@ class ProfilePatient:
 
     def clean(self, data: bytes) -> Cleaned:
         """The object as it may leave; Unresolved when it may not."""
-        return self._clean(Parsed(data))
+        try:
+            return self._clean(parsed(data))
+        except UNREADABLE as error:
+            why = type(error).__name__
+            raise Unresolved("structure", f"The object cannot be rewritten ({why}).") from error
 
     def named(
         self, StudyInstanceUID: str, SeriesInstanceUID: str, SOPInstanceUID: str
@@ -125,12 +130,12 @@ class ProfilePatient:
         study, series, instance = (uid(one, self.identity) for one in uids)
         return self.PatientID, study, series, instance
 
-    def _clean(self, parsed: Parsed) -> Cleaned:
+    def _clean(self, object_: Parsed) -> Cleaned:
         if self._nameless:
-            own = (parsed.text(tag) for tag in (_STUDY, _SERIES, _INSTANCE))
-            return self._study(next(filter(None, own), ""))._clean(parsed)
-        replaced = self._stepped(parsed)
-        return self._cleaner.rewriter.rewrite(parsed, self._memory, replaced)
+            own = (object_.text(tag) for tag in (_STUDY, _SERIES, _INSTANCE))
+            return self._study(next(filter(None, own), ""))._clean(object_)
+        replaced = self._stepped(object_)
+        return self._cleaner.rewriter.rewrite(object_, self._memory, replaced)
 
     def _study(self, StudyInstanceUID: str) -> ProfilePatient:
         if not StudyInstanceUID:
@@ -141,13 +146,13 @@ class ProfilePatient:
             found = self._studies[StudyInstanceUID] = ProfilePatient(*made)
         return found
 
-    def _stepped(self, parsed: Parsed) -> Replaced:
+    def _stepped(self, object_: Parsed) -> Replaced:
         """What the steps put in the place of what; Unresolved when one is missing."""
         values: dict[int, tuple[str, bytes] | None] = {}
         codes: list[str] = []
         notes: list[str] = []
         syntax, changed, looked = "", False, False
-        item = Item(parsed.whole, _Header(parsed.whole)) if self._cleaner.steps else None
+        item = Item(object_.whole, _Header(object_.whole)) if self._cleaner.steps else None
         for step in self._cleaner.steps:
             assert item is not None
             found = step.clean(item, self.words, self.identity)
@@ -159,10 +164,10 @@ class ProfilePatient:
             codes += found.codes
             notes += found.notes
             changed = changed or found.changed
-        if "pixels" in self._cleaner.profile.options and has_pixels(parsed) and not looked:
+        if "pixels" in self._cleaner.profile.options and has_pixels(object_) and not looked:
             raise Unresolved("pixels", "The profile cleans pixels, but nothing has looked at them.")
-        documents = parsed.text(_CLASS).startswith(_ENCAPSULATED)
-        if documents and _DOCUMENT in parsed.elements and 0x00420011 not in values:
+        documents = object_.text(_CLASS).startswith(_ENCAPSULATED)
+        if documents and _DOCUMENT in object_.elements and 0x00420011 not in values:
             raise Unresolved("documents", "Nothing has cleaned the document in the object.")
         return Replaced(values, syntax, tuple(codes), changed, tuple(notes))
 

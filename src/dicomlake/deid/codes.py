@@ -28,15 +28,26 @@ def meaning_of(value: str, scheme: str) -> str:
     return _meanings().get((scheme, value), "")
 
 
-IDENTIFYING = frozenset(
+PEOPLE = frozenset(
     """
-    121008 121009 121010 121011 121012 121013 121017 121018 121022 121028 121029 121030 121031
-    121034 121035 121036 128774 128775 113870 113871 113872 113873 113874 113877 121113 121114
-    121120 121121 121122 121023 121024 121173 122700 122127 109054 128401 111700
+    121008 121009 121017 121020 121021 121022 121029 121030 121036 121041 111700 111724 113870
+    113871 113872 113873 128774 128775
     """.split()
 )
-"""Concepts of DCM whose values name persons, places or things (PS3.15 Table E.3.4-1): replaced."""
-DEVICES = frozenset("121014 121015 121016 113878 113879 113880 121012 121013 121017".split())
-"""Of these, the ones that stay with the option for devices."""
-PATIENTS = frozenset("121031 121032 121033".split())
-"""Birth date, sex and age of the subject: as the profile treats those attributes."""
+"""Concepts of DCM whose values name persons, orders or places (as in PS3.15 Table E.3.4-1)."""
+DEVICES = frozenset("121013 121016 113877 113880".split())
+"""Those that name one device."""
+SUBJECTS = frozenset("121031 121032 121033".split())
+"""Birth date, sex and age of the subject."""
+
+
+@cache
+def replaced(options: frozenset[str]) -> frozenset[str]:
+    """Concepts of DCM whose values are replaced in content items, whatever they say.
+
+    >>> "121016" in replaced(frozenset()), "121016" in replaced(frozenset(["device"]))
+    (True, False)
+    """
+    found = PEOPLE
+    found |= frozenset() if "device" in options else DEVICES
+    return found | (frozenset() if "patient-characteristics" in options else SUBJECTS)

@@ -6,11 +6,13 @@ an element as `walk` gives them, decides once, and remembers.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from dicomlake.deid import tables
 from dicomlake.deid.profiles import Decision, Profile
 from dicomlake.dicom import dictionary
+from dicomlake.dicom.defined import LISTED
 
 KEEP, SWEEP, GONE, EMPTY, DUMMY, UID, DATE, AGE, NUMBER, RECURSE, PSEUDONYM, NAME = (
     "keep", "sweep", "gone", "empty", "dummy", "uid", "date", "age", "number", "recurse",
@@ -29,6 +31,8 @@ class Act(NamedTuple):
     inside: Level | None = None
     swept: bool = True
     """Whether texts in it are cleaned of what is known of the patient."""
+    listed: frozenset[str] = frozenset()
+    """Values that the Standard lists for it: they are nobody's, whoever has such a name."""
 
 
 UNKNOWN = "neither in Table E.1-1 nor in PS3.6"
@@ -57,8 +61,9 @@ SHAPES = frozenset(
     for keyword in """
     ValueType RelationshipType ContinuityOfContent GraphicType TemporalRangeType GraphicLayer
     BoundingBoxAnnotationUnits AnchorPointAnnotationUnits GraphicAnnotationUnits GraphicFilled
-    ReferencedFrameNumber ReferencedSegmentNumber AnchorPointVisibility
-    BoundingBoxTextHorizontalJustification PixelOriginInterpretation
+    SpatialLocationsPreserved ReferencedFrameNumber ReferencedSegmentNumber
+    ReferencedContentItemIdentifier
+    AnchorPointVisibility BoundingBoxTextHorizontalJustification PixelOriginInterpretation
     """.split()
 )
 """What says how something is built: kept where everything else becomes a dummy."""
@@ -90,6 +95,8 @@ class Level(dict[tuple[bytes, bytes], Act]):
     def __missing__(self, key: tuple[bytes, bytes]) -> Act:
         tag = number_of(key[0])
         act = self._decided(tag, _vr(tag, key[1].decode("ascii", "replace")))
+        if act.do == SWEEP and act.vr == "CS":
+            act = act._replace(listed=_listed().get(dictionary.public_segment(tag), frozenset()))
         if len(self) < 20_000:
             self[key] = act
         return act
@@ -162,10 +169,14 @@ class Level(dict[tuple[bytes, bytes], Act]):
 
     def _resolved(self, action: str, name: str) -> str:
         """One action of those that a row leaves to the Type of the attribute (PS3.15 E.3)."""
-        if "/" not in action:
+        if "/" not in action and action != "X":
             return action
-        choices = action.split("/")
         type_ = tables.type_of(self.SOPClassUID, f"{self.path}.{name}" if self.path else name)
+        if action == "X":  # the object would be none without an attribute of Type 1 or 2
+            return {1: "D", 2: "Z"}.get(type_, "X")
+        choices = action.split("/")
+        if choices[-1] == "U*":
+            return "U*"  # of every Type: other attributes of the object may list the reference
         if type_ == 3 and "X" in choices:
             return "X"
         if type_ in (2, 3) and "Z" in choices:
@@ -230,8 +241,17 @@ class Level(dict[tuple[bytes, bytes], Act]):
         if tag == 0x00080005:
             return Act(KEEP, vr, "", why)
         if tag in SHAPES:
-            return Act(SWEEP if vr in TEXTS else NUMBER, vr, "", why)
+            do = SWEEP if vr in TEXTS else KEEP if vr in NUMBERS else NUMBER
+            return Act(do, vr, "", why)
         return Act(GONE if vr in BINARY else DUMMY, vr, "D", why)
+
+
+@cache
+def _listed() -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for one in LISTED:
+        found[one.keyword] = found.get(one.keyword, frozenset()) | one.values
+    return found
 
 
 def number_of(tag: bytes) -> int:

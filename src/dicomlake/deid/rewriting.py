@@ -6,6 +6,7 @@ decided by its `Level`, sequences are entered to the end. Pixel data are never d
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from dicomlake.contracts.deid import Cleaned, Identity, Replaced, Unresolved
 from dicomlake.deid import levels, tables
-from dicomlake.deid.codes import meaning_of
+from dicomlake.deid.codes import meaning_of, replaced
 from dicomlake.deid.levels import Act, Level, number_of
 from dicomlake.deid.profiles import Decision, Profile
 from dicomlake.deid.sweeping import Sweeper
@@ -39,6 +40,12 @@ _HARMLESS = (
     "a delimiter outside a sequence",
 )
 """Faults of structure that leave nothing out."""
+_NO_PIXELS = "the object ends before its bulk data do."
+UNREADABLE = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NotImplementedError,
+    OSError, RecursionError, RuntimeError, TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What damaged bytes may raise, in pydicom and in a mistake of ours."""
 _NATIVE = frozenset([walk.IMPLICIT, walk.EXPLICIT, walk.BIG_ENDIAN, *walk.DEFLATED])
 _STUDY, _NAMED = 0x0020000D, (0x00100010, 0x00100020)
 """StudyInstanceUID; PatientName and PatientID."""
@@ -46,6 +53,8 @@ _PIXELS = frozenset([0x7FE00010, 0x7FE00008, 0x7FE00009])
 _CHARSET, _CHARACTERISTICS = b"\x08\x00\x05\x00", b"\x08\x00\x00\x03"
 _CODE = (b"\x08\x00\x00\x01", b"\x08\x00\x02\x01", b"\x08\x00\x04\x01")
 """Code Value, Coding Scheme Designator, Code Meaning."""
+_CONCEPT = b"\x40\x00\x43\xa0"
+"""Concept Name Code Sequence."""
 _DUMMIES = {
     "AE": b"ANONYMIZED", "AS": b"000Y", "CS": b"OTHER", "DA": b"19000101", "DS": b"0 ",
     "DT": b"19000101000000", "IS": b"0 ", "TM": b"000000", "UR": b"urn:anonymized", "UN": b"\0\0",
@@ -88,9 +97,47 @@ class Rewriter:
         """What a UID of an object becomes."""
         return uid if "uids" in self.profile.options else identity.uid(uid)
 
-    def rewrite(self, parsed: Parsed, memory: Memory, replaced: Replaced) -> Cleaned:
+    def rewrite(self, parsed: Parsed, memory: Memory, instead: Replaced) -> Cleaned:
         """An object as it may leave; Unresolved when it may not."""
-        return _Run(self, parsed, memory, replaced).cleaned()
+        return _Run(self, parsed, memory, instead).cleaned()
+
+
+def parsed(data: bytes) -> Parsed:
+    """An object in raw elements; one that cannot be read so is decoded and encoded again first."""
+    try:
+        return Parsed(data)
+    except Unresolved as error:
+        again = (
+            None
+            if str(error).endswith((walk.ENDS_EARLY + ".", _NO_PIXELS))
+            else _recoded_whole(data)
+        )
+        if again is None:
+            raise
+        return Parsed(again)
+
+
+def _recoded_whole(data: bytes) -> bytes | None:
+    """An object as pydicom understands it, in explicit VR; None when it does not."""
+    import io
+    import warnings
+
+    import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    made = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ds = pydicom.dcmread(io.BytesIO(data), force=True)
+            if ds.file_meta.get("TransferSyntaxUID", walk.IMPLICIT) in _NATIVE:
+                ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            pydicom.dcmwrite(
+                made, ds, implicit_vr=False, little_endian=True, enforce_file_format=True
+            )
+        except UNREADABLE:
+            return None
+    return made.getvalue()
 
 
 class Parsed:
@@ -106,8 +153,9 @@ class Parsed:
         faults = [one for one in self.root.problems if one not in _HARMLESS]
         if faults:
             raise Unresolved("structure", f"The object is damaged: {faults[0]}.")
-        if self.root.order == ">" and self.root.implicit:
-            raise Unresolved("structure", "The object is in implicit VR big endian.")
+        odd = self.root.order == ">" and self.root.implicit
+        if odd or (self.encapsulated and self.root.implicit):
+            raise Unresolved("structure", "The object is not encoded as its transfer syntax says.")
         self.elements = {e[0]: e for e in self.root.elements}
 
     def text(self, tag: bytes) -> str:
@@ -158,12 +206,12 @@ class _Run:
     """Goes through one object."""
 
     def __init__(
-        self, rewriter: Rewriter, parsed: Parsed, memory: Memory, replaced: Replaced
+        self, rewriter: Rewriter, parsed: Parsed, memory: Memory, instead: Replaced
     ) -> None:
         self._rewriter, self._profile = rewriter, rewriter.profile
         self._parsed, self._memory = parsed, memory
-        self._replaced = replaced
-        self.SOPClassUID = parsed.text(b"\x08\x00\x16\x00")
+        self._replaced = instead
+        self.SOPClassUID = parsed.text(b"\x08\x00\x16\x00") or parsed.text(b"\x02\x00\x02\x00")
         self._level = rewriter.level(self.SOPClassUID)
         self._counts: Counter[str] = Counter()
         self._unknown = self._private = 0
@@ -175,7 +223,7 @@ class _Run:
         parsed, root = self._parsed, self._parsed.root
         if self.SOPClassUID == DICOMDIR or b"\x04\x00\x20\x12" in parsed.elements:
             raise Unresolved("dicomdir", "A DICOMDIR names files of others; make a new one.")
-        old = parsed.text(b"\x08\x00\x18\x00")
+        old = parsed.text(b"\x08\x00\x18\x00") or parsed.text(b"\x02\x00\x03\x00")
         if not self.SOPClassUID or not old:
             raise Unresolved("header", "The object has no SOPClassUID or no SOPInstanceUID.")
         syntax = self._syntax()
@@ -189,6 +237,9 @@ class _Run:
         parts = self._elements(data_set, self._level, writer, label, top=True)
         parts += self._marks(writer, parsed)
         parts += anew
+        if b"\x08\x00\x18\x00" not in parsed.elements:
+            said = self._uid(old).encode("ascii", "replace")
+            parts.append((0x00080018, writer.element(b"\x08\x00\x18\x00", b"UI", said)))
         parts += self._substitutes(writer, syntax)
         parts.sort(key=lambda part: part[0])
         body = b"".join(part[1] for part in parts)
@@ -316,7 +367,10 @@ class _Run:
         """What takes the place of a value."""
         do = act.do
         if do == levels.SWEEP:
-            return self._sweeper.clean(raw, act.vr, label) if act.swept else raw
+            if act.listed and raw.strip(b" \0").decode("latin_1") in act.listed:
+                return raw
+            prose = act.action == "C"
+            return self._sweeper.clean(raw, act.vr, label, prose=prose) if act.swept else raw
         if do == levels.UID:
             text = raw.rstrip(b"\0 ").decode("latin_1")
             return "\\".join(self._identity.uid(one.strip()) for one in text.split("\\")).encode()
@@ -349,7 +403,7 @@ class _Run:
             return b""
         if vr in levels.NUMBERS:
             return bytes(len(raw))
-        return _DUMMIES.get(vr, _TEXT)
+        return dummy_of(vr)
 
     # Sequences
 
@@ -392,11 +446,24 @@ class _Run:
         for tag, _, value in item:
             if tag == _CHARSET and isinstance(value, bytes):
                 label = value.rstrip(b"\0 ").decode("latin_1")
+        if level.content and not level.strict and self._names(item, writer):
+            level = level.stricter()
         parts = self._elements(item, level, writer, label)
-        if level.strict:
-            coded = _coded(item, writer)
+        coded = _coded(item, writer, level)
+        if coded:
             parts = [(number, coded.get(number, part)) for number, part in parts]
         return b"".join(part[1] for part in parts)
+
+    def _names(self, item: list[Element], writer: Writer) -> bool:
+        """Whether the concept of a content item says that its value is somebody's."""
+        for tag, vr, value in item:
+            if tag == _CONCEPT:
+                found = _entered(value, vr, writer)
+                for code in found.items if found is not None else ():
+                    said = [_text(e) for e in code if e[0] in _CODE[:2]]
+                    if len(said) == 2 and said[1] == "DCM":
+                        return said[0] in replaced(self._profile.options)
+        return False
 
     # Private elements
 
@@ -539,13 +606,27 @@ class _Run:
         return parts
 
 
+def dummy_of(vr: str) -> bytes:
+    """What takes the place of a value that an object cannot do without.
+
+    >>> dummy_of("DA"), dummy_of("LO")
+    (b'19000101', b'ANONYMIZED')
+    """
+    return _DUMMIES.get(vr, _TEXT)
+
+
 def has_pixels(parsed: Parsed) -> bool:
     """Whether an object has pixel data at its top level."""
     return any(_tag(number) in parsed.elements for number in _PIXELS)
 
 
-def _coded(item: list[Element], writer: Writer) -> dict[int, bytes]:
-    """The code of an item of a public scheme with the meaning that PS3.16 gives it, by tag."""
+def _coded(item: list[Element], writer: Writer, level: Level) -> dict[int, bytes]:
+    """The code of an item of a public scheme, by tag: it stays, in a sequence that is replaced too.
+
+    There its meaning is the one that PS3.16 gives it.
+    """
+    if not item or item[0][0] != _CODE[0]:
+        return {}
     said = {e[0]: e for e in item if e[0] in _CODE and isinstance(e[2], bytes)}
     if len(said) < 3:
         return {}
@@ -553,11 +634,16 @@ def _coded(item: list[Element], writer: Writer) -> dict[int, bytes]:
     meaning = meaning_of(value, scheme)
     if not meaning:
         return {}
-    texts = zip(_CODE, (value, scheme, meaning), strict=True)
+    texts = list(zip(_CODE, (value, scheme, meaning), strict=True))[: 3 if level.strict else 2]
     return {
         number_of(tag): writer.element(tag, said[tag][1], text.encode("ascii", "replace"))
         for tag, text in texts
     }
+
+
+def _text(element: Element) -> str:
+    value = element[2]
+    return value.strip(b" \0").decode("latin_1") if isinstance(value, bytes) else ""
 
 
 def _entered(value: bytes | Sequence | Bulk, vr: bytes, writer: Writer) -> Sequence | None:

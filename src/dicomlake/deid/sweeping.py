@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
 
-from dicomlake.contracts.deid import Identity, Kind, Known, Span, Words
+from dicomlake.contracts.deid import Identity, Span, Words
 from dicomlake.deid.identity import STANDARD
+from dicomlake.deid.text import MARKS, UNSURE
 from dicomlake.dicom.charset import repertoire
 
 LONGEST = {
@@ -26,6 +25,7 @@ REPLACED = "ANONYMIZED"
 _REMEMBERED = 20_000
 _UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d*)){4,}(?![\d.])", re.ASCII)
 _CS = re.compile(r"[A-Z0-9 _]{0,16}", re.ASCII)
+_PROSE = frozenset(["LT", "ST", "UT"])
 _SINGLE = frozenset(["LT", "ST", "UR", "UT"])
 
 
@@ -36,32 +36,37 @@ class Sweeper:
         self._words, self._identity = words, identity
         self._held: dict[tuple[bytes, str, str], bytes] = {}
 
-    def clean(self, raw: bytes, vr: str, label: str) -> bytes:
-        """A value without what identifies; the same bytes when there is nothing in it."""
+    def clean(self, raw: bytes, vr: str, label: str, *, prose: bool = False) -> bytes:
+        """A value without what identifies; the same bytes when there is nothing in it.
+
+        `prose`: somebody wrote a text, so that everything that looks like a name, a date or a
+        number goes; of other values, such as names of programs, only what surely identifies.
+        """
         if len(raw) < 2:
             return raw
-        key = (raw, vr, label)
+        prose = prose or vr in _PROSE
+        key = (raw, f"{vr}*" if prose else vr, label)
         found = self._held.get(key)
         if found is None:
-            found = self._cleaned(raw, vr, label)
+            found = self._cleaned(raw, vr, label, prose)
             if len(self._held) > _REMEMBERED:
                 self._held.clear()
             if len(raw) <= 4096:
                 self._held[key] = found
         return found
 
-    def _cleaned(self, raw: bytes, vr: str, label: str) -> bytes:
+    def _cleaned(self, raw: bytes, vr: str, label: str, prose: bool) -> bytes:
         text, _ = repertoire(label).decode(raw, name=vr == "PN")
         parts = [text] if vr in _SINGLE else text.split("\\")
-        made = [self._part(part.rstrip(" \0"), vr) for part in parts]
+        made = [self._part(part.rstrip(" \0"), vr, prose) for part in parts]
         if made == [part.rstrip(" \0") for part in parts]:
             return raw
         return encoded("\\".join(made), label)
 
-    def _part(self, text: str, vr: str) -> str:
+    def _part(self, text: str, vr: str, prose: bool) -> str:
         if len(text) < 2:
             return text
-        made = _UID.sub(self._uid, self._words.clean(text))
+        made = _UID.sub(self._uid, self._words.clean(text) if prose else self._surely(text))
         if made == text:
             return text
         if len(made) > LONGEST.get(vr, len(made)):
@@ -70,12 +75,33 @@ class Sweeper:
             return REPLACED
         return made.replace("\\", " ") if vr == "AE" else made
 
+    def _surely(self, text: str) -> str:
+        """A text without what is known of the patient, and what no rule is unsure of."""
+        spans = self._words.spans(text)
+        sure = [span for span in spans if _is_sure(span)]
+        if not sure:
+            return text
+        if len(sure) == len(spans):
+            return self._words.clean(text)
+        made, end = [], 0
+        for span in sure:
+            made += [text[end : span.start], self._words.clean(text[span.start : span.end])]
+            if made[-1] == text[span.start : span.end]:
+                made[-1] = MARKS[span.kind]
+            end = span.end
+        return "".join([*made, text[end:]])
+
     def _uid(self, match: re.Match[str]) -> str:
         found = match[0]
         # Shorter ones are versions and numbers of chapters.
         if found.startswith(STANDARD) or len(found) < 12:
             return found
         return self._identity.uid(found)
+
+
+def _is_sure(span: Span) -> bool:
+    by_rule = span.kind not in ("date", "age", "url") and span.found_by not in UNSURE
+    return span.found_by == "known" or by_rule
 
 
 def encoded(text: str, label: str) -> bytes:
@@ -96,68 +122,3 @@ def encoded(text: str, label: str) -> bytes:
         return bytes(encode_string(text, convert_encodings(label.split("\\"))))
     except (LookupError, UnicodeError, ValueError):
         return text.encode(found.codec, "replace")
-
-
-def folded(text: str) -> str:
-    """A text in small letters without accents, as names are compared.
-
-    >>> folded("Müller^Änne")
-    'muller^anne'
-    """
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in parts if not unicodedata.combining(letter))
-
-
-class KnownWords:
-    """Finds what is known of a patient, as it is spelled, in any case and with or without accents.
-
-    The least that is done when nothing better is at hand; fits `dicomlake.contracts.deid.Words`.
-    """
-
-    def __init__(self, known: Sequence[Known], identity: Identity) -> None:
-        self._identity = identity
-        kinds: dict[str, Kind] = {}
-        for one in known:
-            for text in _spellings(one):
-                kinds.setdefault(folded(text), one.kind)
-        self._kinds = kinds
-        ordered = sorted(kinds, key=len, reverse=True)
-        self._any = re.compile(
-            "|".join(rf"(?<!\w){re.escape(one)}(?!\w)" for one in ordered) or r"(?!)"
-        )
-
-    def spans(self, text: str) -> Sequence[Span]:
-        """What identifies, in order and without overlap."""
-        places, letters = [], []
-        for place, letter in enumerate(text):
-            for one in folded(letter):
-                places.append(place)
-                letters.append(one)
-        plain = "".join(letters)
-        return [
-            Span(places[m.start()], places[m.end() - 1] + 1, self._kinds[m[0]], "known")
-            for m in self._any.finditer(plain)
-        ]
-
-    def clean(self, text: str) -> str:
-        """The text with something harmless in the place of what identifies; dates may move."""
-        made, end = [], 0
-        for span in self.spans(text):
-            made += [text[end : span.start], self._instead(text[span.start : span.end], span.kind)]
-            end = span.end
-        return "".join([*made, text[end:]]) if end else text
-
-    def _instead(self, text: str, kind: Kind) -> str:
-        if kind == "date" and self._identity.days:
-            return self._identity.moved(text) or REPLACED
-        return REPLACED
-
-
-def _spellings(known: Known) -> Iterator[str]:
-    text = known.text.strip()
-    if len(text) >= 3:
-        yield text
-    if known.kind == "name":
-        for part in re.split(r"[\^=\s,]+", text):
-            if len(part) >= 3:
-                yield part

@@ -12,6 +12,7 @@ from dicomlake.contracts import Found, Object
 from dicomlake.contracts.archives import uri_of
 from dicomlake.dicom.walk import Fetch
 from dicomlake.errors import DataError, Refused
+from dicomlake.jobs.door.entrance import entrance_of, fetch_of
 from dicomlake.jobs.inbox import Inbox, Leaving
 from dicomlake.jobs.writing import Origin
 from dicomlake.lake.keeping import Kept
@@ -20,6 +21,7 @@ from dicomlake.readers.batch import Batch
 from dicomlake.readers.contents import ContentsReader
 from dicomlake.readers.fold import Folder
 from dicomlake.readers.header import HeaderReader
+from dicomlake.settings import Settings
 
 SOURCE = "stow"
 """Name of the source of what was handed in."""
@@ -50,8 +52,9 @@ class Deposit:
     An object is safe on disk when `add` returns, and on its way into the lake after `close`.
     """
 
-    def __init__(self, lake: Path, kept: Kept) -> None:
+    def __init__(self, lake: Path, kept: Kept, settings: Settings | None = None) -> None:
         self._inbox, self._kept = Inbox(lake), kept
+        self._entrance = entrance_of(lake, settings)
         self._reader, self._fold, self._contents = HeaderReader(), Folder(), ContentsReader()
         self._leaving = self._new()
         if len(self._inbox.batches()) > MOST_WAITING:
@@ -73,8 +76,18 @@ class Deposit:
         elif study is not None and study != said:
             failure = DOES_NOT_MATCH
         else:
-            failure = self._take(uid, fetch, size)
+            failure = self._received(uid, fetch, size)
         return Stored(said, series, uid, kind, failure)
+
+    def _received(self, uid: str, fetch: Fetch, size: int) -> int:
+        """Take an object as it is, or as it becomes at the door of the lake."""
+        if self._entrance is None:
+            return self._take(uid, fetch, size)
+        try:
+            cleaned = self._entrance.whole(fetch, size)
+        except (DataError, OSError):
+            return NOT_UNDERSTOOD
+        return self._take(cleaned.SOPInstanceUID, fetch_of(cleaned.data), len(cleaned.data))
 
     def _take(self, uid: str, fetch: Fetch, size: int) -> int:
         try:

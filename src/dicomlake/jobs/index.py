@@ -13,6 +13,8 @@ from typing import Any
 from dicomlake.contracts import Progress, Source
 from dicomlake.errors import ServiceError
 from dicomlake.jobs.contents import outdated, read_again
+from dicomlake.jobs.door.entrance import door_at, made
+from dicomlake.jobs.door.sources import DoorSource
 from dicomlake.jobs.ledger import Ledger
 from dicomlake.jobs.reading import chunks, read_all
 from dicomlake.jobs.runs import Run, running
@@ -72,9 +74,11 @@ def index(
     been stopped. UsageError when a path does not exist or another process is writing.
     """
     source = _source(paths)
+    store = lake if isinstance(lake, Store) else made(lake)
+    if (door := door_at(store)) is not None:
+        source = DoorSource(source, door)
     options = _Options(workers, prune, retry_failures)
     began = time.monotonic()
-    store = lake if isinstance(lake, Store) else Store.create(lake)
     with store.lock():
         what = {"source": source.name, "prune": prune, "retry_failures": retry_failures}
         with running(store, "index", what, progress) as run:

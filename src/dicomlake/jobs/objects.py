@@ -13,7 +13,11 @@ import orjson
 from dicomlake.dicom.walk import Fetch
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs.archives import fetched, kept_of
+from dicomlake.jobs.door.cleaning import door_of
+from dicomlake.jobs.door.opening import Behind
+from dicomlake.jobs.door.views import kept_of_view, lake_of_view
 from dicomlake.lake import Store
+from dicomlake.lake.store import is_lake
 from dicomlake.readers.attributes import text
 from dicomlake.readers.header import HeaderReader
 from dicomlake.settings import Settings, read
@@ -30,14 +34,28 @@ class Opened(NamedTuple):
 
 
 def elsewhere_of(lake: str | Path, settings: Settings | None = None) -> Elsewhere:
-    """Where objects of a lake are that are no files: kept ones, and the sources of its settings."""
-    found = read(lake) if settings is None else settings
+    """Where objects of a lake are that are no files: kept ones, and the sources of its settings.
+
+    What comes from a lake that de-identifies at its door, or from a view of one, is de-identified.
+    """
+    lake = Path(lake)
+    door = Store(lake).door if is_lake(lake) else {}
+    whole = lake_of_view(lake) if door.get("view") else lake
+    found = read(whole) if settings is None else settings
     buckets = tuple(
         object_source(name, source)
         for name, source in found.source.items()
         if source.kind == "objects"
     )
-    return Elsewhere(kept_of(lake, found), partial(fetched, found), buckets)
+    kept, fetch_from = kept_of(whole, found), partial(fetched, found)
+    if not door:
+        return Elsewhere(kept, fetch_from, buckets)
+    made = door_of(found, door["profile"], door["pseudonyms"])
+    if door.get("view"):
+        inner, kept = Elsewhere(kept, fetch_from, buckets), kept_of_view(lake, found.cache.bytes)
+    else:
+        inner = Elsewhere(None, fetch_from, buckets)
+    return Elsewhere(kept, None, (), Behind(made, lambda: inner, kept))
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from dicomlake.contracts import Found, Object
 from dicomlake.contracts.archives import Listener, Sender, uri_of
 from dicomlake.errors import DataError, Refused, ServiceError
 from dicomlake.jobs.archives import kept_of
+from dicomlake.jobs.door.entrance import entrance_of, fetch_of
 from dicomlake.jobs.inbox import Inbox, Leaving
 from dicomlake.jobs.writing import Origin
 from dicomlake.lake.keeping import Kept
@@ -52,6 +53,7 @@ class Reception:
 
     def __init__(self, lake: Path, settings: Settings, kept: Kept) -> None:
         self._inbox, self._kept = Inbox(lake), kept
+        self._entrance = entrance_of(lake, settings)
         self._keep = bool(settings.listener and settings.listener.keep)
         self._names = {s.called: n for n, s in settings.source.items() if s.kind == "dimse"}
         self._folder = lake / QUEUE / "journals"
@@ -71,16 +73,25 @@ class Reception:
     def arrived(self, sender: Sender, thing: Object) -> None:
         """Take an object; when this returns it is safe. Refused when too much is waiting."""
         source = self._names.get(sender.calling, UNASKED)
-        uid = thing.uri.rpartition("/")[2]
         self._check_room()
+        thing = self._through(source, thing)
+        uid = thing.uri.rpartition("/")[2]
         if self._keep:
             try:
                 self._kept.put(uid, thing.fetch, thing.size)
             except OSError as error:
                 raise Refused(f"The object cannot be kept: {error.strerror}.") from error
         with self._lock:
-            thing = Object(uri_of(source, uid), 0, thing.size, thing.fetch)
             self._take(source, thing)
+
+    def _through(self, source: str, thing: Object) -> Object:
+        """An object as it comes in: as it is, or as it becomes at the door of the lake."""
+        uid = thing.uri.rpartition("/")[2]
+        if self._entrance is None:
+            return Object(uri_of(source, uid), 0, thing.size, thing.fetch)
+        cleaned = self._entrance.whole(thing.fetch, thing.size)
+        uri = uri_of(source, cleaned.SOPInstanceUID)
+        return Object(uri, 0, len(cleaned.data), fetch_of(cleaned.data))
 
     def _check_room(self) -> None:
         """Refuse while the writer does not follow; looked at twice a second."""
@@ -178,7 +189,8 @@ class Reception:
         found = {}
         for _, uid in asked:
             try:
-                safe = self._keep and self._kept.pin(uid)
+                held = uid if self._entrance is None else self._entrance.uid(uid)
+                safe = self._keep and self._kept.pin(held)
             except OSError:
                 safe = False
             found[uid] = 0 if safe else NO_SUCH_OBJECT

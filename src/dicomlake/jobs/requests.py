@@ -30,6 +30,7 @@ from dicomlake.contracts.queues import (
     Task,
 )
 from dicomlake.errors import DicomlakeError, ServiceError, UsageError
+from dicomlake.jobs.door.entrance import refuse_tasks
 from dicomlake.lake.store import QUEUE
 from dicomlake.settings import Settings
 
@@ -167,6 +168,7 @@ class Requests:
     def submit(self, request: Request) -> Job:
         """Put the tasks of a request into the queue; its job."""
         self.settings.of(request.source)
+        refuse_tasks(self.lake)
         now = time.time()
         id_ = f"{datetime.fromtimestamp(now, UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
         self._do(

@@ -29,13 +29,13 @@ from dicomlake.contracts.queues import OPEN, RUNNING, Lease, Queue
 from dicomlake.errors import LakeError, ServiceError
 from dicomlake.jobs.archives import archive_of, kept_of
 from dicomlake.jobs.care import Care, Slot
+from dicomlake.jobs.door.entrance import made
 from dicomlake.jobs.enrichtasks import Automatic, EnrichWorker
 from dicomlake.jobs.fhir.following import Followers
 from dicomlake.jobs.inbox import Inbox, Intake
 from dicomlake.jobs.pull import Elsewhere, Puller
 from dicomlake.jobs.requests import queue_of
 from dicomlake.jobs.schedule import Scheduler
-from dicomlake.lake import Store
 from dicomlake.lake.store import QUEUE
 from dicomlake.settings import Settings
 
@@ -288,7 +288,7 @@ class Crew:
         self._processes: list[_Process] = []
         self._followers = Followers(self.lake, found, self._log)
         self._failures = 0
-        store = Store.create(self.lake)
+        store = made(self.lake, self.settings)
         self.queue = queue_of(lake, found)
         self._care = care_of(lake)
         self._intake = Intake(store, self.queue)

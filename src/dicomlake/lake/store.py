@@ -164,6 +164,26 @@ class Store:
         """Note that these readers have read what is inside of all objects."""
         _write_mark(self.path, {**_read_mark(self.path), "contents": versions})
 
+    @property
+    def door(self) -> dict[str, Any]:
+        """By what everything is de-identified that comes into this lake; empty where nothing is.
+
+        `profile`, `pseudonyms` (their name in the settings), and `view` in a view of another lake.
+        """
+        found: dict[str, Any] = _read_mark(self.path).get("door", {})
+        return found
+
+    def note_door(self, door: dict[str, Any]) -> None:
+        """Note by what everything is de-identified; LakeError when the lake has objects already."""
+        if door == self.door:
+            return
+        if self.door or self.files("series"):
+            raise LakeError(
+                f"{self.path} has objects already, so how they are de-identified cannot be "
+                "changed. Name a new folder as --lake."
+            )
+        _write_mark(self.path, {**_read_mark(self.path), "door": door})
+
     # Reading
 
     @property

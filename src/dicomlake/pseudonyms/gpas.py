@@ -1,7 +1,8 @@
 """Pseudonyms of a gPAS, asked through its TTP-FHIR gateway (`$pseudonymizeAllowCreate`).
 
 Patients and, where the settings name a domain for them, accession numbers are asked for; what has
-no domain gets a pseudonym by our key. Answers are remembered as long as the program runs.
+no domain gets a pseudonym by our key. Answers are remembered as long as the program runs, and in
+`cache_file` if the settings name one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dicomlake.contracts import http
 from dicomlake.contracts.pseudonyms import ACCESSION, PATIENT, Original
 from dicomlake.errors import Refused, UsageError
 from dicomlake.pseudonyms.local import LocalPseudonyms
+from dicomlake.pseudonyms.remembered import Remembered
 from dicomlake.settings import Pseudonyms as Settings
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ class GpasPseudonyms:
         self._local = LocalPseudonyms(name, settings)
         self._domains = {PATIENT: settings.domain, ACCESSION: settings.domain_accession}
         self._held: dict[tuple[str, str], str] = {}
+        self._disk = (
+            Remembered(settings.cache_file, settings.key()) if settings.cache_file else None
+        )
         self._client: httpx.Client | None = None
 
     def of(self, kind: str, originals: Collection[Original]) -> dict[Original, str]:
@@ -46,11 +51,28 @@ class GpasPseudonyms:
             return self._local.of(kind, originals)
         wanted = dict.fromkeys(value for _, value in originals)
         missing = [value for value in wanted if (domain, value) not in self._held]
+        if self._disk is not None and missing:
+            known = self._disk.get(domain, missing)
+            self._held.update({(domain, value): known[value] for value in known})
+            missing = [value for value in missing if value not in known]
         for start in range(0, len(missing), MOST):
             self._ask(domain, missing[start : start + MOST])
         found = {original: self._held[domain, original[1]] for original in originals}
         if len(self._held) > _MOST_HELD:
             self._held.clear()
+        return found
+
+    def back(self, kind: str, pseudonyms: Collection[str]) -> dict[str, str] | None:
+        """The values of identifiers by their pseudonyms; those that nobody knows are left out."""
+        domain = self._domains.get(kind, "")
+        if not domain:
+            return None
+        wanted, found = list(dict.fromkeys(pseudonyms)), dict[str, str]()
+        for start in range(0, len(wanted), MOST):
+            some = wanted[start : start + MOST]
+            answer = self._post("$dePseudonymize", domain, "pseudonym", some)
+            said = ((pseudonym, value) for value, pseudonym in _given(answer.content))
+            found |= {one: value for one, value in said if one in wanted and value}
         return found
 
     def close(self) -> None:
@@ -61,15 +83,7 @@ class GpasPseudonyms:
 
     def _ask(self, domain: str, values: list[str]) -> None:
         """Ask for the pseudonyms of values, which are made where there are none yet."""
-        said = [{"name": "target", "valueString": domain}]
-        said += [{"name": "original", "valueString": value} for value in values]
-        body = orjson.dumps({"resourceType": "Parameters", "parameter": said})
-        with http.errors(self.name, self.settings.timeout_s, "A gPAS"):
-            headers = {"Content-Type": MEDIA, "Accept": MEDIA}
-            headers |= http.authorization(self.settings)
-            url = f"{self.settings.url.rstrip('/')}/$pseudonymizeAllowCreate"
-            answer = self._connected().post(url, content=body, headers=headers)
-        self._judge(answer)
+        answer = self._post("$pseudonymizeAllowCreate", domain, "original", values)
         given = dict(_given(answer.content))
         if any(not given.get(value) for value in values):
             raise UsageError(
@@ -77,6 +91,20 @@ class GpasPseudonyms:
                 "of its gPAS take all of them? Its alphabet and rules say which."
             )
         self._held.update({(domain, value): given[value] for value in values})
+        if self._disk is not None:
+            self._disk.put(domain, {value: given[value] for value in values})
+
+    def _post(self, operation: str, domain: str, name: str, values: list[str]) -> httpx.Response:
+        said = [{"name": "target", "valueString": domain}]
+        said += [{"name": name, "valueString": value} for value in values]
+        body = orjson.dumps({"resourceType": "Parameters", "parameter": said})
+        with http.errors(self.name, self.settings.timeout_s, "A gPAS"):
+            headers = {"Content-Type": MEDIA, "Accept": MEDIA}
+            headers |= http.authorization(self.settings)
+            url = f"{self.settings.url.rstrip('/')}/{operation}"
+            answer = self._connected().post(url, content=body, headers=headers)
+        self._judge(answer)
+        return answer
 
     def _judge(self, answer: httpx.Response) -> None:
         status = answer.status_code

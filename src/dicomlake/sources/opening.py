@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
 FetchFrom = Callable[[str, str, str, str], AbstractContextManager[Object]]
 """Fetches an object from an archive: name of the source, UIDs of study, series and instance."""
+Unsealed = Callable[[Mapping[str, Any]], AbstractContextManager[Object]]
+"""Opens the object of a row that lies in a sealed place, de-identified."""
 LARGEST = 4 * 1024**3
 """An object with more bytes is not read as a whole."""
 ARCHIVE = "pacs://"
 """What the URIs of objects in archives begin with; see `dicomlake.contracts.archives.uri_of`."""
+SEALED = "sealed+"
+"""What is in URIs of objects that lie where only who has a key can tell."""
 _AGAIN = "Bring the lake up to date with: dicomlake index FOLDER --lake LAKE"
 
 
@@ -35,12 +39,14 @@ class Elsewhere:
 
     Those of an archive are looked for in `kept`, else fetched by `fetch_from`. Those in object
     storage are read by the one of `buckets` that has them; else with the credentials and the
-    endpoint of the environment.
+    endpoint of the environment. What lies in a sealed place is looked for in `kept`, else given,
+    de-identified, by `unsealed`.
     """
 
     kept: Kept | None = None
     fetch_from: FetchFrom | None = None
     buckets: tuple[ObjectSource, ...] = ()
+    unsealed: Unsealed | None = None
 
 
 @contextlib.contextmanager
@@ -54,6 +60,10 @@ def opened(row: Mapping[str, Any], elsewhere: Elsewhere | None = None) -> Iterat
     being changed.
     """
     elsewhere = elsewhere or Elsewhere()
+    if SEALED in str(row["uri"]):
+        with _behind(row, elsewhere) as found:
+            yield found
+        return
     if str(row["uri"]).startswith(ARCHIVE):
         with _archived(row, elsewhere.kept, elsewhere.fetch_from) as found:
             yield found
@@ -155,6 +165,22 @@ def _archived(
                     f"dicomlake pull {source}{of} --depth complete --keep"
                 )
             found = stack.enter_context(fetch_from(source, study, series, uid))
+        yield found
+
+
+@contextlib.contextmanager
+def _behind(row: Mapping[str, Any], elsewhere: Elsewhere) -> Iterator[Object]:
+    """A de-identified object: kept, or made again of what lies in a sealed place."""
+    uri, uid = str(row["uri"]), str(row.get("SOPInstanceUID") or "")
+    with contextlib.ExitStack() as stack:
+        found = _kept(stack, uri, uid, elsewhere.kept) if uid else None
+        if found is None:
+            if elsewhere.unsealed is None:
+                raise UsageError(
+                    "The object lies in a sealed place. The settings of the lake have to name the "
+                    "pseudonyms by which it was made, with their key."
+                )
+            found = stack.enter_context(elsewhere.unsealed(row))
         yield found
 
 

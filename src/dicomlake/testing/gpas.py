@@ -43,22 +43,35 @@ class Gpas:
             return self.status, {"resourceType": "OperationOutcome"}
         if self.token and token != f"Bearer {self.token}":
             return 401, {"resourceType": "OperationOutcome"}
-        if path != "/ttp-fhir/fhir/gpas/$pseudonymizeAllowCreate":
+        operation = path.removeprefix("/ttp-fhir/fhir/gpas/")
+        if operation not in ("$pseudonymizeAllowCreate", "$dePseudonymize"):
             return 404, {"resourceType": "OperationOutcome"}
         said = json.loads(body).get("parameter", [])
         targets = [one["valueString"] for one in said if one["name"] == "target"]
-        originals = [one["valueString"] for one in said if one["name"] == "original"]
+        back = operation == "$dePseudonymize"
+        wanted = "pseudonym" if back else "original"
+        originals = [one["valueString"] for one in said if one["name"] == wanted]
         if len(targets) != 1 or not originals:
             return 400, {"resourceType": "OperationOutcome"}
         if targets[0] not in self.domains:
             return 404, {"resourceType": "OperationOutcome"}
         with self._lock:
             self.asked.append(Counter(originals))
+            if back:
+                found = self._back(targets[0], originals)
+                return 200, {"resourceType": "Parameters", "parameter": found}
             found = [self._one(targets[0], original) for original in originals]
         return 200, {"resourceType": "Parameters", "parameter": found}
 
+    def _back(self, domain: str, pseudonyms: list[str]) -> list[dict[str, Any]]:
+        known = {p: original for (of, original), p in self.given.items() if of == domain}
+        return [self._said(domain, known[p], p) for p in pseudonyms if p in known]
+
     def _one(self, domain: str, original: str) -> dict[str, Any]:
         pseudonym = self.given.setdefault((domain, original), f"psn-{secrets.token_hex(6)}")
+        return self._said(domain, original, pseudonym)
+
+    def _said(self, domain: str, original: str, pseudonym: str) -> dict[str, Any]:
         values = {"original": original, "target": domain, "pseudonym": pseudonym}
         system = "https://ths-greifswald.de/gpas"
         parts = [

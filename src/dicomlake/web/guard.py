@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dicomlake.errors import DicomlakeError, UsageError
 from dicomlake.jobs.access.roles import Who
 from dicomlake.web import problems
+from dicomlake.web.access.deidentified import deidentified
 from dicomlake.web.access.gate import Called, Gate
-from dicomlake.web.access.needs import FILTERED, NEEDED, UNKNOWN, WHO
+from dicomlake.web.access.needs import DEIDENTIFIED, FILTERED, NEEDED, UNKNOWN, WHO
 from dicomlake.web.access.trail import MOST_BODY, Trail
 from dicomlake.web.pages import open_page
 
@@ -128,6 +129,7 @@ class Guard:
         if who.project and project is None and not _free(scope["method"], scope["path"]):
             return 403, "Your project is not in the settings any more. Ask a steward of the lake."
         scope[FILTERED] = project is not None and bool(project.filter.strip())
+        scope[DEIDENTIFIED] = deidentified(who, self._gate.settings)
         return None
 
     def _strange(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:

@@ -16,7 +16,19 @@ from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
-from dicomlake.web import enriching, erasing, explore, federation, jobs, ohif, operations, problems
+from dicomlake.web import (
+    deid,
+    deidpreview,
+    enriching,
+    erasing,
+    explore,
+    federation,
+    jobs,
+    ohif,
+    operations,
+    problems,
+    pseudonyms,
+)
 from dicomlake.web.access import routes as access
 from dicomlake.web.access.gate import Gate
 from dicomlake.web.access.lakes import check_projects
@@ -73,13 +85,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     made.state.gate, made.state.views, made.state.audit = gate, views, audit
     made.state.fhir = endpoint
     made.state.shelves = Shelves(Shelf(lake, settings), views)
-    made.include_router(access.router)
-    made.include_router(jobs.router)
-    made.include_router(operations.router)
-    made.include_router(enriching.router)
-    made.include_router(erasing.router)
-    made.include_router(federation.router)
-    for router in explore.ROUTERS:
+    for router in (jobs.router, operations.router, *_OURS):
         made.include_router(router)
     made.include_router(dicomweb)
     made.include_router(fhir)
@@ -125,10 +131,22 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
     made.openapi = openapi  # type: ignore[method-assign]
 
 
+_OURS = (
+    access.router,
+    deid.router,
+    deidpreview.router,
+    enriching.router,
+    erasing.router,
+    federation.router,
+    pseudonyms.router,
+    *explore.ROUTERS,
+)
+"""Routers of which every operation has an example."""
+
+
 def _whole_examples(found: dict[str, Any]) -> None:
     """Let examples have their nulls, which FastAPI leaves out."""
-    routers = (access.router, enriching.router, erasing.router, federation.router, *explore.ROUTERS)
-    routes = [r for router in routers for r in router.routes if isinstance(r, APIRoute)]
+    routes = [r for router in _OURS for r in router.routes if isinstance(r, APIRoute)]
     for route in routes:
         if 200 not in route.responses:  # it sends a browser on
             continue

@@ -104,6 +104,14 @@ export type BinOut = {
   series: number;
 };
 
+export type BoxOut = {
+  x0: number;
+  y0: number;
+  x1: number;
+  y1: number;
+  why: string;
+};
+
 export type ByIn = {
   path: string;
   /** auto: a day to a year, so that there are some dozens; weekday: 1 is Monday; width: numbers in steps of `width`; steps: from one of `steps` to below the next */
@@ -180,6 +188,74 @@ export type Clock = {
   months: Month[];
 };
 
+export type CohortDetails = {
+  name: string;
+  version: number;
+  kind: "frozen" | "saved" | "split";
+  project: string;
+  level: "patient" | "study" | "series" | "instance";
+  where: Record<string, unknown> | null;
+  /** The question; empty: everything, or not for this role */
+  text: string;
+  sentence: string;
+  lake_version: number;
+  made: string;
+  by: string;
+  comment: string;
+  counts: dicomlake__web__explore__cohorts__Counts;
+  /** Series that somebody left out */
+  excluded: number;
+  /** Series of patients who had withdrawn by then */
+  withdrawn: number;
+  /** Patients who were erased since */
+  erased: number;
+  digest: string;
+  approved: boolean;
+  /** How it was split, if it was */
+  split: Record<string, unknown> | null;
+  whole: Totals;
+  attrition: Kept[];
+  withdrawn_since: number;
+  /** Series that are not in the lake any more */
+  missing: number;
+  /** Series that have another number of instances now */
+  changed: number;
+  shares: Share[];
+  /** All versions, newest first */
+  history: CohortOut[];
+  /** Newest first */
+  log: Decision[];
+  /** Newest first */
+  requests: RequestOut[];
+};
+
+export type CohortOut = {
+  name: string;
+  version: number;
+  kind: "frozen" | "saved" | "split";
+  project: string;
+  level: "patient" | "study" | "series" | "instance";
+  where: Record<string, unknown> | null;
+  /** The question; empty: everything, or not for this role */
+  text: string;
+  sentence: string;
+  lake_version: number;
+  made: string;
+  by: string;
+  comment: string;
+  counts: dicomlake__web__explore__cohorts__Counts;
+  /** Series that somebody left out */
+  excluded: number;
+  /** Series of patients who had withdrawn by then */
+  withdrawn: number;
+  /** Patients who were erased since */
+  erased: number;
+  digest: string;
+  approved: boolean;
+  /** How it was split, if it was */
+  split: Record<string, unknown> | null;
+};
+
 export type Column = {
   /** What people call it */
   name: string;
@@ -204,15 +280,6 @@ export type Common = {
   question: string;
 };
 
-export type Compared = {
-  version: number;
-  a: string;
-  b: string;
-  /** Elements at the top that are equal */
-  same: number;
-  differences: Difference[];
-};
-
 export type ConformanceOut = {
   version: number;
   checked: Totals;
@@ -229,14 +296,6 @@ export type ContourOut = {
   on: DrawnOn[];
 };
 
-export type Counts = {
-  version: number;
-  level: "patient" | "study" | "series" | "instance";
-  totals: Totals;
-  total: number;
-  seconds: number;
-};
-
 export type Crumb = {
   path: string;
   label: string;
@@ -249,16 +308,17 @@ export type Dates = {
   to: string | null;
 };
 
-export type Difference = {
-  place: string;
-  path: string;
-  name: string;
-  tag: string;
-  creator: string;
-  vr: string;
-  change: "added" | "removed" | "changed";
-  a: unknown[] | null;
-  b: unknown[] | null;
+export type Decision = {
+  n: number;
+  what: string;
+  by: string;
+  at: string;
+  /** How many series it is about */
+  series: number;
+  reason: string;
+  flag: string;
+  /** Whether the newest version does not have it yet */
+  pending: boolean;
 };
 
 export type Drawing = {
@@ -526,6 +586,12 @@ export type Form = {
   series: number;
 };
 
+export type Given = {
+  pseudonyms: string[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
+};
+
 export type GroupColumn = {
   path: string;
   /** Of auto the one that was chosen */
@@ -709,6 +775,20 @@ export type JobOut = {
   progress: Progress;
 };
 
+export type Judgement = {
+  /** Of the request */
+  n: number;
+  what: "approve" | "refuse";
+  comment: string;
+};
+
+export type Kept = {
+  depth: number;
+  text: string;
+  sentence: string;
+  kept: Totals;
+};
+
 export type LakeOut = {
   /** Name of its folder */
   name: string;
@@ -745,6 +825,15 @@ export type LakeVersion = {
   version: number;
   when: string | null;
   what: string;
+};
+
+export type LeakOut = {
+  kind: string;
+  level: "error" | "warning" | "note";
+  of: string;
+  count: number;
+  message: string;
+  series: string[];
 };
 
 export type Link = {
@@ -842,6 +931,26 @@ export type NewChart = {
   spec: Record<string, unknown>;
 };
 
+export type NewCohort = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Of the cohort */
+  name: string;
+  comment: string;
+};
+
+export type NewDecision = {
+  what: "include" | "exclude" | "flag" | "comment";
+  level: "series" | "study" | "patient";
+  /** UIDs or PatientIDs */
+  of: string[];
+  reason: string;
+  flag: string;
+};
+
 export type NewJob = {
   /** Name of the source */
   source: string;
@@ -877,6 +986,17 @@ export type NewQuery = {
   query: AskedRows;
 };
 
+export type NewRequest = {
+  purpose: string;
+  /** Number of the vote */
+  ethics: string;
+  /** Of de-identification */
+  profile: string;
+  /** Last day */
+  valid_until: string;
+  version?: number | null;
+};
+
 export type NewRun = {
   /** Only series that meet this question */
   where?: Record<string, unknown> | string | null;
@@ -888,6 +1008,39 @@ export type NewRun = {
 
 export type NewSession = {
   token: string;
+};
+
+export type NewSplit = {
+  by: "patient" | "site" | "device" | "model" | "source" | "date";
+  fractions: Record<string, number>;
+  values: Record<string, string>;
+  dates: Record<string, string>;
+  stratify: string[];
+  seed: number;
+  folds: number;
+  comment: string;
+};
+
+export type NewWithdrawal = {
+  PatientID: string[];
+  /** Any when left out */
+  issuer?: string | null;
+  reason: string;
+  undo: boolean;
+};
+
+export type NewsOut = {
+  any: boolean;
+  counts: dicomlake__web__explore__cohorts__Counts;
+  /** Series that were read again since */
+  changed: number;
+  /** Series that the question does not find any more */
+  lost: number;
+  /** Series that are not in the lake any more */
+  missing: number;
+  lake_version: number;
+  /** Some of what is new */
+  series: string[];
 };
 
 export type OtherStudy = {
@@ -950,6 +1103,16 @@ export type Parsed = {
 
 export type Part = Record<string, unknown>;
 
+export type Past = {
+  name: string;
+  /** Empty: of a question */
+  cohort: string;
+  version: number | null;
+  made: string;
+  where: string;
+  series: number;
+};
+
 export type PatientHead = {
   patient_key: string;
   PatientID: string | null;
@@ -977,6 +1140,69 @@ export type PatientOut = {
   all_studies: StudyHead[];
 };
 
+export type People = {
+  people: PersonIn[];
+  /** Under fhir.pseudonyms, if there are more */
+  name: string;
+};
+
+export type PersonIn = {
+  PatientID: string;
+  IssuerOfPatientID: string;
+};
+
+export type PersonOut = {
+  pseudonym: string;
+  PatientID: string | null;
+  IssuerOfPatientID: string | null;
+};
+
+export type PlanIn = {
+  profile: string;
+  /** Only series that match */
+  where?: Record<string, unknown> | string | null;
+  /** With a value before and after */
+  examples: boolean;
+};
+
+export type PlanOut = {
+  profile: ProfileOut;
+  /** Attributes by what happens to them */
+  totals: Record<string, number>;
+  attributes: PlannedOut[];
+};
+
+export type PlannedOut = {
+  path: string;
+  name: string;
+  vr: string;
+  objects: number;
+  /** Letter of PS3.15 Table E.1-1, empty outside of it */
+  action: string;
+  what: string;
+  why: string;
+  before: string;
+  after: string;
+};
+
+export type PreviewOut = {
+  SOPInstanceUID: string;
+  /** Why it is searched for text; nothing when it is not */
+  why: string;
+  /** Why it would go into quarantine; nothing when it would not */
+  problem: string;
+  /** Frames that were searched; boxes are for all frames */
+  frames: number[];
+  boxes: BoxOut[];
+  notes: string[];
+  /** The frame that is shown */
+  frame: number | null;
+  /** The frame with lines around boxes: PNG, Base64 */
+  before: string | null;
+  /** The frame as it would be: PNG, Base64 */
+  after: string | null;
+};
+
 export type Problem = {
   type: string;
   title: string;
@@ -999,6 +1225,26 @@ export type ProblemOut = {
   path: string;
   vr: string;
   problem: string;
+};
+
+export type ProfileDetails = {
+  name: string;
+  title: string;
+  options: string[];
+  codes: string[];
+  /** removed, modified or kept */
+  dates: string;
+  /** Markdown */
+  statement: string;
+};
+
+export type ProfileOut = {
+  name: string;
+  title: string;
+  options: string[];
+  codes: string[];
+  /** removed, modified or kept */
+  dates: string;
 };
 
 export type Progress = {
@@ -1035,7 +1281,7 @@ export type QualityOut = {
   attributes: AttributeShare[];
   modality: Part;
   body_region: Region;
-  laterality: Sides;
+  laterality: dicomlake__web__explore__quality__Sides;
   sizes: Part;
   declared: Part;
   checked: Checked[];
@@ -1069,6 +1315,23 @@ export type ReportLine = {
   type: string | null;
   concept: string;
   value: string;
+};
+
+export type RequestOut = {
+  n: number;
+  version: number;
+  by: string;
+  at: string;
+  purpose: string;
+  ethics: string;
+  profile: string;
+  valid_until: string;
+  state: "open" | "approved" | "refused";
+  /** Whether its last day has gone by */
+  over: boolean;
+  decided_by: string;
+  decided_at: string | null;
+  comment: string;
 };
 
 export type Retried = {
@@ -1106,6 +1369,10 @@ export type RunOut = {
   /** How many tasks are new */
   tasks: number;
   advice: string;
+};
+
+export type Said = {
+  comment: string;
 };
 
 export type SavedDetails = {
@@ -1195,6 +1462,36 @@ export type SeriesOut = {
   page: InstanceHead[];
 };
 
+export type SeriesPage = {
+  total: number;
+  offset: number;
+  /** Series by state */
+  states: Record<string, number>;
+  /** Series by flag */
+  flags: Record<string, number>;
+  splits: Record<string, number>;
+  rows: SeriesRow[];
+};
+
+export type SeriesRow = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  patient_key: string;
+  Modality: string;
+  SeriesDescription: string;
+  StudyDescription: string;
+  StudyDate: string;
+  instances: number;
+  state: "included" | "excluded" | "withdrawn";
+  reason: string;
+  flag: string;
+  split: string | null;
+  fold: number | null;
+  /** Whether the lake has it still */
+  here: boolean;
+};
+
 export type ShapeOut = {
   type: string;
   /** Column, row, from 1; or parts of the view */
@@ -1206,16 +1503,17 @@ export type ShapeOut = {
   on: DrawnOn[];
 };
 
+export type Share = {
+  split: string | null;
+  fold: number | null;
+  patients: number;
+  studies: number;
+  series: number;
+};
+
 export type Shares = {
   of: number;
   filled: number;
-};
-
-export type Sides = {
-  paired: number;
-  given: number;
-  contradicting: number;
-  missing: number;
 };
 
 export type SourceOut = {
@@ -1565,6 +1863,13 @@ export type Wanted = {
   others: boolean;
 };
 
+export type WantedPreview = {
+  SOPInstanceUID: string;
+  /** all: whatever it is */
+  look: "suspected" | "all";
+  policy: "blank_all_text" | "blank_identifying_text";
+};
+
 export type WaveformOut = {
   group: number;
   label: string;
@@ -1607,6 +1912,23 @@ export type WindowOut = {
   name: string;
 };
 
+export type WithdrawalOut = {
+  patients: number;
+  /** Patients whom the lake does not have */
+  unknown: number;
+  /** Series that each cohort loses */
+  cohorts: Record<string, number>;
+  exports: Past[];
+};
+
+export type Withdrawn = {
+  PatientID: string;
+  issuer: string | null;
+  by: string;
+  at: string;
+  reason: string;
+};
+
 export type WorkOut = {
   /** Of its tasks, for GET /api/tasks and POST /api/tasks/retry */
   kind: string;
@@ -1641,6 +1963,60 @@ export type dicomlake__web__explore__charts__Reason = {
   objects: number;
 };
 
+export type dicomlake__web__explore__cohorts__Compared = {
+  a: CohortOut;
+  b: CohortOut;
+  counts: Record<string, dicomlake__web__explore__cohorts__Sides>;
+  why: Record<string, Record<string, number>>;
+  /** The first of them */
+  rows: dicomlake__web__explore__cohorts__Difference[];
+};
+
+export type dicomlake__web__explore__cohorts__Counts = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  bytes: number;
+};
+
+export type dicomlake__web__explore__cohorts__Difference = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  Modality: string;
+  side: "only_a" | "only_b";
+  why: string;
+  reason: string;
+};
+
+export type dicomlake__web__explore__cohorts__Sides = {
+  only_a: number;
+  both: number;
+  only_b: number;
+};
+
+export type dicomlake__web__explore__details__Compared = {
+  version: number;
+  a: string;
+  b: string;
+  /** Elements at the top that are equal */
+  same: number;
+  differences: dicomlake__web__explore__details__Difference[];
+};
+
+export type dicomlake__web__explore__details__Difference = {
+  place: string;
+  path: string;
+  name: string;
+  tag: string;
+  creator: string;
+  vr: string;
+  change: "added" | "removed" | "changed";
+  a: unknown[] | null;
+  b: unknown[] | null;
+};
+
 export type dicomlake__web__explore__images__TableOut = {
   kind: "modality" | "voi";
   /** Value that the first entry is for */
@@ -1661,6 +2037,21 @@ export type dicomlake__web__explore__lakes__TableOut = {
   version: number;
 };
 
+export type dicomlake__web__explore__quality__Sides = {
+  paired: number;
+  given: number;
+  contradicting: number;
+  missing: number;
+};
+
+export type dicomlake__web__explore__queries__Counts = {
+  version: number;
+  level: "patient" | "study" | "series" | "instance";
+  totals: Totals;
+  total: number;
+  seconds: number;
+};
+
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
@@ -1671,9 +2062,25 @@ export type Answers = {
   "DELETE /api/charts/{id}": Changed;
   "GET /api/charts/{id}": ChartDetails;
   "PUT /api/charts/{id}": ChartOut;
+  "GET /api/cohorts": CohortOut[];
+  "POST /api/cohorts": CohortOut;
+  "GET /api/cohorts/{name}": CohortDetails;
+  "GET /api/cohorts/{name}/check": LeakOut[];
+  "GET /api/cohorts/{name}/compare": dicomlake__web__explore__cohorts__Compared;
+  "POST /api/cohorts/{name}/decisions": Decision;
+  "GET /api/cohorts/{name}/news": NewsOut;
+  "POST /api/cohorts/{name}/requests": RequestOut;
+  "PUT /api/cohorts/{name}/requests": RequestOut;
+  "GET /api/cohorts/{name}/series": SeriesPage;
+  "POST /api/cohorts/{name}/split": CohortOut;
+  "POST /api/cohorts/{name}/versions": CohortOut;
   "GET /api/common": Common;
-  "GET /api/compare": Compared;
+  "GET /api/compare": dicomlake__web__explore__details__Compared;
   "POST /api/conformance": ConformanceOut;
+  "POST /api/deid/plan": PlanOut;
+  "POST /api/deid/preview": PreviewOut;
+  "GET /api/deid/profiles": ProfileOut[];
+  "GET /api/deid/profiles/{name}": ProfileDetails;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
@@ -1714,6 +2121,8 @@ export type Answers = {
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;
+  "POST /api/pseudonyms": PersonOut[];
+  "POST /api/pseudonyms/back": PersonOut[];
   "GET /api/quality": QualityOut;
   "GET /api/quality/report": unknown;
   "GET /api/queries": SavedOut[];
@@ -1722,7 +2131,7 @@ export type Answers = {
   "GET /api/queries/{id}": SavedDetails;
   "PUT /api/queries/{id}": SavedOut;
   "POST /api/query": AnswerOut;
-  "POST /api/query/count": Counts;
+  "POST /api/query/count": dicomlake__web__explore__queries__Counts;
   "POST /api/query/export": unknown;
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;
@@ -1750,5 +2159,7 @@ export type Answers = {
   "GET /api/vocabulary/histogram": Histogram;
   "GET /api/vocabulary/node": TermDetails;
   "GET /api/vocabulary/values": Values;
+  "GET /api/withdrawals": Withdrawn[];
+  "POST /api/withdrawals": WithdrawalOut;
   "GET /metrics": unknown;
 };

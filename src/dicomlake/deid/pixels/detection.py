@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dicomlake.contracts.deid import Unresolved
 from dicomlake.deid.pixels.boxes import Box
 from dicomlake.errors import UsageError
 
@@ -30,25 +31,34 @@ class Detector:
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
 
-    def boxes(self, picture: NDArray[np.uint8]) -> tuple[Box, ...]:
-        """Where lines of text are, as the network has them: upright ones and turned ones."""
+    def boxes(self, picture: NDArray[np.uint8], least: float = 0.5) -> tuple[Box, ...]:
+        """Where lines of text are, as the network has them: upright ones and turned ones.
+
+        `least`: how sure it is of them at least, from 0.5 to 1.
+        """
         rows, columns = picture.shape[:2]
         found: list[Box] = []
         for y in _starts(rows):
             for x in _starts(columns):
                 tile = picture[y : y + LONGEST, x : x + LONGEST]
-                found += self._tile(tile, x, y, rows, columns)
+                for box in self._tile(tile, least):
+                    moved = Box(box.x0 + x, box.y0 + y, box.x1 + x, box.y1 + y)
+                    high = min(box.x1 - box.x0, box.y1 - box.y0)
+                    found.append(moved.grown(3 + high // 8, rows, columns))
         return tuple(sorted(set(found)))
 
-    def _tile(self, tile: NDArray[np.uint8], x: int, y: int, rows: int, columns: int) -> list[Box]:
+    def _tile(self, tile: NDArray[np.uint8], least: float) -> list[Box]:
         colours = np.repeat(tile[..., None], 3, axis=2) if tile.ndim == 2 else tile
-        found, _ = self._network(np.ascontiguousarray(colours))
+        network, size = self._network, (tile.shape[0], tile.shape[1])
+        prepared = network.get_preprocess(max(size))(np.ascontiguousarray(colours))
+        if prepared is None:
+            raise Unresolved("pixels", "a picture is too narrow to be searched for text")
+        found, scores = network.postprocess_op(network.infer(prepared)[0], size)
         boxes = []
-        for corners in () if found is None else found:
+        for corners, score in zip(found, scores, strict=True):
             (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
-            box = Box(int(x0) + x, int(y0) + y, int(x1) + x + 1, int(y1) + y + 1)
-            high = min(box.x1 - box.x0, box.y1 - box.y0)
-            boxes.append(box.grown(3 + high // 8, rows, columns))
+            if score >= least:
+                boxes.append(Box(int(x0), int(y0), int(x1) + 1, int(y1) + 1))
         return boxes
 
     @cached_property

@@ -13,7 +13,10 @@ from dicomlake.contracts.deid import Item, Unresolved
 from dicomlake.deid.pixels.boxes import Box, mask_of
 from dicomlake.dicom.walk import Fetch
 from dicomlake.errors import DataError
-from dicomlake.readers.attributes import text, whole
+from dicomlake.readers.attributes import Item as Header
+from dicomlake.readers.attributes import key_of, text, whole
+from dicomlake.readers.bulk import syntax_of
+from dicomlake.readers.frames import NATIVE, RLE
 from dicomlake.readers.pictures import Window, picture, windowed
 from dicomlake.readers.pixels import Pixels
 
@@ -38,7 +41,7 @@ class Frames:
             item.header, lambda at, length: data[at : at + length], len(data),
         )  # fmt: skip
         try:
-            self.pixels = Pixels(*self.place)
+            self.pixels = Pixels(_as_allocated(item.header), *self.place[1:])
         except DataError as error:
             raise Unresolved("pixels", f"its pixels cannot be read: {error}") from error
         self.count, self.rows, self.columns = (
@@ -107,6 +110,14 @@ class Frames:
             chosen.append(best)
             seen = np.maximum(seen, edges[best])
         return tuple(sorted(n + 1 for n in chosen))
+
+
+def _as_allocated(header: Header) -> Header:
+    """A header by which also those bits are read that are not stored, where that can be."""
+    syntax, bits = syntax_of(header), whole(header, "BitsAllocated")
+    if (syntax in NATIVE or syntax == RLE) and bits in (8, 16, 32):
+        return {**header, key_of("BitsStored"): {"vr": "US", "Value": [bits]}}
+    return header
 
 
 def _is_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:

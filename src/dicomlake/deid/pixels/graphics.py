@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dicomlake.dicom import dictionary
-from dicomlake.readers.attributes import Item, key_of, whole
+from dicomlake.readers.attributes import Item, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,33 +53,36 @@ def shifts_of(header: Item) -> tuple[int, int] | None:
 
 
 def without_hidden(values: NDArray[Any], header: Item) -> bool:
-    """Take away what stands in bits that are not stored; whether there was something.
-
-    Bits above a negative number are ones, or zeros where no value has others.
-    """
-    shifts = shifts_of(header)
-    if shifts is None or values.dtype.kind not in "iu":
+    """Take away what stands in bits that are not stored; whether there was something."""
+    found = cleared(values, header)
+    if found is None:
         return False
-    up, down = shifts
-    bits = values.dtype.itemsize * 8
-    if bits != whole(header, "BitsAllocated"):
-        return False
-    low = down - up
-    shown = ((1 << (bits - down)) - 1) << low
-    raw = values.view(f"u{values.dtype.itemsize}")
-    if not np.any(raw & np.array(~shown & ((1 << bits) - 1), raw.dtype)):
-        return False
-    if whole(header, "PixelRepresentation") == 1:
-        signed = values.view(f"i{values.dtype.itemsize}")
-        clean = ((signed << up) >> down) << low
-    else:
-        clean = raw & np.array(shown, raw.dtype)
-    if np.array_equal(clean.view(raw.dtype), raw):
-        return False
-    values[...] = clean.view(values.dtype)
+    values[...] = found
     return True
 
 
-def palette_of(header: Item) -> bool:
-    """Whether the object has colours of its own."""
-    return key_of("RedPaletteColorLookupTableDescriptor") in header
+def cleared(values: NDArray[Any], header: Item) -> NDArray[Any] | None:
+    """Values without what stands in bits that are not stored; None where nothing does.
+
+    Bits above a negative number are ones, or zeros where the device did not care.
+    """
+    shifts, size = shifts_of(header), values.dtype.itemsize
+    if (
+        shifts is None
+        or values.dtype.kind not in "iu"
+        or size * 8 != whole(header, "BitsAllocated")
+    ):
+        return None
+    up, down = shifts
+    low = down - up
+    shown = ((1 << (size * 8 - down)) - 1) << low
+    raw = values.view(f"u{size}")
+    plain = raw & np.array(shown, raw.dtype)
+    if np.array_equal(plain, raw):
+        return None
+    if whole(header, "PixelRepresentation") == 1:
+        plain = (((values.view(f"i{size}") << up) >> down) << low).view(raw.dtype)
+        if np.array_equal(plain, raw):
+            return None
+    found: NDArray[Any] = plain.view(values.dtype)
+    return found

@@ -29,7 +29,7 @@ class Options:
     policy: str = "blank_all_text"
     devices: tuple[str, ...] = ()
     regions: bool = True
-    most_frames: int = 24
+    most_frames: int = 12
     most_rounds: int = 3
     threads: int = 1
 

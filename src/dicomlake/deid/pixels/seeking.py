@@ -10,29 +10,46 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dicomlake.contracts.deid import Unresolved, Words
+from dicomlake.contracts.deid import Span, Unresolved, Words
 from dicomlake.deid.pixels.boxes import Box, kept_of, outside, united
 from dicomlake.deid.pixels.detection import Detector
 from dicomlake.deid.pixels.devices import Rule, boxes_of
 from dicomlake.deid.pixels.frames import Frames, blank
 from dicomlake.deid.pixels.options import Options
+from dicomlake.deid.pixels.reading import Reader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_REMEMBERED = 4096
 """Pictures of which it is remembered where text is."""
-HIGHEST, SMALL = 0.12, 40
+HIGHEST, LOW, SMALL = 0.12, 24, 40
 """A line of text is no higher than this part of the picture, or than so many pixels; what is found
-in an enlarged picture is no higher than that."""
+only in an enlarged picture no higher than the last ones."""
+SURE = 0.65
+"""How sure the network is of text that it finds only when other text is gone."""
 LARGE = 1200
 """Pixels of the longer side from which pictures are large enough as they are."""
 _AROUND = 41
 """Pixels over which contrasts are evened out."""
+
+
+class _Nobody:
+    """Words of somebody of whom nothing is known."""
+
+    def spans(self, text: str) -> Sequence[Span]:
+        return ()
+
+    def clean(self, text: str) -> str:
+        return text
+
+
+NOBODY: Words = _Nobody()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +64,11 @@ class Sought:
 class Seeker:
     """Finds what is to be blanked."""
 
-    def __init__(self, options: Options, rules: Sequence[Rule], detector: Detector) -> None:
-        self._options, self._rules, self._detector = options, rules, detector
+    def __init__(
+        self, options: Options, rules: Sequence[Rule], detector: Detector, reader: Reader
+    ) -> None:
+        self._options, self._rules = options, rules
+        self._detector, self._reader = detector, reader
         self._known: OrderedDict[bytes, tuple[Box, ...]] = OrderedDict()
 
     def seek(self, frames: Frames, words: Words | None = None) -> Sought:
@@ -57,14 +77,19 @@ class Seeker:
         kept = kept_of(frames.header, rows, columns) if self._options.regions else ()
         sure = (*outside(kept, rows, columns), *boxes_of(frames.header, self._rules, rows, columns))
         chosen = frames.differing(self._options.most_frames)
-        texts: list[Box] = []
-        for number in chosen:
-            texts += self._frame(frames, number, sure)
-        boxes = (*sure, *united(texts))
+        boxes: tuple[Box, ...] = sure
+        for number in chosen:  # what was found in one is blanked in all
+            boxes = (*boxes, *self._frame(frames, number, boxes, words))
+        boxes = (*sure, *united(boxes[len(sure) :]))
         return Sought(boxes, chosen, tuple(_notes(boxes)))
 
-    def _frame(self, frames: Frames, number: int, sure: Sequence[Box]) -> tuple[Box, ...]:
-        key = frames.digest(number) + repr(sure).encode()
+    def _frame(
+        self, frames: Frames, number: int, sure: Sequence[Box], words: Words | None
+    ) -> tuple[Box, ...]:
+        """Text in a frame beside what is blanked already."""
+        if self._options.policy != "blank_all_text":
+            return self.texts(frames.pictures(number), sure, words or NOBODY)
+        key = blake2b(frames.digest(number) + repr(sure).encode()).digest()
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]
@@ -75,21 +100,29 @@ class Seeker:
         return found
 
     def texts(
-        self, pictures: Sequence[NDArray[np.uint8]], sure: Sequence[Box] = ()
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        sure: Sequence[Box] = (),
+        words: Words | None = None,
     ) -> tuple[Box, ...]:
-        """Where text is in a picture that is shown in some ways; Unresolved when it stays."""
+        """Where text is in a picture that is shown in some ways; Unresolved when it stays.
+
+        With `words`, harmless text is none.
+        """
         found: list[Box] = []
         shown = [each.copy() for each in pictures]
         for picture in shown:
             blank(picture, sure)
-        turned = True
+        turned, least = True, 0.5
         for _ in range(self._options.most_rounds + 1):
-            new = [box for each in shown for box in self._search(each, turned=turned)]
+            new = [box for each in shown for box in self._search(each, least, turned=turned)]
             new = [box for box in new if not _is_plain(shown, box)]
+            if words is not None:
+                new = [b for b in new if not self._reader.may_stay(shown[0], b, words)]
             if not new:
                 return united(found)
             found += new
-            turned = any(box.y1 - box.y0 > box.x1 - box.x0 for box in new)
+            turned, least = any(b.y1 - b.y0 > b.x1 - b.x0 for b in new), SURE
             for picture in shown:
                 blank(picture, new)
         raise Unresolved(
@@ -98,22 +131,33 @@ class Seeker:
             "with: dicomlake deid pixels FILE --to FOLDER",
         )
 
-    def _search(self, picture: NDArray[np.uint8], *, turned: bool = True) -> list[Box]:
-        """Text in a picture: as it is, twice as large with even contrasts, perhaps that turned."""
+    def _search(
+        self, picture: NDArray[np.uint8], least: float, *, turned: bool = True
+    ) -> list[Box]:
+        """Text in a picture: as it is, twice as large with even contrasts, perhaps turned."""
         rows, columns = picture.shape[:2]
         even = evened(picture)
-        found = [*self._detector.boxes(picture), *self._enlarged(even)]
+        found = [*self._coarse(picture, least), *self._enlarged(even, least)]
         if turned:
-            for b in self._enlarged(np.ascontiguousarray(np.rot90(even))):
+            for b in self._enlarged(np.ascontiguousarray(np.rot90(even)), least):
                 found.append(Box(columns - b.y1, b.x0, columns - b.y0, b.x1))
-        highest = max(HIGHEST * min(rows, columns), SMALL)
+        highest = max(HIGHEST * min(rows, columns), LOW)
         return [b for b in found if _height(b) <= highest]
 
-    def _enlarged(self, picture: NDArray[np.uint8]) -> list[Box]:
+    def _coarse(self, picture: NDArray[np.uint8], least: float) -> list[Box]:
+        """Text in a picture as it is, in half of its size where it is large: for high letters."""
+        if min(picture.shape[:2]) < LARGE // 2:
+            return list(self._detector.boxes(picture, least))
+        found = self._detector.boxes(_sized(picture, 0.5), least)
+        rows, columns = picture.shape[:2]
+        large = (Box(b.x0 * 2, b.y0 * 2, b.x1 * 2, b.y1 * 2) for b in found)
+        return [box.grown(0, rows, columns) for box in large]
+
+    def _enlarged(self, picture: NDArray[np.uint8], least: float) -> list[Box]:
         """What is found in a picture of twice the size, where it is not large already."""
         if max(picture.shape[:2]) > LARGE:
-            return list(self._detector.boxes(picture))
-        found = self._detector.boxes(_twice(picture))
+            return list(self._detector.boxes(picture, least))
+        found = self._detector.boxes(_sized(picture, 2), least)
         small = (Box(b.x0 // 2, b.y0 // 2, (b.x1 + 1) // 2, (b.y1 + 1) // 2) for b in found)
         return [box for box in small if _height(box) <= SMALL]
 
@@ -129,11 +173,12 @@ def evened(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(scaled, 0, 255), np.uint8)
 
 
-def _twice(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _sized(picture: NDArray[np.uint8], by: float) -> NDArray[np.uint8]:
     import cv2
 
-    size = (picture.shape[1] * 2, picture.shape[0] * 2)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    size = (round(picture.shape[1] * by), round(picture.shape[0] * by))
+    kind = cv2.INTER_CUBIC if by > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(picture, size, interpolation=kind), np.uint8)
 
 
 def _height(box: Box) -> int:

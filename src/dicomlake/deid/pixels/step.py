@@ -9,28 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dicomlake.contracts.deid import Identity, Item, Replaced, Words
 from dicomlake.deid.pixels.boxes import Box
 from dicomlake.deid.pixels.detection import Detector
 from dicomlake.deid.pixels.devices import boxes_of, rules_of
 from dicomlake.deid.pixels.frames import Frames, blank, is_indexed
-from dicomlake.deid.pixels.graphics import in_pixels, removed, without_hidden
+from dicomlake.deid.pixels.graphics import cleared, in_pixels, removed, without_hidden
 from dicomlake.deid.pixels.options import Options, options_of
+from dicomlake.deid.pixels.reading import Reader
 from dicomlake.deid.pixels.seeking import Seeker, Sought
 from dicomlake.deid.pixels.suspicion import has_pixels, suspected
-from dicomlake.deid.pixels.writing import RLE, Values, trimmed, written
-from dicomlake.dicom import dictionary
+from dicomlake.deid.pixels.writing import Values, trimmed, whole_of, written
 from dicomlake.readers.attributes import Item as Header
 from dicomlake.readers.attributes import whole
 from dicomlake.readers.bulk import syntax_of
-from dicomlake.readers.frames import NATIVE
+from dicomlake.readers.frames import NATIVE, RLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CODE = "113101"
 """Clean Pixel Data Option (CID 7050)."""
-_BURNED_IN = dictionary.tag_of("BurnedInAnnotation")
 
 
 class PixelStep:
@@ -39,7 +40,9 @@ class PixelStep:
     def __init__(self, options: Options | Mapping[str, Any] | None = None) -> None:
         self.options = options_of(options)
         self.rules = rules_of(self.options.devices)
-        self.seeker = Seeker(self.options, self.rules, Detector(self.options.threads))
+        self.seeker = Seeker(
+            self.options, self.rules, Detector(self.options.threads), Reader(self.options.threads)
+        )
 
     def clean(self, item: Item, words: Words, identity: Identity) -> Replaced | None:
         """What takes the place of pixels, overlays, curves and icons; None without any of them.
@@ -54,7 +57,6 @@ class PixelStep:
         why = self.why(item.header)
         if why:
             more, syntax, told = self._looked_at(item, words)
-            more[_BURNED_IN] = ("CS", b"NO")
             notes += [f"searched for text: {why}", *told]
         else:
             more, syntax, told = self._passed(item)
@@ -90,10 +92,21 @@ class PixelStep:
         if not (syntax in NATIVE or syntax == RLE or in_pixels(item.header)):
             return {}, "", []
         frames = Frames(item)
+        if syntax in NATIVE and not _may_hide(frames):
+            return trimmed(frames), "", []
         values, other, count = written(frames, _change(frames, ()))
         if not count:
             return trimmed(frames), "", []
         return values, other, [f"bits that are not stored cleared in {count} frames"]
+
+
+def _may_hide(frames: Frames) -> bool:
+    """Whether something stands in bits of native pixels that are not stored."""
+    size, value = frames.pixels.bits // 8, whole_of(frames)
+    if size not in (1, 2, 4) or frames.pixels.keyword != "PixelData":
+        return False
+    values = np.frombuffer(value[: len(value) - len(value) % size], f"<u{size}")
+    return cleared(values, frames.header) is not None
 
 
 class _change:

@@ -20,13 +20,12 @@ from dicomlake.deid.pixels.lossless import jpeg
 from dicomlake.dicom import dictionary
 from dicomlake.readers.attributes import key_of, text, whole
 from dicomlake.readers.bulk import bulk_of, element_of
-from dicomlake.readers.frames import NATIVE
+from dicomlake.readers.frames import NATIVE, RLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _JPEG = "1.2.840.10008.1.2.4."
-RLE = "1.2.840.10008.1.2.5"
 JPEG_LS, J2K, J2K_ANY = _JPEG + "80", _JPEG + "90", _JPEG + "91"
 JPEG_LOSSLESS = frozenset([_JPEG + "57", _JPEG + "70"])
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -83,6 +82,11 @@ def _vr(frames: Frames) -> str:
     return said if said in ("OB", "OW") and frames.pixels.bits <= 8 else "OW"
 
 
+def whole_of(frames: Frames) -> bytes:
+    """The value of the pixels in little endian."""
+    return bulk_of(frames.header, frames.pixels.keyword, *frames.place)
+
+
 def trimmed(frames: Frames) -> Values:
     """The pixels without what stands behind the last frame, where there is something."""
     pixels = frames.pixels
@@ -91,7 +95,7 @@ def trimmed(frames: Frames) -> Values:
     samples = 2 if pixels.photometric == "YBR_FULL_422" else pixels.samples
     bits = frames.rows * frames.columns * samples * pixels.bits * frames.count
     length = (bits + 7) // 8
-    value = bulk_of(frames.header, pixels.keyword, *frames.place)
+    value = whole_of(frames)
     rest = value[length:]
     if not rest.strip(b"\0") or len(rest) < 2:
         return {}
@@ -171,7 +175,7 @@ def _by_pydicom(found: NDArray[Any], syntax: str, frames: Frames, photometric: s
                 np.ascontiguousarray(found),
                 rows=frames.rows, columns=frames.columns, number_of_frames=1,
                 samples_per_pixel=frames.pixels.samples, bits_allocated=frames.pixels.bits,
-                bits_stored=_stored_bits(found, frames), photometric_interpretation=said,
+                bits_stored=_stored_bits(frames, syntax), photometric_interpretation=said,
                 pixel_representation=whole(frames.header, "PixelRepresentation") or 0,
                 planar_configuration=0, pixel_keyword="PixelData",
             )  # fmt: skip
@@ -181,8 +185,10 @@ def _by_pydicom(found: NDArray[Any], syntax: str, frames: Frames, photometric: s
     return bytes(made)
 
 
-def _stored_bits(found: NDArray[Any], frames: Frames) -> int:
-    return whole(frames.header, "BitsStored") or frames.pixels.bits
+def _stored_bits(frames: Frames, syntax: str) -> int:
+    """Bits of a value that are compressed: of RLE all that there are."""
+    stored = whole(frames.header, "BitsStored")
+    return frames.pixels.bits if syntax == RLE or not stored else stored
 
 
 def _photometric(frames: Frames, syntax: str, photometric: str) -> str:

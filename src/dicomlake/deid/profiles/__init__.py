@@ -38,7 +38,7 @@ ACTIONS = {
 }
 """Actions of PS3.15 Table E.1-1."""
 Dates = Literal["removed", "modified", "kept"]
-_KEYS = ("name", "title", "extends", "options", "attributes", "private")
+_KEYS = ("name", "title", "extends", "options", "attributes", "private", "pixels")
 _CHOICES = frozenset([*ACTIONS, "Z/D", "X/Z", "X/D", "X/Z/D", "X/Z/U*"])
 _STRICT = "KCUDZX"
 """Actions, the most protective one last."""
@@ -57,7 +57,8 @@ class Profile:
     """Which options hold, and what is done with single attributes.
 
     `attributes`: actions of the site by tag or private attribute. `private`: who says which private
-    attributes stay: nobody, the Standard ("safe"), or The Cancer Imaging Archive ("tcia").
+    attributes stay beside the option: nobody, or The Cancer Imaging Archive ("tcia"). `pixels`:
+    options of the step that cleans pixels (`dicomlake.deid.pixels.Options`).
     """
 
     name: str
@@ -65,6 +66,7 @@ class Profile:
     options: frozenset[str] = frozenset()
     attributes: Mapping[int | Private, str] = field(default_factory=dict)
     private: str = ""
+    pixels: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dates(self) -> Dates:
@@ -81,7 +83,8 @@ class Profile:
     @property
     def digest(self) -> str:
         """Of all rules: equal when they do the same."""
-        said = (sorted(self.options), self.private, sorted(map(repr, self.attributes.items())))
+        rules = sorted(map(repr, self.attributes.items()))
+        said = (sorted(self.options), self.private, rules, sorted(self.pixels.items()))
         return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
     def decide(self, tag: int) -> Decision | None:
@@ -177,7 +180,17 @@ def parsed(text: str, name: str) -> Profile:
         options,
         {**under.attributes, **_attributes(said.get("attributes") or {}, name)},
         private,
+        {**under.pixels, **_pixels(said.get("pixels") or {}, name)},
     )
+
+
+def _pixels(said: Any, name: str) -> dict[str, Any]:
+    if not isinstance(said, dict):
+        raise UsageError(f"pixels of the profile {name!r} are lines such as: look: all")
+    from dicomlake.deid.pixels.options import options_of
+
+    options_of(said)  # a mistake is told at once
+    return dict(said)
 
 
 def _list(said: Mapping[str, Any], key: str) -> list[str]:

@@ -98,6 +98,21 @@ class TextWords(Words):
             cleaned = self._cleaned[text] = self._clean(text)
         return cleaned
 
+    def replacements(self, text: str) -> list[tuple[Span, str]]:
+        """What identifies, and what takes its place, in order and without overlap."""
+        whole, places = composed(text)
+        spans = self._spans(whole)
+        if not spans:
+            return []
+        told = {(one.start, one.end): one for one in dates(whole, folded(whole), self.rules)}
+        found = []
+        for span in spans:
+            then = self._instead(whole, span, told.get((span.start, span.end)))
+            start, end = (span.start, span.end) if places is None else (
+                places[span.start], places[span.end])  # fmt: skip
+            found.append((Span(start, end, span.kind, span.found_by), then))
+        return found
+
     def _spans(self, text: str) -> list[Span]:
         if len(text) < 2:
             return []
@@ -107,17 +122,11 @@ class TextWords(Words):
         return _joined(found, text) if found else []
 
     def _clean(self, text: str) -> str:
-        whole = composed(text)[0]
-        spans = self._spans(whole)
-        if not spans:
-            return text
-        told = {(one.start, one.end): one for one in dates(whole, folded(whole), self.rules)}
         parts, at = [], 0
-        for span in spans:
-            one = told.get((span.start, span.end))
-            parts += [whole[at : span.start], self._instead(whole, span, one)]
+        for span, then in self.replacements(text):
+            parts += [text[at : span.start], then]
             at = span.end
-        return "".join(parts) + whole[at:]
+        return "".join(parts) + text[at:] if parts else text
 
     def _instead(self, text: str, span: Span, dated: Dated | None) -> str:
         identity = self._identity

@@ -32,21 +32,18 @@ class Dictionary:
         self._rules = rules
         self.dates: set[str] = set()
         """The known dates (DA)."""
+        self._seeds: set[str] = set()  # how what is known begins: texts without them are done
         found: dict[str, set[str]] = {name: set() for name in _GROUPS}
         for one in known:
             text = unicodedata.normalize("NFC", one.text).strip()
             if text:
                 self._take(one.kind, text, found)
-        parts = [
-            f"(?P<{group}>{'|'.join(sorted(patterns, key=lambda p: (-len(p), p)))})"
-            for group, patterns in found.items()
-            if patterns
-        ]
-        self._pattern = re.compile("|".join(parts)) if parts else None
+        self._pattern = _alternatives(found)
+        self._begins = re.compile("|".join(sorted(self._seeds))) if self._seeds else None
 
     def spans(self, text: str, small: str) -> Iterator[Span]:
         """Spans of what is known; `small` is the folded text."""
-        if self._pattern is None:
+        if self._pattern is None or self._begins is None or not self._begins.search(small):
             return
         for found in self._pattern.finditer(small):
             group = found.lastgroup or ""
@@ -71,17 +68,21 @@ class Dictionary:
         elif kind == "phone":
             digits = re.findall(r"\d", text)
             if len(digits) >= 5:
+                self._seeds.add(digits[0] + r"[\s()./\-]{0,3}" + digits[1])
                 found["phone"].add(r"(?<!\d)" + r"[\s()./\-]{0,3}".join(digits) + r"(?!\d)")
         elif kind == "age":
             number = re.search(r"\d+", text)
             if number and int(number[0]) > 89:
+                self._seeds.add(f"{int(number[0])}[ ]?y")
                 found["age"].add(rf"(?<!\d)0?{int(number[0])}[ ]?y(?![^\W_])")
         elif len(text) > 2:
+            self._seeds.update(map(_begin, re.findall(r"[^\W_]+", text)[:1]))
             found[kind].add(_FREE + _phrase(text) + _ENDS)
 
     def _name(self, text: str, found: dict[str, set[str]]) -> None:
         family, given = _parts(text, self._rules)
         alone = [word for word in family + given if len(word) > 1]
+        self._seeds.update(map(_begin, family + given))
         for first, second in _pairs(family, given):
             found["pair"].update(_both(first, second, self._is_word))
         for word in alone:
@@ -114,6 +115,7 @@ class Dictionary:
         size = sum(map(len, runs))
         if not any(run.isdigit() for run in runs):
             if size >= 4 and folded(text) not in self._rules.words:
+                self._seeds.add(_begin(runs[0]))
                 found["id"].add(_FREE + _phrase(text) + _ENDS)
             return
         if size < 4:
@@ -125,6 +127,8 @@ class Dictionary:
         inner = gap.join(map(re.escape, runs))
         if len(runs) == 1 and len(runs[0]) in (8, 9, 10, 12):
             inner = r"[ ]?".join(runs[0])
+        second = gap + runs[1][0] if len(runs) > 1 and len(runs[0]) < 3 else ""
+        self._seeds.add(r"[ ]?".join(runs[0][:3]) + second)
         guard = r"(?<![.,])" if size < 6 and len(runs) == 1 else ""
         found["id"].add(f"{guard}{start}{inner}{end}" + (r"(?![.,]\d)" if guard else ""))
 
@@ -135,13 +139,17 @@ class Dictionary:
         self.dates.add(digits)
         year, month, day = digits[:4], digits[4:6], digits[6:]
         for spelling in (day + month + year, month + day + year, year + month + day):
+            self._seeds.add(spelling[:4])
             found["date"].add(rf"(?<!\d){spelling}(?!\d)")
         for spelling in (year[2:] + month + day, day + month + year[2:]):
+            self._seeds.add(spelling[:4])
             found["date"].add(rf"(?<![\d.,]){spelling}(?![\d.,])")
 
     def _place(self, text: str, found: dict[str, set[str]]) -> None:
         for part in re.split(r"[\^\\\n;]+", text):
             words = _LETTERS.findall(part)
+            pieces = re.findall(r"[^\W_]+", part)[:2]
+            self._seeds.add(r"[\W_]{0,3}".join(map(_begin, pieces)) or r"(?!)")
             telling = [word for word in words if folded(word) not in self._rules.words]
             alone = len(words) == 1 and (self._is_word(words[0]) or len(words[0]) < 4)
             if telling and not alone:
@@ -152,7 +160,26 @@ class Dictionary:
                     and not self._is_word(word)
                     and folded(word) not in self._rules.given
                 ):
+                    self._seeds.add(_begin(word))
                     found["word"].add(_FREE + spelled(word) + r"(?:er)?" + _ENDS)
+
+
+def _alternatives(found: dict[str, set[str]]) -> re.Pattern[str] | None:
+    """One expression for all, longest first, in groups by what they are."""
+    parts = [
+        f"(?P<{group}>{'|'.join(sorted(patterns, key=lambda p: (-len(p), p)))})"
+        for group, patterns in found.items()
+        if patterns
+    ]
+    return re.compile("|".join(parts)) if parts else None
+
+
+def _begin(word: str) -> str:
+    """An expression for how all spellings of a word begin."""
+    end = 4
+    while end > 1 and word[end - 1 : end + 1].lower() in ("ss", "sz"):
+        end -= 1
+    return spelled(word[:end])
 
 
 def _parts(text: str, rules: Rules) -> tuple[list[str], list[str]]:

@@ -21,11 +21,12 @@ _PIECE = re.compile(
 )
 _GAP = re.compile(r"(?P<comma>[ \t]*,[ \t]*)|[ \t]+|(?P<caret>[\^_]+)|(?=-)")
 _ALSO = re.compile(r"[ \t]*(?:,|/|&|\+|\band\b|\bund\b|\bet\b|\by\b)[ \t]*")
-_COLON = re.compile(r"[:=][ \t]*")
+_COLON = re.compile(r"[:=][ \t]*\n?[ \t]*")
+_CAPITAL = r"[A-ZÀ-ÖØ-Þ](?:['’][A-ZÀ-ÖØ-Þ])?[a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+){0,3}"
 _TWO = re.compile(
-    r"(?<![\w'’-])([A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+)*)"
+    rf"(?<![\w'’-])({_CAPITAL})"
     r"[ ](?:(?:de|del|la|las|los|le|du|des|van|von|der|den|Le|La|De|Van)[ ]){0,2}"
-    r"([A-ZÀ-ÖØ-Þ]['’]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+)*)(?!\w)"
+    rf"({_CAPITAL})(?!\w)"
 )
 _GERMAN = re.compile(
     r"\b(?:der|die|das|und|mit|nicht|bei|wurde|vom|ist|keine?|ohne)\b.*"
@@ -53,7 +54,7 @@ def people(text: str, small: str, rules: Rules) -> Iterator[Span]:
         if found:
             yield Span(*found, "place", "home")
     for colon in _COLON.finditer(text):
-        before = text[max(0, colon.start() - _BACK) : colon.end()]
+        before = text[max(0, colon.start() - _BACK) : colon.start() + 1]
         if rules.labels["names"].search(before):
             found = person_at(text, colon.end(), rules, labelled=True)
             if found:
@@ -112,6 +113,7 @@ def _two_capitals(text: str, small: str, rules: Rules) -> Iterator[Span]:
         if any(
             word in rules.words or word in rules.titles or word in rules.months
             or word in rules.suffixes or word in rules.kin or word in rules.units
+            or word in rules.beside
             for word in pair
         ):  # fmt: skip
             continue
@@ -119,7 +121,7 @@ def _two_capitals(text: str, small: str, rules: Rules) -> Iterator[Span]:
             all(part in rules.eponyms | rules.ordinary for part in re.split(r"[-'’]", word))
             for word in pair
         )
-        if first in rules.eponyms or ordinary > 1:
+        if ordinary > 1 or (rules.eponyms & set(pair) and first not in rules.given):
             continue
         whole = person_at(text, found.start(), rules)
         yield Span(*(whole or found.span()), "name", "two capitals")

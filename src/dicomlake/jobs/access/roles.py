@@ -75,6 +75,8 @@ WHOLE = frozenset((May.SQL, May.WATCH, May.FETCH, May.STORE, May.OPERATE, May.AU
     May.ERASE,
 }
 """What only those may do who see the whole lake: no filter can be put into these."""
+DEIDENTIFIED = frozenset((May.OPEN, May.ENTER, May.COUNT, May.READ, May.SQL))
+"""All that those may do who see the lake de-identified: what is asked of the view of the lake."""
 MASKED = frozenset((Role.partner, Role.viewer))
 """Roles that see counts of few patients masked, and no value that identifies anybody."""
 
@@ -103,12 +105,16 @@ LOCAL = Who("local", Role.admin, how="this machine")
 """Everybody who reaches a service that is open, on this machine alone."""
 
 
-def may(who: Who | None, what: May, *, filtered: bool) -> bool:
+def may(who: Who | None, what: May, *, filtered: bool, deidentified: bool = False) -> bool:
     """Whether somebody may do something; `filtered`: the project has a filter.
+
+    `deidentified`: they see the lake de-identified.
 
     >>> may(Who("ann", Role.viewer), May.READ, filtered=False), may(None, May.OPEN, filtered=False)
     (False, True)
     """
     if who is None:
         return what is May.OPEN
+    if deidentified and what not in DEIDENTIFIED:
+        return False
     return what in ALLOWED[who.role] and not (filtered and what in WHOLE)

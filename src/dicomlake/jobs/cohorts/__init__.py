@@ -14,6 +14,15 @@ cohort       a cohort as exports use it
 
 from dicomlake.jobs.cohorts.cohort import Cohort, history, listed, opened
 from dicomlake.jobs.cohorts.erasing import forget
-from dicomlake.jobs.cohorts.freezing import freeze, save
+from dicomlake.jobs.cohorts.freezing import freeze, question_of, save
 
-__all__ = ["Cohort", "forget", "freeze", "history", "listed", "opened", "save"]
+__all__ = [
+    "Cohort",
+    "forget",
+    "freeze",
+    "history",
+    "listed",
+    "opened",
+    "question_of",
+    "save",
+]

@@ -12,29 +12,32 @@ from dicomlake.jobs.cohorts.cohort import opened
 from dicomlake.lake import Store
 
 _MOST_NAMED = 20
-_CHECKS: tuple[tuple[str, str, str, str], ...] = (
-    ("patient", "error", "h.patient_key::varchar", "patients are in several"),
-    ("study", "error", 'h."StudyInstanceUID"', "studies are in several"),
+_CHECKS: tuple[tuple[str, str, str, str, str], ...] = (
+    ("patient", "error", "h.patient_key::varchar", "patients", ""),
+    ("study", "error", 'h."StudyInstanceUID"', "studies", ""),
     (
         "person",
         "warning",
         "s.\"PatientName\" || '|' || s.\"PatientBirthDate\"::varchar || '|' || "
         "coalesce(s.\"PatientSex\", '')",
-        "persons of the same name, birth date and sex, but of several PatientIDs, are in several",
+        "persons of one name, birth date and sex, but several PatientIDs",
+        "",
     ),
     (
         "frame of reference",
         "warning",
         's."FrameOfReferenceUID"',
-        "frames of reference are in several: images of one examination may be",
+        "frames of reference",
+        ": images of one examination may be",
     ),
 )
-"""Kind, level, what is looked at as SQL, and what is said."""
+"""Kind, level, what is looked at as SQL, what that is, and the end of the sentence."""
 _DEVICE = (
     "device",
     "note",
     's."Manufacturer" || \'|\' || s."DeviceSerialNumber"',
-    "devices are in several, so a model may know them",
+    "devices",
+    ", which a model may know",
 )
 
 
@@ -76,7 +79,7 @@ def check(lake: str | Path | Store, name: str, *, devices: bool = False) -> list
 
 
 def _shared(
-    db: duckdb.DuckDBPyConnection, of: str, kind: str, level: str, what: str, said: str
+    db: duckdb.DuckDBPyConnection, of: str, kind: str, level: str, what: str, said: str, end: str
 ) -> list[Leak]:
     """What has one value in several splits."""
     return _leaks(
@@ -84,7 +87,7 @@ def _shared(
         of,
         kind,
         level,
-        said,
+        (said, end),
         f'select {what} as key, h.{of} as place, h."SeriesInstanceUID" as uid '
         'from held h join series s using ("SeriesInstanceUID")',
     )
@@ -97,7 +100,7 @@ def _objects(db: duckdb.DuckDBPyConnection, of: str) -> list[Leak]:
         of,
         "object",
         "error",
-        "objects of the same SOPInstanceUID are in several",
+        ("objects of the same SOPInstanceUID", ""),
         f'select i."SOPInstanceUID" as key, h.{of} as place, h."SeriesInstanceUID" as uid '
         'from held h join series s using ("SeriesInstanceUID") '
         "join instances i using (series_id)",
@@ -105,7 +108,12 @@ def _objects(db: duckdb.DuckDBPyConnection, of: str) -> list[Leak]:
 
 
 def _leaks(
-    db: duckdb.DuckDBPyConnection, of: str, kind: str, level: str, said: str, select: str
+    db: duckdb.DuckDBPyConnection,
+    of: str,
+    kind: str,
+    level: str,
+    said: tuple[str, str],
+    select: str,
 ) -> list[Leak]:
     count, series = _one(
         db,
@@ -118,7 +126,16 @@ def _leaks(
     )
     if not count:
         return []
-    return [Leak(kind, level, of, count, f"{count:,} {said} {of}s.", tuple(series))]
+    return [
+        Leak(
+            kind,
+            level,
+            of,
+            count,
+            f"{count:,} {said[0]} are in several {of}s{said[1]}.",
+            tuple(series),
+        )
+    ]
 
 
 def _nowhere(db: duckdb.DuckDBPyConnection, split: bool) -> list[Leak]:

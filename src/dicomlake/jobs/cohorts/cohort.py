@@ -74,7 +74,7 @@ class Cohort:
     @cached_property
     def rows(self) -> pa.Table:
         """All series of the version, also those left out, as `keeping.ROWS`."""
-        return keeping.rows(self.store.path, self.version_of)
+        return keeping.seen(self.store, keeping.rows(self.store.path, self.version_of))
 
     @cached_property
     def _here(self) -> tuple[pa.Table, int, int, int]:

@@ -46,7 +46,7 @@ def decide(
     reason, flag = reason.strip(), flag.strip()
     _check(what, level, values, reason, flag)
     with keeping.changing(store.path):
-        here = working(store, name)
+        here = keeping.seen(store, working(store, name))
         about = {
             "level": level,
             "of": values,

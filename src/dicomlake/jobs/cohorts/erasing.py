@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from dicomlake.jobs.attrition import steps
 from dicomlake.jobs.cohorts import keeping, withdrawing
 from dicomlake.jobs.cohorts.keeping import Entry, Version
+from dicomlake.lake import Store
 from dicomlake.lake.store import COHORTS
 from dicomlake.query import Node, from_json, render
 from dicomlake.query.sentence import phrase
@@ -58,8 +59,7 @@ def forget(lake: str | Path, patient_keys: int | Iterable[int]) -> dict[str, int
 
 
 def _known(lake: Path, keys: frozenset[int]) -> _Known:
-    ids: set[str] = set()
-    studies: set[str] = set()
+    ids, studies = _known_of_lake(lake, keys)
     series: dict[str, frozenset[str]] = {}
     for name in keeping.names(lake):
         uids: set[str] = set()
@@ -72,6 +72,17 @@ def _known(lake: Path, keys: frozenset[int]) -> _Known:
         if uids:
             series[name] = frozenset(uids)
     return _Known(frozenset(ids - {""}), series, frozenset(studies - {""}))
+
+
+def _known_of_lake(lake: Path, keys: frozenset[int]) -> tuple[set[str], set[str]]:
+    """PatientIDs and StudyInstanceUIDs of patients who are in the lake still."""
+    with Store(lake).database(only=("series",)) as db:
+        db.register("erased", pa.table({"key": pa.array(sorted(keys), pa.int64())}))
+        found = db.sql(
+            "select distinct coalesce(\"PatientID\", ''), coalesce(\"StudyInstanceUID\", '') "
+            "from series where patient_key in (select key from erased)"
+        ).fetchall()
+    return {patient for patient, _ in found}, {study for _, study in found}
 
 
 def _of(rows: pa.Table, keys: frozenset[int]) -> Any:

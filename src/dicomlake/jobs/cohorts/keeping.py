@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from dicomlake.errors import LakeError, ServiceError, UsageError
 from dicomlake.lake import Store
+from dicomlake.lake.part import PartStore
 from dicomlake.lake.store import COHORTS
 
 INCLUDED, EXCLUDED, WITHDRAWN = "included", "excluded", "withdrawn"
@@ -377,6 +378,15 @@ def rewrite(path: Path, entries: Iterable[Entry]) -> None:
 def path_of_log(lake: Path, name: str) -> Path:
     """The file of the log of a cohort."""
     return folder(lake, name) / _LOG
+
+
+def seen(store: Store, rows: pa.Table) -> pa.Table:
+    """Rows as those may see them who see a part of a lake."""
+    if not isinstance(store, PartStore):
+        return rows
+    with store.database(only=("series",)) as db:
+        uids = db.sql('select "SeriesInstanceUID" from series').to_arrow_table().column(0)
+    return rows.filter(pc.is_in(rows.column("SeriesInstanceUID"), value_set=uids.combine_chunks()))
 
 
 def store_of(lake: str | Path | Store) -> Store:

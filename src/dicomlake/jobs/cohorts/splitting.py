@@ -126,6 +126,26 @@ def split(
         return keeping.next_of(store.path, before, rows, "split", by, comment, **said)
 
 
+def shares(rows: pa.Table) -> list[dict[str, Any]]:
+    """Patients, studies and series of every split and fold that rows have, by name."""
+    found = (
+        rows.group_by(["split", "fold"])
+        .aggregate(
+            [
+                ("patient_key", "count_distinct"),
+                ("StudyInstanceUID", "count_distinct"),
+                ("SeriesInstanceUID", "count"),
+            ]
+        )
+        .sort_by([("split", "ascending"), ("fold", "ascending")])
+    )
+    names = ("split", "fold", "patients", "studies", "series")
+    columns = ("split", "fold", "patient_key_count_distinct", "StudyInstanceUID_count_distinct",
+               "SeriesInstanceUID_count")  # fmt: skip
+    cells = (found.column(name).to_pylist() for name in columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
 def plain(spec: Spec) -> dict[str, Any]:
     """A spec as JSON."""
     return {**asdict(spec), "stratify": list(spec.stratify)}

@@ -28,6 +28,7 @@ from dicomlake.deid.cleaning import ProfileCleaner
 from dicomlake.deid.profiles import Profile, profile_of
 from dicomlake.dicom.walk import sniff
 from dicomlake.errors import DataError, UsageError
+from dicomlake.jobs.deid.knowing import known_of_header
 from dicomlake.readers.attributes import text
 from dicomlake.readers.header import HeaderReader
 from dicomlake.settings import Pseudonyms
@@ -37,9 +38,7 @@ REPORT = "deid-report.json"
 REFUSED = "quarantine.jsonl"
 """Which files were refused and why, beside their copies; it names sources and stays inside."""
 _CHUNK = 100
-_IDS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "AdmissionID", "StudyID")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-_PLACES = ("InstitutionName", "InstitutionAddress", "PatientAddress", "InstitutionalDepartmentName")
 
 
 _Uids = tuple[str, str, str]
@@ -211,32 +210,11 @@ def _groups(
                 continue
         person = _Person(*(text(header, k) or "" for k in ("PatientID", "IssuerOfPatientID")))
         group = groups.setdefault(person, _Group())
-        group.known.update(dict.fromkeys(_known(header)))
+        group.known.update(dict.fromkeys(known_of_header(header)))
         study, series, instance = (text(header, keyword) or "" for keyword in _UIDS)
         if group.files.setdefault((study, series, instance), str(path)) != str(path):
             report.duplicates += 1
     return groups, refused
-
-
-def _known(header: Mapping[str, Any]) -> Iterator[Known]:
-    """What a header tells of a patient and of those around."""
-    for element in header.values():
-        values = element.get("Value", ()) if isinstance(element, dict) else ()
-        for value in values:
-            if element.get("vr") == "PN" and isinstance(value, dict):
-                for name in value.values():
-                    yield Known("name", str(name))
-            elif element.get("vr") == "SQ" and isinstance(value, dict):
-                yield from _known(value)
-    for keyword in _IDS:
-        said = text(header, keyword)
-        if said and len(said) >= 3:
-            yield Known("id", said)
-    for keyword in _PLACES:
-        if said := text(header, keyword):
-            yield Known("place", said)
-    if said := text(header, "PatientBirthDate"):
-        yield Known("date", said)
 
 
 def _tasks(groups: Mapping[_Person, _Group]) -> Iterator[_Task]:

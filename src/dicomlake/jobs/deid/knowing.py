@@ -108,8 +108,7 @@ def known_of_patient(store: Store, patient_key: str) -> list[Known]:
     import orjson
 
     found: dict[Known, None] = {}
-    with store.database() as db:
-        store.show_current(db, ["series", "instances"])
+    with store.database(only=("series", "instances")) as db:
         rows = db.execute(
             "select header from instances where series_id in "
             "(select series_id from series where patient_key = ?)",

@@ -11,5 +11,7 @@ from __future__ import annotations
 
 from dicomlake.testing.deidbench.answers import VERSION, Check, read_key
 from dicomlake.testing.deidbench.corpus import make
+from dicomlake.testing.deidbench.judging import Judged, judge
+from dicomlake.testing.deidbench.scores import gates, summary
 
-__all__ = ["VERSION", "Check", "make", "read_key"]
+__all__ = ["VERSION", "Check", "Judged", "gates", "judge", "make", "read_key", "summary"]

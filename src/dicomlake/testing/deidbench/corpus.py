@@ -218,14 +218,22 @@ def _everywhere(key: Key, people: list[Person], studies: list[Study]) -> None:
     key.add("uid_consistent", "H8", "corpus", action_text="map", severity=2, applies_if="map")
 
 
+_KIND = {
+    "family": "name", "given": "name", "ideographic": "name", "physician": "name",
+    "operator": "name", "institution": "place", "street": "place", "city": "place",
+    "phone": "phone", "mail": "mail", "born": "date",
+}  # fmt: skip
+
+
 def _write_people(path: Path, people: list[Person], studies: list[Study]) -> None:
-    """What an archive knows of its patients: PatientID, kind, text."""
+    """What an archive knows of its patients: PatientID, kind (as `contracts.deid`), text."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["PatientID", "kind", "text"])
         for who in people:
             known = {**who.tokens, "family": who.family, "born": f"{who.born:%Y%m%d}"}
             for kind, text in known.items():
-                rows.writerow([who.id, kind, text])
+                rows.writerow([who.id, _KIND.get(kind, "id"), text])
+            rows.writerow([who.id, "name", who.name])
         for study in studies:
-            rows.writerow([study.person.id, "accession", study.accession])
+            rows.writerow([study.person.id, "id", study.accession])

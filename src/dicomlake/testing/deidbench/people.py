@@ -71,6 +71,8 @@ class Person:
         }  # fmt: skip
         if self.trap:
             del found["family"]
+        if "=" in self.name:
+            found["ideographic"] = self.name.partition("=")[2].partition("^")[0]
         return found
 
     @property

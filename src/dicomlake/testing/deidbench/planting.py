@@ -36,6 +36,8 @@ def identity(draft: Draft) -> None:
         "PatientAge": f"{age:03d}Y",
         "PatientAddress": f"{who.street} 1, {who.city}",
         "PatientTelephoneNumbers": who.phone,
+        "PatientTelecomInformation": who.mail,
+        "InsurancePlanIdentification": who.insurance,
         "StudyDate": when,
         "StudyTime": when,
         "SeriesDate": when,
@@ -64,7 +66,8 @@ def identity(draft: Draft) -> None:
     draft.check("dummy_valid", "H1", path_of("PatientID"), who.id, hipaa_letter="H")
     for keyword, letter, why in (
         ("IssuerOfPatientID", "R", ""), ("OtherPatientIDs", "H", ""), ("PatientAddress", "B", ""),
-        ("PatientTelephoneNumbers", "D", ""), ("InstitutionAddress", "B", "not institution"),
+        ("PatientTelephoneNumbers", "D", ""), ("PatientTelecomInformation", "F", ""),
+        ("InsurancePlanIdentification", "I", ""), ("InstitutionAddress", "B", "not institution"),
     ):  # fmt: skip
         draft.check("tag_removed", "H1", path_of(keyword), hipaa_letter=letter, applies_if=why)
     draft.removed("H1", path_of("OperatorsName"), who.operator, hipaa_letter="A")

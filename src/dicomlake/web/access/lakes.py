@@ -58,6 +58,29 @@ def part_of(whole: Lake, project: Project, folder: Path) -> Lake:
     return made
 
 
+def part_of_view(
+    view: Lake, whole: Lake, project: Project, folder: Path, uid: Callable[[str], str]
+) -> Lake:
+    """What a project sees of a de-identified view; `uid`: what UIDs of the lake are in there."""
+    with whole.engine.chosen(filter_of(project), project.level) as (search, mask):
+        ids = pa.table({"series_id": pa.array(search.snapshot.ids[mask], pa.int64())})
+    with whole.store.database(only=("series",)) as db:
+        db.register("chosen", ids)
+        found = db.execute(
+            'select "SeriesInstanceUID" from series semi join chosen using (series_id)'
+        ).fetchall()
+    uids = pa.table({"SeriesInstanceUID": pa.array([uid(row[0]) for row in found], pa.string())})
+    with view.store.database(only=("series",)) as db:
+        db.register("chosen", uids)
+        rows = db.sql('select series_id from series semi join chosen using ("SeriesInstanceUID")')
+        seen_ids = rows.to_arrow_table().column("series_id").combine_chunks()
+    file = folder / f"{secrets.token_hex(8)}.parquet"
+    write_series(view.store, seen_ids, file)
+    made = ProjectLake.of(PartStore(view.path, view.version, file))
+    weakref.finalize(made.store, file.unlink, missing_ok=True)
+    return made
+
+
 def filter_of(project: Project) -> Node | None:
     """The condition of a project; UsageError when it is none."""
     return parse(project.filter) if project.filter.strip() else None
@@ -294,14 +317,18 @@ def _only_counts() -> NotAllowed:
 
 
 def seen(
-    whole: Callable[[int | None], Lake], project: Project | None, least: int | None, folder: Path
+    whole: Callable[[int | None], Lake],
+    project: Project | None,
+    least: int | None,
+    folder: Path,
+    part: Callable[[Lake, Project, Path], Lake] = part_of,
 ) -> Callable[[Path, int | None], Lake]:
     """What opens versions of a lake as somebody sees them, for `Snapshots`."""
 
     def opened(_: Path, version: int | None) -> Lake:
         lake = whole(version)
         if project is not None:
-            lake = part_of(lake, project, folder)
+            lake = part(lake, project, folder)
         return lake if least is None else cast("Lake", CountsLake(lake, least))
 
     return opened

@@ -15,9 +15,11 @@ from starlette.types import Scope
 from dicomlake.jobs.access.roles import LOCAL, May, Role, Who, may
 from dicomlake.web.problems import Failed
 
-WHO, NEEDED, FILTERED, TOLD = (f"dicomlake.{name}" for name in ("who", "needs", "filtered", "told"))
+WHO, NEEDED, FILTERED, DEIDENTIFIED, TOLD = (
+    f"dicomlake.{name}" for name in ("who", "needs", "filtered", "deidentified", "told")
+)
 """Keys of the scope of a request: who calls, what was asked for, whether in a project with a
-filter, and what the audit log is to say."""
+filter, whether the lake is seen de-identified, and what the audit log is to say."""
 
 
 class Need:
@@ -31,11 +33,14 @@ class Need:
         scope = request.scope
         scope.setdefault(NEEDED, []).append(self.what)
         who = scope.get(WHO)
-        if may(who, self.what, filtered=bool(scope.get(FILTERED))):
+        filtered, deidentified = bool(scope.get(FILTERED)), bool(scope.get(DEIDENTIFIED))
+        if may(who, self.what, filtered=filtered, deidentified=deidentified):
             return
         if who is None:
             raise Failed(401, UNKNOWN)
-        raise Failed(403, _refused(who, self.what, filtered=bool(scope.get(FILTERED))))
+        if deidentified and may(who, self.what, filtered=filtered):
+            raise Failed(403, "You see the lake de-identified, and this shows it as it is.")
+        raise Failed(403, _refused(who, self.what, filtered=filtered))
 
 
 UNKNOWN = "Send the token of the service as: Authorization: Bearer TOKEN"
@@ -89,5 +94,6 @@ def note(request: Request, **said: Any) -> None:
 
 
 def sees_all(request: Request) -> bool:
-    """Whether the caller sees the whole lake and exact numbers."""
-    return not request.scope.get(FILTERED) and not who_of(request).masked
+    """Whether the caller sees the whole lake, as it is, and exact numbers."""
+    scope = request.scope
+    return not (scope.get(FILTERED) or scope.get(DEIDENTIFIED) or who_of(request).masked)

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from dicomlake.errors import NotAllowed, UsageError
 from dicomlake.jobs.access.audit import Audit
-from dicomlake.jobs.access.roles import ALLOWED, WHOLE, May, Role, Who
+from dicomlake.jobs.access.roles import May, Role, Who, may
+from dicomlake.web.access.deidentified import deidentified
 from dicomlake.web.access.gate import Gate
 from dicomlake.web.access.needs import WHO, needs, note, who_of
 from dicomlake.web.access.sessions import COOKIE, cookie, cookies
@@ -124,7 +125,8 @@ def _me(request: Request, gate: Gate, who: Who | None) -> Me:
         )  # fmt: skip
     project = gate.settings.project.get(who.project)
     filtered = project is not None and bool(project.filter.strip())
-    allowed = ALLOWED[who.role] - (WHOLE if filtered else frozenset())
+    hidden = deidentified(who, gate.settings)
+    allowed = {one for one in May if may(who, one, filtered=filtered, deidentified=hidden)}
     return Me(
         signed_in=True,
         name=who.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import partial
 from pathlib import Path
 
 from fastapi import Request
@@ -12,8 +13,11 @@ from dicomlake.api import Lake
 from dicomlake.jobs.access.roles import Who
 from dicomlake.jobs.snapshots import Snapshots
 from dicomlake.settings import Project, Settings
-from dicomlake.web.access.lakes import filter_of, parts_folder, seen
+from dicomlake.web.access.deidentified import Following, View, door_of_who
+from dicomlake.web.access.lakes import filter_of, part_of, part_of_view, parts_folder, seen
 from dicomlake.web.access.needs import who_of
+
+Key = tuple[str, bool, str]
 
 
 class Views:
@@ -21,7 +25,8 @@ class Views:
 
     def __init__(self, lake: Path, settings: Settings, whole: Snapshots[Lake]) -> None:
         self._lake, self._settings, self._whole = lake, settings, whole
-        self._views: dict[tuple[str, bool], Snapshots[Lake]] = {}
+        self._views: dict[Key, Snapshots[Lake]] = {}
+        self._doors: dict[tuple[str, str], View] = {}
         self._lock = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._folder: Path | None = None
@@ -35,22 +40,55 @@ class Views:
         key = self.key(who)
         if not any(key):
             return self._whole
+        view = self.view(who)
         with self._lock:
             if key not in self._views:
-                opener = seen(self._whole.at, self._project(who), self._least(who), self._parts())
-                self._views[key] = Snapshots(self._lake, opener)
+                project, least = self._project(who), self._least(who)
+                if view is None:
+                    opener = seen(self._whole.at, project, least, self._parts())
+                    self._views[key] = Snapshots(self._lake, opener)
+                else:
+                    part = partial(self._part, view)
+                    opener = seen(partial(Lake, view.path), project, least, self._parts(), part)
+                    self._views[key] = Following(view, opener)
             return self._views[key]
+
+    def view(self, who: Who) -> View | None:
+        """The de-identified view that somebody sees; None who sees the lake as it is."""
+        door = door_of_who(who, self._settings)
+        if door is None:
+            return None
+        with self._lock:
+            key = (door.profile, door.pseudonyms)
+            if key not in self._doors:
+                self._doors[key] = View(self._lake, self._settings, door)
+            return self._doors[key]
+
+    def _part(self, view: View, lake: Lake, project: Project, folder: Path) -> Lake:
+        """What a project sees of a view: its filter is asked of the lake as it is."""
+        return part_of_view(lake, self._whole.at(), project, folder, view.cleaning.uid)
 
     def opened(self, who: Who, lake: Path) -> Lake:
         """The newest version of the lake as somebody sees it, opened for them now."""
+        view = self.view(who)
         with self._lock:
             folder = self._parts()
-        whole = Lake(lake)
-        return seen(lambda _: whole, self._project(who), self._least(who), folder)(lake, None)
+        whole = Lake(lake if view is None else view.path)
+        part = part_of if view is None else partial(self._part, view)
+        project, least = self._project(who), self._least(who)
+        return seen(lambda _: whole, project, least, folder, part)(lake, None)
 
-    def key(self, who: Who) -> tuple[str, bool]:
-        """What those have in common who see the same: the project with a filter, and masks."""
-        return (who.project if self._project(who) is not None else "", who.masked)
+    def key(self, who: Who) -> Key:
+        """What those have in common who see the same.
+
+        The project with a filter, masks, and by what the lake is de-identified.
+        """
+        door = door_of_who(who, self._settings)
+        return (
+            who.project if self._project(who) is not None else "",
+            who.masked,
+            f"{door.profile} {door.pseudonyms}" if door else "",
+        )
 
     def _project(self, who: Who) -> Project | None:
         """The project of somebody, if it has a filter."""
@@ -69,5 +107,8 @@ class Views:
         """Let go of files."""
         with self._lock:
             self._views.clear()
+            for view in self._doors.values():
+                view.close()
+            self._doors.clear()
             self._stack.close()
             self._folder = None

@@ -19,6 +19,7 @@ from fastapi import Request
 
 from dicomlake.api import Lake
 from dicomlake.contracts import Object
+from dicomlake.contracts.deid import Unresolved
 from dicomlake.contracts.queues import NOW
 from dicomlake.dicom import dictionary
 from dicomlake.errors import (
@@ -37,9 +38,10 @@ from dicomlake.jobs.working import care_of
 from dicomlake.lake.store import is_lake
 from dicomlake.query.headers import wildcard
 from dicomlake.settings import Settings
-from dicomlake.sources.opening import ARCHIVE, Elsewhere, opened
+from dicomlake.sources.opening import ARCHIVE, SEALED, Elsewhere, opened
+from dicomlake.web.access.deidentified import View
 from dicomlake.web.access.needs import who_of
-from dicomlake.web.access.views import Views
+from dicomlake.web.access.views import Key, Views
 from dicomlake.web.problems import Failed
 
 log = logging.getLogger(__name__)
@@ -70,9 +72,10 @@ class Shelf:
         settings: Settings,
         fetch: Callable[..., Fetching] = fetched,
         opened: Callable[[Path], Lake] = Lake,
+        follow: Callable[[], object] = bool,
     ) -> None:
         self.path, self.settings, self._fetch = Path(lake).absolute(), settings, fetch
-        self._opened = opened
+        self._opened, self._follow = opened, follow
         self.kept = kept_of(lake, settings)
         self._lake: Lake | None = None
         self._mark: tuple[str, ...] = ()
@@ -83,11 +86,19 @@ class Shelf:
         """A shelf of the same objects that sees another part of the lake."""
         return Shelf(self.path, self.settings, self._fetch, opened)
 
+    def of_view(self, view: View, opened: Callable[[Path], Lake]) -> Shelf:
+        """A shelf of a de-identified view of the lake: its objects are made harmless."""
+        made = Shelf(view.path, self.settings, self._fetch, opened, view.follow)
+        made.kept = view.kept
+        made._elsewhere = view.elsewhere(lambda: self.elsewhere)
+        return made
+
     # The snapshot
 
     @property
     def lake(self) -> Lake | None:
         """The lake at its newest version; None when there is none yet."""
+        self._follow()
         with self._lock:
             mark = self._newest()
             if not mark:
@@ -272,12 +283,17 @@ class Shelf:
     def near(self, place: Mapping[str, Any]) -> bool:
         """Whether an object is at hand, and needs not to be fetched from an archive."""
         uri = str(place["uri"])
-        return not uri.startswith(ARCHIVE) or self.kept.holds(str(place["SOPInstanceUID"]))
+        return (
+            not uri.startswith(ARCHIVE)
+            or SEALED in uri
+            or self.kept.holds(str(place["SOPInstanceUID"]))
+        )
 
 
 _WATCHED = ("series", "instances", "elements")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
 _GONE = "The lake has no such study, series or instance."
+_UNRESOLVED = "This object cannot be de-identified, so it is not shown: a steward finds out why"
 _AWAY = (
     "The archive that has this object does not answer, or stopped in the middle. Try again later."
 )
@@ -307,6 +323,9 @@ def problems() -> Iterator[None]:
     """Tell what keeps an object away, without the places of files."""
     try:
         yield
+    except Unresolved as error:
+        log.warning("object not de-identified", extra={"check": error.check})
+        raise Failed(409, f"{_UNRESOLVED} ({error.check}).") from error
     except ServiceError as error:
         log.warning("object away", extra={"error": type(error).__name__})
         raise Failed(503, _AWAY) from error
@@ -320,7 +339,7 @@ class Shelves:
 
     def __init__(self, whole: Shelf, views: Views) -> None:
         self.whole, self._views = whole, views
-        self._shelves: dict[tuple[str, bool], Shelf] = {}
+        self._shelves: dict[Key, Shelf] = {}
         self._lock = threading.Lock()
 
     def of(self, who: Who) -> Shelf:
@@ -330,8 +349,10 @@ class Shelves:
             return self.whole
         with self._lock:
             if key not in self._shelves:
-                opened = partial(self._views.opened, who)
-                self._shelves[key] = self.whole.with_lakes(opened)
+                opened, view = partial(self._views.opened, who), self._views.view(who)
+                whole = self.whole
+                made = whole.of_view(view, opened) if view else whole.with_lakes(opened)
+                self._shelves[key] = made
             return self._shelves[key]
 
 

@@ -13,9 +13,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from dicomlake.errors import LakeError, Refused, ServiceError
+from dicomlake.errors import LakeError, Refused, ServiceError, UsageError
 from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.deposits import Deposit, Stored
+from dicomlake.jobs.door.entrance import made
 from dicomlake.jobs.inbox import Inbox, Intake
 from dicomlake.lake import Store
 from dicomlake.sources.dicomweb.multipart import Part, parameters, parts, whole
@@ -98,9 +99,9 @@ def _take(shelf: Shelf, found: Iterable[Part], study: str | None) -> list[Stored
     """Store the parts of a request; one is held at a time, and those before are safe by then."""
     stored: list[Stored] = []
     try:
-        Store.create(shelf.path)
-        deposit = Deposit(shelf.path, shelf.kept)
-    except (ServiceError, LakeError, OSError) as error:
+        made(shelf.path, shelf.settings)
+        deposit = Deposit(shelf.path, shelf.kept, shelf.settings)
+    except (ServiceError, LakeError, UsageError, OSError) as error:
         raise Failed(503, "The lake cannot take anything in now. Try again later.") from error
     try:
         for part in found:

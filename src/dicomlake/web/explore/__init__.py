@@ -2,6 +2,7 @@
 
 from dicomlake.web.explore import (
     charts,
+    cohorts,
     details,
     images,
     lakes,
@@ -17,6 +18,7 @@ ROUTERS = (
     vocabulary.router,
     queries.router,
     saved.router,
+    cohorts.router,
     details.router,
     images.router,
     charts.router,

@@ -15,7 +15,7 @@ from dicomlake.query import Query as Question
 from dicomlake.query import to_json
 from dicomlake.query.sentence import sentence
 from dicomlake.web.access.gate import SERVICE
-from dicomlake.web.access.needs import needs, sees_all, who_of
+from dicomlake.web.access.needs import DEIDENTIFIED, needs, sees_all, who_of
 from dicomlake.web.bodies import Changed, shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import AskedRows
@@ -51,6 +51,8 @@ Owner = Annotated[str, Depends(_owner)]
 
 def _within(request: Request) -> str | None:
     """The project whose questions are seen; None: those of all, for who sees the whole lake."""
+    if request.scope.get(DEIDENTIFIED):  # questions of others may hold what identifies
+        return f"{who_of(request).project}+deidentified"
     return None if sees_all(request) else who_of(request).project
 
 

@@ -1,0 +1,145 @@
+"""Cleaning at the door: headers before they become rows, and whole objects before they leave."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from dicomlake.contracts.deid import Cleaned, Cleaner, Known, Patient, Unresolved
+from dicomlake.errors import DicomlakeError, UsageError
+from dicomlake.jobs.door.seals import Seal
+from dicomlake.readers.attributes import text
+from dicomlake.readers.bare import Bare
+from dicomlake.readers.header import HeaderReader
+from dicomlake.settings import Pseudonyms, Settings
+
+_MOST_PATIENTS = 200
+Header = Mapping[str, Any]
+"""A header in DICOM JSON (PS3.18 F)."""
+KnownOf = Callable[[Header], Sequence[Known]]
+"""What is known of the patient of a header."""
+
+
+def cleaner_of(profile: str, pseudonyms: Pseudonyms) -> Cleaner:
+    """What cleans by a profile."""
+    from dicomlake.deid import assembly
+
+    made: Cleaner = assembly.cleaner_of(profile, pseudonyms)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """By what is cleaned: a profile, and pseudonyms of the settings; can be sent to processes."""
+
+    profile: str
+    pseudonyms: str
+    settings: Pseudonyms
+    cleaners: Callable[[str, Pseudonyms], Cleaner] = cleaner_of
+
+    @property
+    def seal(self) -> Seal:
+        """What seals where objects lie."""
+        return Seal(self.settings.key())
+
+    def cleaning(self, known_of: KnownOf | None = None) -> Cleaning:
+        """What cleans headers and objects; UsageError when there is no such profile or key."""
+        return Cleaning(self.cleaners(self.profile, self.settings), known_of or known)
+
+
+def door_of(
+    settings: Settings,
+    profile: str,
+    pseudonyms: str,
+    cleaners: Callable[[str, Pseudonyms], Cleaner] = cleaner_of,
+) -> Door:
+    """The door of a profile and of pseudonyms by their name; UsageError when there are none."""
+    found = settings.fhir.pseudonyms.get(pseudonyms)
+    if found is None:
+        names = ", ".join(settings.fhir.pseudonyms) or "none yet"
+        raise UsageError(
+            f"The settings have no pseudonyms {pseudonyms!r}. There are: {names}. Add them as "
+            f"[fhir.pseudonyms.{pseudonyms or 'NAME'}] with a key_file or key_env."
+        )
+    return Door(profile, pseudonyms, found, cleaners)
+
+
+class Cleaning:
+    """Cleans headers and objects of any patients; used by any threads, one at a time."""
+
+    def __init__(self, cleaner: Cleaner, known_of: KnownOf) -> None:
+        self._cleaner, self._known_of = cleaner, known_of
+        self._reader = HeaderReader()
+        self._patients: OrderedDict[tuple[Any, ...], Patient] = OrderedDict()
+        self._lock = threading.RLock()
+
+    @property
+    def digest(self) -> str:
+        """Of rules and key."""
+        return self._cleaner.digest
+
+    def patient(self, header: Header) -> Patient:
+        """What cleans the objects of the patient of a header."""
+        known = tuple(self._known_of(header))
+        said = text(header, "PatientID") or "", text(header, "IssuerOfPatientID") or ""
+        key = (*said, text(header, "StudyInstanceUID") if not said[0] else "", known)
+        with self._lock:
+            if key not in self._patients:
+                self._patients[key] = self._cleaner.patient(known, *said)
+                if len(self._patients) > _MOST_PATIENTS:
+                    self._patients.popitem(last=False)
+            self._patients.move_to_end(key)
+            return self._patients[key]
+
+    def header(self, header: Header) -> dict[str, Any]:
+        """A header as it may be seen; Unresolved when it may not."""
+        with self._lock:
+            bare = Bare(header)
+            cleaned = self._cleaned(header, bare.data)
+            found = orjson.loads(self._reader.read_bytes(cleaned.data).json)
+            self._reader.forget()
+            return bare.whole(found)
+
+    def object(self, data: bytes) -> Cleaned:
+        """An object as it may leave, its pixels too; Unresolved when it may not."""
+        with self._lock:
+            header = orjson.loads(self._reader.read_bytes(data).json)
+            self._reader.forget()
+            return self._cleaned(header, data)
+
+    def _cleaned(self, header: Header, data: bytes) -> Cleaned:
+        """An object cleaned; whatever goes wrong, it does not leave."""
+        try:
+            return self.patient(header).clean(data)
+        except DicomlakeError:
+            raise
+        except Exception as error:  # what a bug says may hold values: only its name
+            kind = type(error).__name__
+            raise Unresolved("object", f"The object cannot be de-identified ({kind}).") from error
+
+    def uid(self, uid: str) -> str:
+        """The UID in the place of one, which is the same for all patients."""
+        with self._lock:
+            return self._cleaner.patient((), "", "").identity.uid(uid)
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._cleaner.close()
+
+
+_NAMES = "PatientName ReferringPhysicianName PerformingPhysicianName OperatorsName".split()
+_IDS = "PatientID AccessionNumber".split()
+
+
+def known(header: Header) -> list[Known]:
+    """What a header tells of its patient and of those around."""
+    found = [Known("name", said) for name in _NAMES if (said := text(header, name))]
+    return found + [Known("id", said) for name in _IDS if (said := text(header, name))]
+
+
+__all__ = ["Cleaning", "Door", "Unresolved", "cleaner_of", "door_of", "known"]

@@ -1,0 +1,156 @@
+"""Who is to see nobody sees nobody, whatever is asked; and all else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicomlake.jobs.access.roles import DEIDENTIFIED
+from dicomlake.web import app
+from dicomlake.web.access.needs import declared
+
+from . import guarded
+from .guarded import House
+from .test_access_projects import requests
+from .unnamed import INSTANCE, MARK, SERIES, STUDY, make_lake, reveals, secrets, settings, unnamed
+
+WHO = "researcher of all"
+QUESTIONS: list[Any] = [
+    None,
+    "Modality = 'MR'",
+    f"PatientName = '{MARK}^Ann'",
+    f"StudyDescription contains '{MARK}'",
+    f"StudyInstanceUID = '{STUDY}'",
+    '(0029,"QZ HEADER",08) exists',
+]
+STATEMENTS = [
+    "select * from series",
+    "select * from instances",
+    "select * from elements",
+    "select * from items",
+    "select * from failures",
+    "select * from files",
+    "select * from runs",
+    "select * from vocabulary",
+    "select * from vocabulary_values",
+    "select header from instances",
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_lake(tmp_path_factory.mktemp("unnamed"))
+
+
+@pytest.fixture(scope="module")
+def inside(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with unnamed(made, tmp_path_factory.mktemp("keys")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def said(made: Path) -> list[str]:
+    return secrets(made)
+
+
+@pytest.fixture(scope="module")
+def new(inside: House) -> dict[str, str]:
+    """What the UIDs are called that walks ask for."""
+    asked = {"Modality": "MR", "includefield": "all", "limit": 1000}
+    rows = inside.get("admin", "/dicom-web/instances", **asked).json()
+    at = next(n for n, row in enumerate(rows) if row["00080018"]["Value"][0] == INSTANCE)
+    sort = rows[at]["00200013"]["Value"][0], rows[at]["00280010"]["Value"][0]
+    mine = inside.get(WHO, "/dicom-web/instances", **asked).json()
+    assert len(mine) == len(rows)
+    one = next(
+        row for row in mine
+        if (row["00200013"]["Value"][0], row["00280010"]["Value"][0]) == sort
+    )  # fmt: skip
+    tags = {guarded.STUDY: "0020000D", guarded.SEEN: "0020000E", guarded.SEEN_INSTANCE: "00080018"}
+    return {old: one[tag]["Value"][0] for old, tag in tags.items()}
+
+
+def walk(new: dict[str, str]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Requests that might tell of a person; those of projects with other UIDs."""
+
+    def other(text: str) -> str:
+        for old in sorted(new, key=len, reverse=True):
+            text = text.replace(old, new[old])
+        return text
+
+    for route, method, path, more in requests():
+        yield route, method, other(path), json.loads(other(json.dumps(more)))
+    for level in ("patient", "study", "series", "instance"):
+        for where in QUESTIONS:
+            shown = [
+                "PatientID", "PatientName", "PatientBirthDate", "AccessionNumber", "StudyID",
+                "StudyDescription", "SeriesDescription", "StudyInstanceUID", "ProtocolName",
+                "InstitutionName", "*.PatientID", "SOPInstanceUID",
+            ]  # fmt: skip
+            body = {"where": where, "level": level, "show": shown}
+            yield "/api/query", "POST", "/api/query", {"json": {**body, "limit": 10_000}}
+            for form in ("csv", "ndjson", "parquet", "xlsx"):
+                more = {"json": body, "params": {"format": form}}
+                yield "/api/query/export", "POST", "/api/query/export", more
+    for statement in STATEMENTS:
+        yield "/api/sql", "POST", "/api/sql", {"json": {"sql": statement, "limit": 10_000}}
+    for word in (MARK, MARK.lower(), "street", "1931"):
+        found = {"params": {"search": word}}
+        yield "/api/vocabulary", "GET", "/api/vocabulary", found
+
+
+@pytest.mark.parametrize("who", [WHO, "viewer", "researcher"])
+def test_no_answer_tells_of_a_person(
+    inside: House, new: dict[str, str], said: list[str], who: str
+) -> None:
+    found, good = {}, 0
+    for _, method, path, more in walk(new):
+        answer = inside.ask(who, method, path, **more)
+        assert answer.status_code < 500, (path, more, answer.text)
+        good += answer.status_code == 200
+        asked = json.dumps(more) + path
+        told = [one for one in reveals(answer.content, said) if one not in asked]
+        if told:
+            found[f"{method} {path} {more}"] = told[:5]
+    assert found == {}
+    assert good > (20 if who == "viewer" else 200)
+
+
+def test_what_is_not_of_the_view_is_not_for_them(
+    inside: House, made: Path, tmp_path: Path, new: dict[str, str]
+) -> None:
+    walked = {(method, route) for route, method, _, _ in walk(new)}
+    missing = []
+    for method, path, needed in declared(app(made, settings(tmp_path))):
+        if needed <= DEIDENTIFIED:
+            continue
+        filled = path.replace("{", "").replace("}", "").replace(":path", "")
+        answer = inside.ask(WHO, method, filled, **({"json": {}} if method != "GET" else {}))
+        if answer.status_code not in (403, 404, 422):
+            missing.append((method, path, answer.status_code))
+    assert missing == []
+    assert len(walked) > 40
+
+
+def test_dicomweb_by_new_uids(inside: House, said: list[str]) -> None:
+    answer = inside.get(WHO, "/dicom-web/series", includefield="all", limit=1000)
+    assert not reveals(answer.content, said)
+    whole = inside.get("admin", "/dicom-web/series", includefield="all", limit=1000)
+    assert len(answer.json()) == len(whole.json()) > 3
+    assert reveals(whole.content, said)
+    for one in answer.json():
+        study, series = one["0020000D"]["Value"][0], one["0020000E"]["Value"][0]
+        path = f"/dicom-web/studies/{study}/series/{series}"
+        metadata = inside.get(WHO, f"{path}/metadata")
+        assert metadata.status_code == 200
+        assert not reveals(metadata.content, said)
+        objects = inside.ask(WHO, "GET", path, headers={"accept": "*/*"})
+        assert objects.status_code == 200, objects.text
+        assert not reveals(objects.content, said)
+    old = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
+    assert inside.get(WHO, old).status_code == 404
+    assert inside.get("admin", old).status_code == 200
