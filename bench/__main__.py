@@ -12,6 +12,7 @@ from bench import (
     bodyparts,
     codes,
     contents,
+    deidbench,
     enrich,
     explore,
     fhir,
@@ -43,7 +44,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes",
-        "fhir",
+        "fhir", "deid-benchmark",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -119,6 +120,9 @@ def main() -> None:
         if asked.lake:
             head = ("resources", "resources/s", "MB", "most memory, MB")
             show("FHIR resources of the whole lake", head, fhir.measure_large(asked.lake))
+    if asked.only in (None, "deid-benchmark"):
+        head, rows = deidbench.measure(6 if asked.quick else 60)
+        show("De-identification of a corpus of planted secrets", head, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)

@@ -493,6 +493,18 @@ class FhirSettings(_Settings):
         return self.target[name]
 
 
+class DatasetSettings(_Settings):
+    """Datasets that the service makes: `[datasets]`.
+
+    `folder`: where they are written; beside the lake when left out. `approval`: only cohorts that a
+    steward approved. `workers`: processes that work on each.
+    """
+
+    folder: Path | None = None
+    approval: bool = True
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+
+
 class FederationSite(_Credentials):
     """A site that is asked: `[site.NAME]` of a file of sites, `[federation.sites.NAME]` here."""
 
@@ -540,8 +552,9 @@ class Settings(_Settings):
     project: dict[str, Project] = {}
     enrich: dict[str, Enrich] = {}
     fhir: FhirSettings = FhirSettings()
-    federation: Federation = Federation()
     lake: LakeSettings = LakeSettings()
+    datasets: DatasetSettings = DatasetSettings()
+    federation: Federation = Federation()
 
     @field_validator("source", "project")
     @classmethod

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dicomlake.jobs.access.roles import DEIDENTIFIED
+from dicomlake.jobs.access.roles import DEIDENTIFIED, Role
+from dicomlake.jobs.index import index
+from dicomlake.testing.dicom import encode, image
 from dicomlake.web import app
 from dicomlake.web.access.needs import declared
 
+from ..planted import INSTANCE, MARK, ROOT, SERIES, STUDY, make_lake, planted, secrets
 from . import guarded
 from .guarded import House
 from .test_access_projects import requests
-from .unnamed import INSTANCE, MARK, SERIES, STUDY, make_lake, reveals, secrets, settings, unnamed
+from .unnamed import reveals, settings, unnamed
 
 WHO = "researcher of all"
 QUESTIONS: list[Any] = [
@@ -126,7 +130,7 @@ def test_what_is_not_of_the_view_is_not_for_them(
     walked = {(method, route) for route, method, _, _ in walk(new)}
     missing = []
     for method, path, needed in declared(app(made, settings(tmp_path))):
-        if needed <= DEIDENTIFIED:
+        if needed <= DEIDENTIFIED:  # walked
             continue
         filled = path.replace("{", "").replace("}", "").replace(":path", "")
         answer = inside.ask(WHO, method, filled, **({"json": {}} if method != "GET" else {}))
@@ -154,3 +158,65 @@ def test_dicomweb_by_new_uids(inside: House, said: list[str]) -> None:
     old = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
     assert inside.get(WHO, old).status_code == 404
     assert inside.get("admin", old).status_code == 200
+
+
+def test_pseudonyms_are_for_administrators(inside: House, made: Path) -> None:
+    asked = {"people": [{"PatientID": f"{MARK}-1"}], "name": "study"}
+    for who in (WHO, "steward", "viewer"):
+        assert inside.post(who, "/api/pseudonyms", asked).status_code == 403
+        back = {"pseudonyms": ["X"], "name": "study"}
+        assert inside.post(who, "/api/pseudonyms/back", back).status_code == 403
+    (given,) = inside.post("admin", "/api/pseudonyms", asked).json()
+    found = inside.get(WHO, "/dicom-web/studies", PatientID=given["pseudonym"]).json()
+    assert len(found) == 1
+    back = {"pseudonyms": [given["pseudonym"], "NOBODY"], "name": "study"}
+    first, second = inside.post("admin", "/api/pseudonyms/back", back).json()
+    assert (first, second["PatientID"]) == (given, None)
+    log = (made / "_access" / "audit.jsonl").read_text()
+    lines = [line for line in log.splitlines() if "pseudonyms" in line]
+    assert any(given["pseudonym"] in line for line in lines)
+    assert not any(MARK in line for line in lines)
+
+
+def test_a_project_of_another_key_has_no_value_in_common(inside: House) -> None:
+    secret = inside.tokens.add("elsewhere", Role.steward, "elsewhere")
+    headers = {"authorization": f"Bearer {secret}"}
+    rows = {}
+    for name, more in (("mine", {}), ("theirs", headers)):
+        path = "/dicom-web/instances?includefield=all&limit=1000"
+        answer = inside.client.get(path, headers=more) if more else inside.get(WHO, path)
+        tags = ("0020000D", "0020000E", "00080018", "00100020")
+        rows[name] = {row[tag]["Value"][0] for row in answer.json() for tag in tags}
+    assert len(rows["mine"]) == len(rows["theirs"]) > 100
+    assert rows["mine"] & rows["theirs"] == set()
+
+
+def test_a_view_follows_its_lake(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path)
+    with unnamed(lake, tmp_path) as house:
+        before = house.get(WHO, "/api/lake").json()["totals"]
+        more = image(**planted(SOPInstanceUID=f"{ROOT}.1.1.2", InstanceNumber=2))
+        (tmp_path / "files" / MARK / "more.dcm").write_bytes(encode(more))
+        (tmp_path / "files" / MARK / f"{MARK}_3.dcm").unlink()
+        index([tmp_path / "files"], lake, workers=1, prune=True)
+        time.sleep(1.1)  # it is looked for once a second
+        after = house.get(WHO, "/api/lake").json()["totals"]
+    assert after["instances"] == before["instances"]
+    assert after["series"] == before["series"] - 1
+
+
+def test_cohorts_of_the_lake_are_not_seen(inside: House, made: Path) -> None:
+    """A cohort of the lake holds PatientIDs and UIDs as they are."""
+    new = {"name": f"{MARK.lower()}-cohort", "where": "Modality = 'MR'", "level": "series"}
+    answer = inside.post("admin", "/api/cohorts", new)
+    assert answer.status_code in (200, 201), answer.text
+    assert inside.post(WHO, "/api/cohorts", new).status_code == 403
+    assert MARK.lower() in inside.get("admin", "/api/cohorts").text
+    for end in (
+        "",
+        f"/{new['name']}",
+        *(f"/{new['name']}/{e}" for e in ("series", "check", "news")),
+    ):
+        seen = inside.get(WHO, f"/api/cohorts{end}")
+        assert seen.status_code in (200, 404), end
+        assert MARK.lower() not in seen.text.replace(new["name"] if end else "", "")

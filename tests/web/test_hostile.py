@@ -190,6 +190,7 @@ READ_JSON = [
     ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
     ("POST", "/api/federation/ask"), ("POST", "/api/federation/answer"),
     ("POST", "/api/federation/export"),
+    ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),
 ]  # fmt: skip
 
 

@@ -151,6 +151,9 @@ def resume(
     without: Annotated[
         bool, typer.Option("--without", help="Leave out what could not be read.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Try again what is in quarantine, too.")
+    ] = False,
     workers: WorkersOption = 1,
 ) -> None:
     """Go on with a dataset that was stopped, and try again what could not be read."""
@@ -158,7 +161,7 @@ def resume(
     from dicomlake.jobs.datasets.making import run
 
     with Bar(console(error=True)) as bar:
-        report = run(lake, name, workers=workers, progress=bar, without=without)
+        report = run(lake, name, workers=workers, progress=bar, without=without, again=again)
     _told(report)
 
 

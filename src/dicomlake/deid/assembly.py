@@ -23,4 +23,8 @@ def _steps(profile: Profile) -> list[Step]:
         from dicomlake.deid.pixels import PixelStep
 
         steps.append(PixelStep(profile.pixels))
+    if "structured-content" in profile.options:
+        from dicomlake.deid.documents import DocumentStep
+
+        steps.append(DocumentStep())
     return steps

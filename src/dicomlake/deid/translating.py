@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,12 +37,17 @@ class Ctranslate2Translator:
                 )
         self._source = pieces.SentencePieceProcessor(model_file=str(source))
         self._target = pieces.SentencePieceProcessor(model_file=str(target))
+        self._end = [] if _ends_itself(folder / "config.json") else ["</s>"]
         self._model = ctranslate2.Translator(str(folder), device="cpu")
 
     def translate(self, lines: Sequence[str]) -> list[str]:
         """Each line in the other language, sentence by sentence."""
         sentences = [_SENTENCE.split(line) if line.strip() else [] for line in lines]
-        every = [self._source.encode(one, out_type=str) for line in sentences for one in line]
+        every = [
+            [*self._source.encode(one, out_type=str), *self._end]
+            for line in sentences
+            for one in line
+        ]
         results = iter(self._model.translate_batch(every) if every else ())
         return [" ".join(self._decoded(next(results)) for _ in line) for line in sentences]
 
@@ -73,6 +79,14 @@ def _between_marks(line: str, translator: Translator) -> str:
         before, after = old[:1].isspace(), old[-1:].isspace()
         joined.append((" " if before else "") + new.strip() + (" " if after and new else "") + mark)
     return "".join(joined)
+
+
+def _ends_itself(config: Path) -> bool:
+    """Whether the model adds the end of a sentence itself, as its config says."""
+    try:
+        return bool(json.loads(config.read_text(encoding="utf-8")).get("add_source_eos"))
+    except (OSError, ValueError):
+        return False
 
 
 def _package(name: str) -> Any:

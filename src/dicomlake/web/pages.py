@@ -20,7 +20,19 @@ from dicomlake.web.problems import Failed
 
 STATIC = Path(__file__).with_name("static")
 """Where `make ui` puts the application."""
-PAGES = ("ask", "audit", "charts", "enrichers", "jobs", "saved", "sources", "status", "studies")
+PAGES = (
+    "ask",
+    "audit",
+    "charts",
+    "cohorts",
+    "datasets",
+    "enrichers",
+    "jobs",
+    "saved",
+    "sources",
+    "status",
+    "studies",
+)
 """First parts of the addresses that the application shows; the rest of them is its own."""
 ASSETS = "assets"
 VIEWER = "viewer"

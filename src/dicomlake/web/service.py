@@ -17,6 +17,7 @@ from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
+    datasets,
     deid,
     deidpreview,
     enriching,
@@ -135,6 +136,7 @@ _OURS = (
     access.router,
     deid.router,
     deidpreview.router,
+    datasets.router,
     enriching.router,
     erasing.router,
     federation.router,

@@ -188,6 +188,14 @@ export type Clock = {
   months: Month[];
 };
 
+export type CohortCounts = {
+  patients: number;
+  studies: number;
+  series: number;
+  instances: number;
+  bytes: number;
+};
+
 export type CohortDetails = {
   name: string;
   version: number;
@@ -202,7 +210,7 @@ export type CohortDetails = {
   made: string;
   by: string;
   comment: string;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that somebody left out */
   excluded: number;
   /** Series of patients who had withdrawn by then */
@@ -214,13 +222,13 @@ export type CohortDetails = {
   /** How it was split, if it was */
   split: Record<string, unknown> | null;
   whole: Totals;
-  attrition: Kept[];
+  attrition: CohortStep[];
   withdrawn_since: number;
   /** Series that are not in the lake any more */
   missing: number;
   /** Series that have another number of instances now */
   changed: number;
-  shares: Share[];
+  shares: SplitShare[];
   /** All versions, newest first */
   history: CohortOut[];
   /** Newest first */
@@ -243,7 +251,7 @@ export type CohortOut = {
   made: string;
   by: string;
   comment: string;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that somebody left out */
   excluded: number;
   /** Series of patients who had withdrawn by then */
@@ -254,6 +262,28 @@ export type CohortOut = {
   approved: boolean;
   /** How it was split, if it was */
   split: Record<string, unknown> | null;
+};
+
+export type CohortSides = {
+  only_a: number;
+  both: number;
+  only_b: number;
+};
+
+export type CohortStep = {
+  depth: number;
+  text: string;
+  sentence: string;
+  kept: Totals;
+};
+
+export type CohortsCompared = {
+  a: CohortOut;
+  b: CohortOut;
+  counts: Record<string, CohortSides>;
+  why: Record<string, Record<string, number>>;
+  /** The first of them */
+  rows: SeriesDifference[];
 };
 
 export type Column = {
@@ -280,6 +310,15 @@ export type Common = {
   question: string;
 };
 
+export type Compared = {
+  version: number;
+  a: string;
+  b: string;
+  /** Elements at the top that are equal */
+  same: number;
+  differences: Difference[];
+};
+
 export type ConformanceOut = {
   version: number;
   checked: Totals;
@@ -296,9 +335,105 @@ export type ContourOut = {
   on: DrawnOn[];
 };
 
+export type Counts = {
+  version: number;
+  level: "patient" | "study" | "series" | "instance";
+  totals: Totals;
+  total: number;
+  seconds: number;
+};
+
 export type Crumb = {
   path: string;
   label: string;
+};
+
+export type DatasetAgain = {
+  /** Leave out what could not be read */
+  without: boolean;
+  /** Try again what is in quarantine */
+  again: boolean;
+};
+
+export type DatasetChoices = {
+  profiles: string[];
+  pseudonyms: string[];
+  formats: string[];
+  layouts: string[];
+  /** Sources of the settings that take datasets */
+  targets: string[];
+  /** Where datasets are written that go nowhere else */
+  folder: string;
+  /** The caller may have identified data */
+  identified: boolean;
+  needs_approval: boolean;
+};
+
+export type DatasetDetails = {
+  name: string;
+  made: string;
+  cohort: string;
+  version: number | null;
+  profile: string;
+  formats: string[];
+  layout: string;
+  out: string;
+  state: string;
+  why: string;
+  written: number;
+  waiting: number;
+  failed: number;
+  quarantined: number;
+  files: number;
+  bytes: number;
+  /** Instances of patients who were erased since */
+  forgotten: number;
+  quarantine: DatasetReason[];
+  unread: DatasetReason[];
+  notes: DatasetReason[];
+  about: Record<string, unknown>;
+};
+
+export type DatasetEstimate = {
+  patients: number;
+  studies: number;
+  series: number;
+  objects: number;
+  source_bytes: number;
+  bytes: number;
+  seconds: number;
+  measured: boolean;
+  /** The cohort is approved */
+  approved: boolean;
+  /** It has to be, before a dataset is made of it */
+  needs_approval: boolean;
+};
+
+export type DatasetOut = {
+  name: string;
+  made: string;
+  cohort: string;
+  version: number | null;
+  profile: string;
+  formats: string[];
+  layout: string;
+  out: string;
+  state: string;
+  why: string;
+  written: number;
+  waiting: number;
+  failed: number;
+  quarantined: number;
+  files: number;
+  bytes: number;
+  /** Instances of patients who were erased since */
+  forgotten: number;
+};
+
+export type DatasetReason = {
+  what: string;
+  why: string;
+  count: number;
 };
 
 export type Dates = {
@@ -319,6 +454,18 @@ export type Decision = {
   flag: string;
   /** Whether the newest version does not have it yet */
   pending: boolean;
+};
+
+export type Difference = {
+  place: string;
+  path: string;
+  name: string;
+  tag: string;
+  creator: string;
+  vr: string;
+  change: "added" | "removed" | "changed";
+  a: unknown[] | null;
+  b: unknown[] | null;
 };
 
 export type Drawing = {
@@ -782,13 +929,6 @@ export type Judgement = {
   comment: string;
 };
 
-export type Kept = {
-  depth: number;
-  text: string;
-  sentence: string;
-  kept: Totals;
-};
-
 export type LakeOut = {
   /** Name of its folder */
   name: string;
@@ -867,6 +1007,8 @@ export type Me = {
   title: string;
   /** Projects that can be chosen */
   projects: string[];
+  /** Whether the lake is seen de-identified */
+  deidentified: boolean;
   /** What the role allows here */
   may: string[];
   /** Counts of fewer patients are shown as 0; 0: exact counts */
@@ -942,6 +1084,33 @@ export type NewCohort = {
   comment: string;
 };
 
+export type NewComment = {
+  comment: string;
+};
+
+export type NewDataset = {
+  /** NAME or NAME@VERSION */
+  cohort: string;
+  formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
+  /** Else that of the cohort */
+  name: string;
+  /** Of de-identification; identified: as it is */
+  profile: string;
+  /** Of the settings, under fhir */
+  pseudonyms: string;
+  layout: "plain" | "bids" | "monai" | "nnunet" | "federated";
+  tables: "parquet" | "csv";
+  waves: "parquet" | "npz";
+  depth: 8 | 16;
+  /** YAML: which structure is which label */
+  labels: string;
+  title: string;
+  licence: string;
+  site: string;
+  /** A source of the settings, objects:NAME/PREFIX or dicom:NAME; else a folder of the service */
+  target: string;
+};
+
 export type NewDecision = {
   what: "include" | "exclude" | "flag" | "comment";
   level: "series" | "study" | "patient";
@@ -949,6 +1118,12 @@ export type NewDecision = {
   of: string[];
   reason: string;
   flag: string;
+};
+
+export type NewEstimate = {
+  /** NAME or NAME@VERSION */
+  cohort: string;
+  formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
 };
 
 export type NewJob = {
@@ -1031,7 +1206,7 @@ export type NewWithdrawal = {
 
 export type NewsOut = {
   any: boolean;
-  counts: dicomlake__web__explore__cohorts__Counts;
+  counts: CohortCounts;
   /** Series that were read again since */
   changed: number;
   /** Series that the question does not find any more */
@@ -1103,7 +1278,7 @@ export type Parsed = {
 
 export type Part = Record<string, unknown>;
 
-export type Past = {
+export type PastExport = {
   name: string;
   /** Empty: of a question */
   cohort: string;
@@ -1281,7 +1456,7 @@ export type QualityOut = {
   attributes: AttributeShare[];
   modality: Part;
   body_region: Region;
-  laterality: dicomlake__web__explore__quality__Sides;
+  laterality: Sides;
   sizes: Part;
   declared: Part;
   checked: Checked[];
@@ -1371,10 +1546,6 @@ export type RunOut = {
   advice: string;
 };
 
-export type Said = {
-  comment: string;
-};
-
 export type SavedDetails = {
   id: string;
   /** Of the question; every change makes a new one */
@@ -1428,6 +1599,16 @@ export type SegmentOut = {
   /** mL */
   volume: number | null;
   volume_problem: string;
+};
+
+export type SeriesDifference = {
+  SeriesInstanceUID: string;
+  StudyInstanceUID: string;
+  PatientID: string;
+  Modality: string;
+  side: "only_a" | "only_b";
+  why: string;
+  reason: string;
 };
 
 export type SeriesHead = {
@@ -1490,6 +1671,8 @@ export type SeriesRow = {
   fold: number | null;
   /** Whether the lake has it still */
   here: boolean;
+  /** Whether it has images */
+  pictured: boolean;
 };
 
 export type ShapeOut = {
@@ -1503,17 +1686,16 @@ export type ShapeOut = {
   on: DrawnOn[];
 };
 
-export type Share = {
-  split: string | null;
-  fold: number | null;
-  patients: number;
-  studies: number;
-  series: number;
-};
-
 export type Shares = {
   of: number;
   filled: number;
+};
+
+export type Sides = {
+  paired: number;
+  given: number;
+  contradicting: number;
+  missing: number;
 };
 
 export type SourceOut = {
@@ -1543,6 +1725,14 @@ export type SourceTask = {
   started?: string | null;
   ended?: string | null;
   source: string;
+};
+
+export type SplitShare = {
+  split: string | null;
+  fold: number | null;
+  patients: number;
+  studies: number;
+  series: number;
 };
 
 export type SqlOut = {
@@ -1918,7 +2108,7 @@ export type WithdrawalOut = {
   unknown: number;
   /** Series that each cohort loses */
   cohorts: Record<string, number>;
-  exports: Past[];
+  exports: PastExport[];
 };
 
 export type Withdrawn = {
@@ -1963,60 +2153,6 @@ export type dicomlake__web__explore__charts__Reason = {
   objects: number;
 };
 
-export type dicomlake__web__explore__cohorts__Compared = {
-  a: CohortOut;
-  b: CohortOut;
-  counts: Record<string, dicomlake__web__explore__cohorts__Sides>;
-  why: Record<string, Record<string, number>>;
-  /** The first of them */
-  rows: dicomlake__web__explore__cohorts__Difference[];
-};
-
-export type dicomlake__web__explore__cohorts__Counts = {
-  patients: number;
-  studies: number;
-  series: number;
-  instances: number;
-  bytes: number;
-};
-
-export type dicomlake__web__explore__cohorts__Difference = {
-  SeriesInstanceUID: string;
-  StudyInstanceUID: string;
-  PatientID: string;
-  Modality: string;
-  side: "only_a" | "only_b";
-  why: string;
-  reason: string;
-};
-
-export type dicomlake__web__explore__cohorts__Sides = {
-  only_a: number;
-  both: number;
-  only_b: number;
-};
-
-export type dicomlake__web__explore__details__Compared = {
-  version: number;
-  a: string;
-  b: string;
-  /** Elements at the top that are equal */
-  same: number;
-  differences: dicomlake__web__explore__details__Difference[];
-};
-
-export type dicomlake__web__explore__details__Difference = {
-  place: string;
-  path: string;
-  name: string;
-  tag: string;
-  creator: string;
-  vr: string;
-  change: "added" | "removed" | "changed";
-  a: unknown[] | null;
-  b: unknown[] | null;
-};
-
 export type dicomlake__web__explore__images__TableOut = {
   kind: "modality" | "voi";
   /** Value that the first entry is for */
@@ -2037,21 +2173,6 @@ export type dicomlake__web__explore__lakes__TableOut = {
   version: number;
 };
 
-export type dicomlake__web__explore__quality__Sides = {
-  paired: number;
-  given: number;
-  contradicting: number;
-  missing: number;
-};
-
-export type dicomlake__web__explore__queries__Counts = {
-  version: number;
-  level: "patient" | "study" | "series" | "instance";
-  totals: Totals;
-  total: number;
-  seconds: number;
-};
-
 /** What comes back, by method and path. */
 export type Answers = {
   "POST /api/aggregate": Groups;
@@ -2066,7 +2187,7 @@ export type Answers = {
   "POST /api/cohorts": CohortOut;
   "GET /api/cohorts/{name}": CohortDetails;
   "GET /api/cohorts/{name}/check": LeakOut[];
-  "GET /api/cohorts/{name}/compare": dicomlake__web__explore__cohorts__Compared;
+  "GET /api/cohorts/{name}/compare": CohortsCompared;
   "POST /api/cohorts/{name}/decisions": Decision;
   "GET /api/cohorts/{name}/news": NewsOut;
   "POST /api/cohorts/{name}/requests": RequestOut;
@@ -2075,8 +2196,16 @@ export type Answers = {
   "POST /api/cohorts/{name}/split": CohortOut;
   "POST /api/cohorts/{name}/versions": CohortOut;
   "GET /api/common": Common;
-  "GET /api/compare": dicomlake__web__explore__details__Compared;
+  "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
+  "GET /api/datasets": DatasetOut[];
+  "POST /api/datasets": DatasetOut;
+  "GET /api/datasets/choices": DatasetChoices;
+  "POST /api/datasets/estimate": DatasetEstimate;
+  "DELETE /api/datasets/{name}": DatasetOut;
+  "GET /api/datasets/{name}": DatasetDetails;
+  "GET /api/datasets/{name}/card": unknown;
+  "POST /api/datasets/{name}/resume": DatasetOut;
   "POST /api/deid/plan": PlanOut;
   "POST /api/deid/preview": PreviewOut;
   "GET /api/deid/profiles": ProfileOut[];
@@ -2131,7 +2260,7 @@ export type Answers = {
   "GET /api/queries/{id}": SavedDetails;
   "PUT /api/queries/{id}": SavedOut;
   "POST /api/query": AnswerOut;
-  "POST /api/query/count": dicomlake__web__explore__queries__Counts;
+  "POST /api/query/count": Counts;
   "POST /api/query/export": unknown;
   "POST /api/query/parse": Parsed;
   "POST /api/query/steps": Steps;

@@ -17,7 +17,7 @@ import { Vocabulary } from "../parts/vocabulary.tsx";
 import { type Condition, type Level, LEVELS, pathOf, type Query } from "../query/condition.ts";
 import { fromText, type Question, questionOf, useQuestion } from "../query/question.ts";
 import * as trees from "../query/tree.ts";
-import { Link } from "../route.tsx";
+import { go, Link } from "../route.tsx";
 import { type Key, useTexts } from "../texts.tsx";
 
 const PLURAL: Record<Level, keyof Totals> = {
@@ -199,6 +199,7 @@ export function AskPage() {
             ))}
           </div>
           <div className="answer-ways">
+            {may("curate") && <Freeze where={where} level={level} />}
             <Link className="to-charts" href={`/charts?q=${encodeURIComponent(work.text ?? "")}&level=${level}&count=${PLURAL[level]}`}>
               {t("nav.charts")}
             </Link>
@@ -241,6 +242,61 @@ export function AskPage() {
         )}
       </div>
     </div>
+  );
+}
+
+/** Keep the answer as it is now, under a name. */
+function Freeze({ where, level }: { where: Condition | null; level: Level }) {
+  const { t } = useTexts();
+  const [open, setOpen] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [name, setName] = useState("");
+  const [comment, setComment] = useState("");
+  const [problem, setProblem] = useState<Refused | null>(null);
+  const freeze = async () => {
+    setBusy(true);
+    try {
+      const body = { name: name.trim(), where, level: level === "instance" ? "series" : level, comment };
+      const made = await call("POST /api/cohorts", { body });
+      go(`/cohorts/${made.name}`);
+    } catch (error) {
+      if (error instanceof Refused) setProblem(error);
+    }
+    setBusy(false);
+  };
+  return (
+    <>
+      <button type="button" className="to-charts link-like" onClick={() => setOpen(true)}>
+        {t("cohorts.freeze")}
+      </button>
+      <Modal opened={open} onClose={() => setOpen(false)} title={t("cohorts.freeze")} centered>
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            void freeze();
+          }}
+        >
+          <TextInput
+            label={t("cohorts.freeze.name")}
+            description={t("cohorts.freeze.about")}
+            value={name}
+            onChange={(event) => setName(event.currentTarget.value)}
+            data-autofocus
+          />
+          <TextInput
+            mt="sm"
+            label={t("saved.comment")}
+            value={comment}
+            onChange={(event) => setComment(event.currentTarget.value)}
+          />
+          {level === "instance" && <p className="note">{t("cohorts.freeze.instances")}</p>}
+          {problem && <Trouble error={problem} />}
+          <Button type="submit" mt="md" loading={busy} disabled={!name.trim()}>
+            {t("cohorts.freeze")}
+          </Button>
+        </form>
+      </Modal>
+    </>
   );
 }
 

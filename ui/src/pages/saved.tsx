@@ -7,7 +7,7 @@ import { call, Refused, useAnswer } from "../api/client.ts";
 import type { SavedOut } from "../api/schema.ts";
 import { Icon } from "../parts/icon.tsx";
 import { Loading, Message, Trouble } from "../parts/states.tsx";
-import { go } from "../route.tsx";
+import { go, Link } from "../route.tsx";
 import { useTexts } from "../texts.tsx";
 
 export default function SavedPage() {
@@ -85,8 +85,9 @@ export default function SavedPage() {
           </tbody>
         </table>
       )}
-      <h2>{t("cohorts")}</h2>
-      <p className="hint">{t("cohorts.none")}</p>
+      <p className="hint">
+        <Link href="/cohorts">{t("cohorts.saved")}</Link>
+      </p>
       {changing && (
         <Change
           one={changing}

@@ -12,6 +12,7 @@ const LISTED: [string[], Key][] = [
   [["g", "a"], "nav.ask"],
   [["g", "c"], "nav.charts"],
   [["g", "s"], "nav.saved"],
+  [["g", "k"], "cohorts"],
   [["g", "j"], "nav.jobs"],
   [["g", "w"], "nav.status"],
   [["Ctrl", "Z"], "undo"],
@@ -24,7 +25,7 @@ const LISTED: [string[], Key][] = [
   [["↑", "↓", "Enter"], "keys.rows"],
   [["Ctrl", "Enter"], "form.take"],
 ];
-const PLACES: Record<string, string> = { a: "/", c: "/charts", s: "/saved", j: "/jobs", w: "/status" };
+const PLACES: Record<string, string> = { a: "/", c: "/charts", s: "/saved", k: "/cohorts", j: "/jobs", w: "/status" };
 
 let begun = 0;
 

@@ -56,7 +56,7 @@ def card(about: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> dict[s
     sha256 of lists and tables."""
     return {
         "README.md": _markdown(about).encode(),
-        "README.html": _html(about).encode(),
+        "README.html": html_of(about).encode(),
         "croissant.jsonld": _json(_croissant(about, files)),
         "dcat.jsonld": _json(_dcat(about)),
     }
@@ -96,7 +96,8 @@ def _cell(value: str) -> str:
     return value.replace("|", "\\|").replace("\n", " ")
 
 
-def _html(about: Mapping[str, Any]) -> str:
+def html_of(about: Mapping[str, Any]) -> str:
+    """The card as a page; nothing of it is loaded from elsewhere."""
     body = [f"<h1>{escape(about['title'])}</h1><p>{escape(about['deidentification'])}</p>"]
     body.append(f"<p>Licence: {escape(about['licence'] or 'none was given')}</p>")
     for heading, rows in _rows(about):

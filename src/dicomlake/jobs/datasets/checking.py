@@ -25,6 +25,7 @@ from dicomlake.lake import Store
 from dicomlake.readers.attributes import items, text
 
 SUMS, ABOUT = "CHECKSUMS.sha256", "dataset.json"
+_REFERENCED = "00081155"
 CHECKS = {
     "checksum": "the file is another one than its checksum says",
     "missing": "the file is not there",
@@ -53,13 +54,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of a dataset, as its ledger has it; `before`: references of the object it was."""
+    """A file of a dataset, as its ledger has it."""
 
     path: str
     sha256: str
     kind: str = ""
     patient_key: int | None = None
-    before: int | None = None
 
 
 class Checker:
@@ -71,6 +71,8 @@ class Checker:
         self._root, self._identified, self._store = root, identified, store
         self._uids = frozenset(uids)
         self._held: tuple[int | None, Sweep] | None = None
+        self.unsure: set[str] = set()
+        """Objects that say themselves that they may still identify somebody."""
 
     def check(self, entry: Entry) -> Iterator[Finding]:
         """What is wrong with a file."""
@@ -94,12 +96,14 @@ class Checker:
     def _object(self, entry: Entry, data: bytes) -> Iterator[Finding]:
         header = parsed(data).header
         if not self._identified:
-            removed = text(header, "PatientIdentityRemoved") == "YES"
+            removed = text(header, "PatientIdentityRemoved")
             how = text(header, "DeidentificationMethod") or items(
                 header, "DeidentificationMethodCodeSequence"
             )
             if not (removed and how):
                 yield Finding(entry.path, "mark")
+            elif removed != "YES":
+                self.unsure.add(entry.path)
 
     def _sweep(self, entry: Entry, path: Path, data: bytes) -> Iterator[Finding]:
         sweep = self._sweep_of(entry.patient_key)
@@ -126,25 +130,25 @@ class Checker:
         self._held = None, Sweep(self._uids, (one for one in known if len(one.text) > 5))
 
 
-def references(header: dict[str, Any], there: frozenset[str] | set[str]) -> int:
-    """How often a header refers to one of these UIDs, at any depth."""
-    found = 0
+def references(header: dict[str, Any]) -> set[str]:
+    """The objects that a header refers to, at any depth."""
+    found: set[str] = set()
     for tag, element in header.items():
-        if not isinstance(element, dict) or tag in ("00080018", "0020000D", "0020000E"):
+        if not isinstance(element, dict):
             continue
-        if element.get("vr") == "SQ":
-            found += sum(
-                references(item, there)
-                for item in element.get("Value") or ()
-                if isinstance(item, dict)
-            )
-        elif element.get("vr") == "UI":
-            found += sum(1 for uid in element.get("Value") or () if uid in there)
+        for value in element.get("Value") or ():
+            if isinstance(value, dict) and element.get("vr") == "SQ":
+                found |= references(value)
+            elif tag == _REFERENCED and isinstance(value, str):
+                found.add(value)
     return found
 
 
 def unresolved(ledger: Ledger, root: Path, store: Store) -> Iterator[Finding]:
-    """Objects that referred to others of the dataset and do so no more, or less often."""
+    """Objects that refer to more that is not in the dataset than before they were cleaned.
+
+    References may be removed, but what is left of those into the dataset leads into it again.
+    """
     import orjson
 
     rows = ledger.rows(
@@ -165,9 +169,9 @@ def unresolved(ledger: Ledger, root: Path, store: Store) -> Iterator[Finding]:
             path = root / row["path"]
             if found is None or not path.is_file():
                 continue
-            was = references(orjson.loads(found[0]), before)
+            outside = references(orjson.loads(found[0])) - before
             with contextlib.suppress(DataError):
-                if references(parsed(path.read_bytes()).header, after) < was:
+                if len(references(parsed(path.read_bytes()).header) - after) > len(outside):
                     yield Finding(row["path"], "reference")
 
 

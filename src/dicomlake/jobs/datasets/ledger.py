@@ -302,6 +302,11 @@ class Ledger:
                 [check, why, *values],
             )
 
+    def clear_notes(self) -> None:
+        """Forget why something was not made."""
+        with self._change() as db:
+            db.execute("delete from notes")
+
     def drop(self, paths: Iterable[str]) -> None:
         """Forget files."""
         with self._change() as db:

@@ -179,11 +179,13 @@ def run(
     progress: Progress | None = None,
     cleaner: Cleaner | None = None,
     without: bool = False,
+    again: bool = False,
 ) -> Report:
     """Make a dataset that was planned, or go on with one that was stopped; nothing where finished.
 
-    What could not be read is tried again; `without`: it is left out instead. KeyboardInterrupt when
-    it was asked to stop. UsageError when somebody makes it now, or the cleaner is another one.
+    What could not be read is tried again; `without`: it is left out instead; `again`: what is in
+    quarantine is tried again, too, also of a finished one. KeyboardInterrupt when it was asked to
+    stop. UsageError when somebody makes it now, or the cleaner is another one.
     """
     began = time.monotonic()
     with contextlib.closing(Ledger(lake, name)) as ledger, ledger.lock():
@@ -191,18 +193,18 @@ def run(
         if job["state"] == "planning":
             shutil.rmtree(ledger.folder)
             raise UsageError(f"{name} was stopped while it was planned. Make it again.")
-        if job["state"] != FINISHED:
+        if job["state"] != FINISHED or again:
             ledger.uncancel()
             ledger.note_job(state=RUNNING, why="", pid=os.getpid())
             making = _Making(Path(lake).absolute(), ledger, progress or Silent(), workers, cleaner)
-            _until_it_stops(ledger, making, without)
+            _until_it_stops(ledger, making, without, again)
         return report_of(ledger, time.monotonic() - began)
 
 
-def _until_it_stops(ledger: Ledger, making: _Making, without: bool) -> None:
+def _until_it_stops(ledger: Ledger, making: _Making, without: bool, again: bool) -> None:
     """Let the job say how it ended, however that was."""
     try:
-        making.run(without=without)
+        making.run(without=without, again=again)
     except KeyboardInterrupt:
         ledger.note_job(state=CANCELLED if ledger.cancelled else STOPPED, why="Somebody stopped it")
         raise
@@ -268,16 +270,19 @@ class _Making:
         self._labels: dict[str, int] = {}
         self._drawn: dict[str, list[Drawn]] = {}
 
-    def run(self, *, without: bool) -> None:
+    def run(self, *, without: bool, again: bool) -> None:
         """Everything that is not done yet, in its order."""
         self._check_cleaner()
-        _claim(self.root, self._job["job"])
+        _claim(self.root, self._job["job"], finished=bool(self._job.get("finished")))
         places.sweep_parts(self.root)
         places.sweep_parts(self.clean)
         if without:
             why = "it could not be read, and was left out"
             self._ledger.take_out("state = 'failed'", "unreadable", why)
         self._ledger.again(FAILED)
+        if again:
+            self._ledger.again(QUARANTINED)
+            self._ledger.clear_notes()
         self._withdraw()
         before, began = self._ledger.counts()[WAITING], time.monotonic()
         self._objects()
@@ -288,6 +293,14 @@ class _Making:
                 why=f"{counts[FAILED]:,} objects could not be read: dicomlake dataset show "
                 f"{self._ledger.name} says why. Try again with: dicomlake dataset resume "
                 f"{self._ledger.name}, or leave them out with --without.",
+            )
+            return
+        if not counts[WRITTEN]:
+            self._ledger.note_job(
+                state=INCOMPLETE,
+                why="Nothing may leave: every object is in quarantine. dicomlake dataset show "
+                f"{self._ledger.name} says why; after a change: dicomlake dataset resume "
+                f"{self._ledger.name} --again",
             )
             return
         self._finish()
@@ -485,6 +498,9 @@ class _Making:
             self._progress.advance()
         for one in found:
             self._take_out(one)
+        unsure = {row[4] for row in rows if row[0] in checker.unsure}
+        why = "they do not say that identity is removed: nobody has looked at their pixels"
+        self._ledger.tell([], [], [Note(series, "pixels", why) for series in sorted(unsure)])
 
     def _take_out(self, found: Finding) -> None:
         """Put an object or a file into quarantine, and what was made of its series."""
@@ -617,11 +633,14 @@ def _check_free(out: Path) -> None:
         raise UsageError(f"{out} is there already. Name a new or an empty folder.")
 
 
-def _claim(root: Path, job: str) -> None:
+def _claim(root: Path, job: str, *, finished: bool) -> None:
     """Make the folder ours; UsageError when it is somebody else's."""
     with places.full_disks():
         if root.is_dir() and any(root.iterdir()):
             mark = root / MARK
+            if finished and (root / LAST[1]).is_file():  # of an earlier run of ours
+                (root / LAST[1]).unlink()
+                mark.write_text(job, encoding="utf-8")
             if not mark.is_file() or mark.read_text(encoding="utf-8") != job:
                 raise UsageError(f"{root} holds other files now. Move them, and go on then.")
             return

@@ -125,7 +125,16 @@ def name_of(wanted: Wanted) -> str:
     'liver-ct'
     """
     text = wanted.cohort.partition("@")[0] or Path(wanted.out.rstrip("/")).name
-    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:32] or "dataset"
+    return slug(text)
+
+
+def slug(text: str) -> str:
+    """A text as the name of a dataset.
+
+    >>> slug("Knee MR.2")
+    'knee-mr-2'
+    """
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:32].strip("-_") or "dataset"
 
 
 def _known(said: Iterable[str], known: tuple[str, ...], what: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomlake.contracts.deid import Cleaner, Patient, Unresolved
+from dicomlake.deid.assembly import cleaner_of
 from dicomlake.errors import DataError, Incomplete, UsageError
 from dicomlake.jobs.datasets import places
 from dicomlake.jobs.datasets.identified import Unchanged
@@ -124,18 +125,11 @@ def cleaner_for(lake: Path, wanted: Wanted) -> Cleaner:
     """What cleans the objects of a dataset; UsageError when there is no such profile or key."""
     if wanted.identified:
         return Unchanged()
-    from importlib import import_module
-
     settings = read(lake).fhir.pseudonyms
     if wanted.pseudonyms not in settings:
         known = ", ".join(settings) or "none yet; write [fhir.pseudonyms.NAME] in dicomlake.toml"
         raise UsageError(f"There are no pseudonyms {wanted.pseudonyms!r}. There are: {known}.")
-    try:
-        assembly = import_module("dicomlake.deid.assembly")
-    except ImportError as error:
-        raise UsageError("De-identification is not installed here.") from error
-    made: Cleaner = assembly.cleaner_of(wanted.profile, settings[wanted.pseudonyms])
-    return made
+    return cleaner_of(wanted.profile, settings[wanted.pseudonyms])
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def _keyword(tag: str) -> str:
     return entry[4] if entry else ""
 
 
-def known_of_patient(store: Store, patient_key: str) -> list[Known]:
+def known_of_patient(store: Store, patient_key: int) -> list[Known]:
     """What the lake knows of a patient and those around it, each once; empty for nobody.
 
     From the headers of all instances: every name, number, date and place of all its studies.

@@ -19,7 +19,7 @@ from dicomlake.testing.deidbench.images import BASES, IMAGES, Kind
 from dicomlake.testing.deidbench.narratives import LANGUAGES, Narrative, narrative
 from dicomlake.testing.deidbench.people import Person, number, person
 from dicomlake.testing.deidbench.planting import Deal, planters
-from dicomlake.testing.dicom import uid
+from dicomlake.testing.dicom import Value, encode, uid
 from dicomlake.testing.hospital.chance import chance
 
 _EXTRA = [*IMAGES, *OTHERS]
@@ -79,6 +79,7 @@ def _written(
             place.write_bytes(data)
         if progress:
             progress(at + 1, len(studies))
+    (corpus / "archive" / "DICOMDIR").write_bytes(_directory(studies[:4]))
     reports = _reports(corpus, key, people, seed)
     _everywhere(key, people, studies)
     write_key(secret, key.checks)
@@ -138,6 +139,42 @@ def _draft(study: Study, held: Series, key: Key, kind: Kind, serial: int) -> Dra
     return draft
 
 
+def _directory(studies: list[Study]) -> bytes:
+    """A DICOMDIR of some studies, records in a row without their links: it has to go as it is.
+
+    No check is about it alone; whoever copies it leaves tokens in the output.
+    """
+    records: list[dict[str, Value]] = []
+    for study in studies:
+        who = study.person
+        records += [
+            {"DirectoryRecordType": "PATIENT", "PatientName": who.name, "PatientID": who.id},
+            {
+                "DirectoryRecordType": "STUDY",
+                "StudyDate": study.when,
+                "StudyInstanceUID": study.uid,
+                "AccessionNumber": study.accession,
+            },
+        ]
+        for draft in study.images:
+            image = {
+                "DirectoryRecordType": "IMAGE",
+                "ReferencedFileID": ["ARCHIVE", f"I{draft.number:05d}"],
+                "ReferencedSOPInstanceUIDInFile": draft.uid,
+            }
+            records.append(image)
+    values: dict[str, Value] = {
+        "MediaStorageSOPClassUID": "1.2.840.10008.1.3.10",
+        "MediaStorageSOPInstanceUID": uid(studies[0].uid, "directory"),
+        "FileSetID": "ARCHIVE",
+        "OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity": 0,
+        "OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity": 0,
+        "FileSetConsistencyFlag": 0,
+        "DirectoryRecordSequence": records,
+    }
+    return encode(values, charset="ISO_IR 192")
+
+
 def _blocks(draft: Draft) -> None:
     """Put the private creators of group 0019 into blocks 10 and 11, the unsafe one first."""
     draft.blocks["ZORB FIRST"] = 0x10
@@ -184,6 +221,8 @@ def _check_report(key: Key, who: Person, name: str, note: Narrative) -> None:
         "file": name,
         "applies_if": "reports",
     }
+    for token in papers.heads(who).get(Path(name).suffix, ()):
+        key.add("text_removed", "H13", value_old=token, hipaa_letter="A", **common)
     for span in note.spans:
         key.add("report_span", "H13", value_old=span.text, hipaa_letter=span.letter,
                 action_text="phrase" if span.phrase else "", **common)  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from dicomlake.terms import Code
 from dicomlake.testing.deidbench import drawing, papers
 from dicomlake.testing.deidbench.drafting import Draft, path_of, references
-from dicomlake.testing.deidbench.images import Kind
+from dicomlake.testing.deidbench.images import Kind, dimensions
 from dicomlake.testing.deidbench.narratives import LANGUAGES, Narrative, narrative
 from dicomlake.testing.dicom import EXPLICIT_BE, IMPLICIT_LE, Value, uid
 from dicomlake.testing.hospital import codes as c
@@ -58,12 +58,14 @@ def _report(draft: Draft, sop_class: str, root: Item, modality: str = "SR") -> N
     study = draft.study
     tree = {key: value for key, value in root.items() if key != "RelationshipType"}
     draft.values |= {**tree, "SOPClassUID": sop_class}
-    draft.values["ContentDate"], draft.values["ContentTime"] = study.when, study.when
     evidence = "CurrentRequestedProcedureEvidenceSequence"
     draft.values[evidence] = _evidence(draft)
+    observer = path_of(*_child(1), "PersonName")
+    draft.removed("H5", observer, draft.person.operator, hipaa_letter="A")
     refers(draft, evidence, 1, "ReferencedSeriesSequence", 1, "ReferencedSOPSequence", 2,
            "ReferencedSOPInstanceUID", at=1)  # fmt: skip
     if modality != "SR":
+        draft.values["ReferencedPerformedProcedureStepSequence"] = []
         return
     draft.values |= {
         "CompletionFlag": "COMPLETE",
@@ -118,7 +120,6 @@ def measured(draft: Draft) -> None:
     )  # fmt: skip
     _report(draft, COMPREHENSIVE_SR, root)
     at = _child(2, 1)
-    draft.removed("H5", path_of(*_child(1), "PersonName"), who.operator, hipaa_letter="A")
     draft.removed("H5", path_of(*at, *_child(1), "TextValue"), who.given, hipaa_letter="A")
     draft.retained("H5", path_of(*at, *_child(1), "TextValue"), "Lesion", applies_if="structured")
     draft.check("uid_changed", "H8", path_of(*at, *_child(2), "UID"), follow, severity=2,
@@ -192,7 +193,8 @@ def letter(draft: Draft) -> None:
     )
     _report(draft, ENHANCED_SR if draft.number % 2 else BASIC_TEXT, root)
     spans(draft, path_of(*_child(2), "TextValue"), note, "H13", "structured")
-    draft.removed("H14", path_of(*_child(3), "TextValue"), draft.person.given, hipaa_letter="A")
+    tokens = [draft.person.given] if draft.person.trap else upper.split()
+    draft.removed("H14", path_of(*_child(3), "TextValue"), *tokens, hipaa_letter="A")
 
 
 def key_objects(draft: Draft) -> None:
@@ -268,9 +270,7 @@ def segmentation(draft: Draft) -> None:
         "HighBit": 0,
         "PixelRepresentation": 0,
         "NumberOfFrames": 2,
-        "DimensionOrganizationSequence": [
-            {"DimensionOrganizationUID": uid(draft.uid, "dimensions")}
-        ],
+        **dimensions(draft, "ReferencedSegmentNumber", "ImagePositionPatient"),
         "ReferencedSeriesSequence": [series],
         "SharedFunctionalGroupsSequence": [
             {
@@ -283,6 +283,8 @@ def segmentation(draft: Draft) -> None:
         "PerFrameFunctionalGroupsSequence": frames,
         "PixelData": np.packbits(mask.ravel(), bitorder="little"),
     }
+    draft.removed("H5", path_of("ContentDescription"), given, hipaa_letter="A")
+    draft.removed("H1", path_of("ContentCreatorName"), draft.person.operator, hipaa_letter="A")
     segment = ("SegmentSequence", 1)
     for name in ("SegmentLabel", "SegmentDescription", "TrackingID"):
         draft.removed("H5", path_of(*segment, name), given, hipaa_letter="A")
@@ -303,6 +305,8 @@ def structure_set(draft: Draft) -> None:
     study, given = draft.study, draft.person.given
     draft.values |= {
         "SOPClassUID": RTSTRUCT,
+        "FrameOfReferenceUID": study.frame_of_reference,
+        "PositionReferenceIndicator": "",
         "StructureSetLabel": "PLAN1",
         "StructureSetName": f"Plan {given}",
         "StructureSetDate": study.when,
@@ -415,6 +419,7 @@ def presentation(draft: Draft) -> None:
     study, given = draft.study, draft.person.given
     draft.values |= {
         "SOPClassUID": PRESENTATION,
+        "Laterality": "",
         "ContentLabel": "ARROW",
         "ContentDescription": f"Arrow for {given}",
         "ContentCreatorName": f"{draft.person.operator}^Dr",
@@ -482,7 +487,6 @@ def ecg(draft: Draft) -> None:
         "AcquisitionContextSequence": [],
         "WaveformSequence": [
             {
-                "MultiplexGroupTimeOffset": 0,
                 "WaveformOriginality": "ORIGINAL",
                 "NumberOfWaveformChannels": 12,
                 "NumberOfWaveformSamples": count,
@@ -551,10 +555,8 @@ def cda(draft: Draft) -> None:
     _document(draft, CDA, "text/XML", data)
     path = path_of("EncapsulatedDocument")
     spans(draft, path, note, "H12", "reports")
-    who = draft.person
-    for token in (who.street, who.city, who.institution, who.physician, who.insurance):
-        draft.removed("H12", path, token, hipaa_letter="B")
-    draft.removed("H12", path, f"{who.born:%Y%m%d}", hipaa_letter="C")
+    for token in papers.heads(draft.person)[".xml"]:
+        draft.removed("H12", path, token, hipaa_letter="A")
 
 
 OTHERS: Sequence[Kind] = (

@@ -19,6 +19,7 @@ from dicomlake.testing.dicom import (
     RLE,
     Fragments,
     Value,
+    code_item,
     uid,
 )
 from dicomlake.testing.hospital import codes as c
@@ -150,7 +151,9 @@ def _banner(draft: Draft, height: int = 12) -> list[Text]:
     ]
 
 
+_PLAIN: dict[str, Value] = {"Laterality": "", "PatientOrientation": ""}
 _SLICE: dict[str, Value] = {
+    "Laterality": "",
     "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
     "PixelSpacing": [5, 5],
     "SliceThickness": 5,
@@ -276,6 +279,22 @@ def mr(draft: Draft) -> None:
     kept(draft)
 
 
+def dimensions(draft: Draft, *pointers: str) -> dict[str, Value]:
+    """The dimensions of a multi-frame object, by the attributes that they point to."""
+    named = uid(draft.uid, "dimensions")
+    return {
+        "DimensionOrganizationSequence": [{"DimensionOrganizationUID": named}],
+        "DimensionIndexSequence": [
+            {
+                "DimensionIndexPointer": pointer,
+                "FunctionalGroupPointer": "FrameContentSequence",
+                "DimensionOrganizationUID": named,
+            }
+            for pointer in pointers
+        ],
+    }
+
+
 def _enhanced(draft: Draft, sop_class: str, modality: str) -> None:
     frames = [drawing.anatomy(48, 48, 1500, draft.number, at) for at in range(3)]
     when = draft.study.when
@@ -316,9 +335,11 @@ def _enhanced(draft: Draft, sop_class: str, modality: str) -> None:
         "LossyImageCompression": "00",
         "PresentationLUTShape": "IDENTITY",
         "NumberOfFrames": 3,
-        "DimensionOrganizationSequence": [
-            {"DimensionOrganizationUID": uid(draft.uid, "dimensions")}
-        ],
+        "PatientPosition": "HFS",
+        "BurnedInAnnotation": "NO",
+        "AcquisitionContextSequence": [],
+        "AcquisitionDuration": 1.0,
+        **dimensions(draft, "StackID", "InStackPositionNumber"),
         "SharedFunctionalGroupsSequence": [
             {
                 "PixelMeasuresSequence": [{"SliceThickness": 5, "PixelSpacing": [5, 5]}],
@@ -364,11 +385,15 @@ def pt(draft: Draft) -> None:
     """A PET slice: from injection to scan is an interval that must stay exact."""
     when = draft.study.when
     draft.values |= {
-        **_SLICE,
+        **{name: value for name, value in _SLICE.items() if name != "PatientPosition"},
         "SOPClassUID": PT,
         "ImageType": ["ORIGINAL", "PRIMARY"],
         "FrameOfReferenceUID": draft.study.frame_of_reference,
         "SeriesType": ["STATIC", "IMAGE"],
+        "PatientOrientationCodeSequence": [],
+        "PatientGantryRelationshipCodeSequence": [],
+        "AcquisitionTime": when,
+        "DecayFactor": 1.1,
         "Units": "BQML",
         "CountsSource": "EMISSION",
         "CorrectedImage": ["ATTN", "DECY"],
@@ -389,7 +414,7 @@ def pt(draft: Draft) -> None:
                 "RadionuclideCodeSequence": [c.sct("77004003", "^18^Fluorine")],
             }
         ],
-        **grey(draft, [drawing.anatomy(48, 48, 3000, draft.number)]),
+        **grey(draft, [drawing.anatomy(48, 48, 3000, draft.number)], 16),
     }
     inside = ("RadiopharmaceuticalInformationSequence", 1)
     draft.check("date_consistent", "H7", path_of(*inside, "RadiopharmaceuticalStartDateTime"),
@@ -407,7 +432,15 @@ def nm(draft: Draft) -> None:
     frames = [drawing.anatomy(128, 128, 180, draft.number, at) for at in range(4)]
     words_in(draft, frames, [Text(draft.person.in_pixels, 3, 3, 14)], 255, every=4)
     draft.values |= {
+        **_PLAIN,
         "SOPClassUID": NM,
+        "PatientOrientationCodeSequence": [],
+        "PatientGantryRelationshipCodeSequence": [],
+        "CountsAccumulated": "",
+        "ActualFrameDuration": 1000,
+        "EnergyWindowInformationSequence": [],
+        "RadiopharmaceuticalInformationSequence": [],
+        "DetectorInformationSequence": [],
         "ImageType": ["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"],
         "NumberOfFrames": 4,
         "FrameIncrementPointer": ["EnergyWindowVector", "DetectorVector"],
@@ -452,6 +485,7 @@ def _fan(draft: Draft, frames: int, rows: int = 240, columns: int = 320) -> list
 
 
 _US: dict[str, Value] = {
+    **_PLAIN,
     "ImageType": ["ORIGINAL", "PRIMARY", "ABDOMINAL", "0001"],
     "LossyImageCompression": "00",
 }
@@ -531,6 +565,7 @@ _PROJECTION: dict[str, Value] = {
     "PresentationIntentType": "FOR PRESENTATION",
     "LossyImageCompression": "00",
     "DetectorType": "DIRECT",
+    "PositionerType": "",
     "AcquisitionContextSequence": [],
 }
 
@@ -561,6 +596,7 @@ def cr(draft: Draft) -> None:
     draft.values |= {
         "SOPClassUID": CR,
         "ImageType": ["ORIGINAL", "PRIMARY"],
+        "Laterality": "",
         "BodyPartExamined": "HAND",
         "ViewPosition": "AP",
         "PatientOrientation": ["L", "F"],
@@ -583,7 +619,9 @@ def mg(draft: Draft) -> None:
         "BreastImplantPresent": "NO",
         "PositionerType": "MAMMOGRAPHIC",
         "AnatomicRegionSequence": [c.sct("76752008", "Breast")],
-        "ViewCodeSequence": [c.sct("399162004", "cranio-caudal")],
+        "ViewCodeSequence": [
+            {**code_item(c.sct("399162004", "cranio-caudal")), "ViewModifierCodeSequence": []}
+        ],
         "WindowCenter": 2000,
         "WindowWidth": 4000,
         **grey(draft, [frame]),
@@ -599,7 +637,14 @@ def xa(draft: Draft) -> None:
     name = Text(draft.person.in_pixels, 6, 60, 18, turned=True)
     words_in(draft, frames, [name], 255)
     draft.values |= {
+        **_PLAIN,
         "SOPClassUID": XA,
+        "XRayTubeCurrent": 100,
+        "ExposureTime": 100,
+        "Exposure": 10,
+        "PositionerMotion": "STATIC",
+        "PositionerPrimaryAngle": 0,
+        "PositionerSecondaryAngle": 0,
         "ImageType": ["ORIGINAL", "PRIMARY", "SINGLE PLANE"],
         "NumberOfFrames": 3,
         "FrameTime": 66,
@@ -624,6 +669,7 @@ def sc(draft: Draft) -> None:
     ]
     words_in(draft, [frame], lines, 255)
     draft.values |= {
+        **_PLAIN,
         "SOPClassUID": SECONDARY_CAPTURE,
         "ImageType": ["DERIVED", "SECONDARY", "OTHER", "CSA RESULT"],
         "ConversionType": "WSD",
@@ -637,6 +683,7 @@ def photo(draft: Draft) -> None:
     frame = (frame * np.array([1.0, 0.8, 0.6])).astype(np.uint8)
     words_in(draft, [frame], [Text(draft.person.id, 10, 10, 22)], 255)
     draft.values |= {
+        **_PLAIN,
         "SOPClassUID": PHOTO,
         "ImageType": ["ORIGINAL", "PRIMARY"],
         "AcquisitionContextSequence": [],

@@ -291,7 +291,7 @@ class _Judge:
         return rules.PASS if share >= 0.95 or not pairs else (0.0, f"{share:.0%} of pairs differ")
 
     def _nothing_else(self, check: Check) -> Verdict:
-        """No DICOM object came out that belongs to none that went in."""
+        """No DICOM object came out that belongs to none that went in; a DICOMDIR is none."""
         extra = [name for name in self.told.unmatched if _is_dicom(self.cleaned / name)]
         return rules.PASS if not extra else (0.0, f"{len(extra)} objects more: {extra[0]}")
 
@@ -377,7 +377,8 @@ def _pairs(path: Path) -> dict[str, str]:
 
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        head = file.read(1024)
+    return head[128:132] == b"DICM" and b"1.2.840.10008.1.3.10\0" not in head
 
 
 def _head(path: Path) -> dict[str, str]:
@@ -473,7 +474,9 @@ class _Validator:
         with ThreadPoolExecutor(2) as threads:
             counted = list(threads.map(self._counts, self.waiting))
         for (check, _, _), (before, after) in zip(self.waiting, counted, strict=True):
-            if after > before:
+            if before >= 0 > after:
+                results[check.check_id] = (0.0, "dciodvfy cannot read it any more")
+            elif before >= 0 and after > before:
                 results[check.check_id] = (0.0, f"dciodvfy: {after} errors, {before} before")
 
     def _counts(self, pair: tuple[Check, Path, Path]) -> tuple[int, int]:
@@ -483,5 +486,8 @@ class _Validator:
 
 @lru_cache(maxsize=8192)
 def _errors(program: str, path: Path) -> int:
+    """How many errors; -1 when it cannot read such an object, as deflated ones."""
     done = subprocess.run([program, str(path)], capture_output=True, check=False)
+    if b"missing SOPClassUID" in done.stderr:
+        return -1
     return sum(line.startswith(b"Error") for line in done.stderr.splitlines())

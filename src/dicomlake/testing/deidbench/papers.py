@@ -111,3 +111,14 @@ def hl7(text: str, person: Person, when: datetime, accession: str) -> bytes:
         plain = line.replace("\\", "\\E\\").replace("|", "\\F\\").replace("&", "\\T\\")
         segments.append(f"OBX|{number}|TX|18782-3^Findings^LN||{plain}||||||F")
     return ("\r".join(segments) + "\r").encode("utf-8")
+
+
+def heads(person: Person) -> dict[str, tuple[str, ...]]:
+    """What identifies in the heads of documents, besides their narrative, by their suffix."""
+    common = (person.given, person.id, person.street, person.city, person.physician)
+    born = f"{person.born:%Y%m%d}"
+    return {
+        ".xml": (*common, person.insurance, person.operator, person.institution, born,
+                 person.phone.replace(" ", "-")),
+        ".hl7": (*common, person.institution, person.other_id, born, person.phone),
+    }  # fmt: skip

@@ -124,7 +124,7 @@ def person(seed: int, at: int) -> Person:
         institution=word(seed, at, "institution"),
         street=word(seed, at, "street"),
         city=word(seed, at, "city"),
-        phone=f"+49 {number(seed, at, 'area', digits=4)} {number(seed, at, 'phone', digits=9)}",
+        phone=f"+49 {number(seed, at, 'area', digits=3)} {number(seed, at, 'phone', digits=8)}",
         mail=f"{word(seed, at, 'mail').lower()}@mail.example",
         insurance=f"K{number(seed, at, 'insurance', digits=9)}",
         trap=trap,

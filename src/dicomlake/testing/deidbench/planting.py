@@ -42,6 +42,8 @@ def identity(draft: Draft) -> None:
         "StudyTime": when,
         "SeriesDate": when,
         "SeriesTime": when + timedelta(minutes=5),
+        "ContentDate": when,
+        "ContentTime": when + timedelta(minutes=6),
         "AccessionNumber": study.accession,
         "ReferringPhysicianName": f"{who.physician}^Doc",
         "OperatorsName": f"{who.operator}^Op",
@@ -101,13 +103,12 @@ def _device(draft: Draft) -> None:
 
 def _dates(draft: Draft) -> None:
     when = draft.study.when
-    study, series = path_of("StudyDate"), path_of("SeriesDate")
     day = f"{when:%Y%m%d}"
-    draft.check("date_shifted", "H7", study, day, applies_if=_DATES, hipaa_letter="C")
-    draft.check("date_shifted", "H7", series, day, applies_if=_DATES, hipaa_letter="C")
-    draft.check("date_consistent", "H7", study, day, severity=3, applies_if="modified_dates")
-    draft.check("date_consistent", "H7", series, day, severity=3, applies_if="modified_dates")
-    for keyword in ("StudyTime", "SeriesTime"):
+    for keyword in ("StudyDate", "SeriesDate", "ContentDate"):
+        path = path_of(keyword)
+        draft.check("date_shifted", "H7", path, day, applies_if=_DATES, hipaa_letter="C")
+        draft.check("date_consistent", "H7", path, day, severity=3, applies_if="modified_dates")
+    for keyword in ("StudyTime", "SeriesTime", "ContentTime"):
         draft.removed("H7", path_of(keyword), f"{draft.values[keyword]:%H%M%S}", severity=2,
                       applies_if="not full_dates and not modified_dates",
                       hipaa_letter="C")  # fmt: skip
@@ -119,6 +120,8 @@ def _uids(draft: Draft) -> None:
         path = path_of(keyword)
         draft.check("uid_changed", "H8", path, old, applies_if="not uids")
         draft.check("uid_consistent", "H8", path, old, severity=2, applies_if="not uids")
+    draft.check("text_notnull", "H1", path_of("PatientID"), severity=3)
+    draft.check("tag_retained", "H1", path_of("SeriesNumber"), severity=3)
     draft.check("patid_consistent", "H1", path_of("PatientID"), draft.person.id, severity=2)
     draft.check("uid_retained", "H8", path_of("SOPClassUID"), str(draft.values["SOPClassUID"]),
                 severity=3)  # fmt: skip

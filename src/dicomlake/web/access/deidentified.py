@@ -12,7 +12,7 @@ from dicomlake.errors import DicomlakeError, LakeError
 from dicomlake.jobs.access.roles import Who
 from dicomlake.jobs.door.cleaning import Cleaning, Door, door_of
 from dicomlake.jobs.door.opening import Behind
-from dicomlake.jobs.door.views import behind, bring_up, complete, kept_of_view, view_of
+from dicomlake.jobs.door.views import behind, born_of, bring_up, complete, kept_of_view, view_of
 from dicomlake.jobs.snapshots import LOOK_EVERY_S, Snapshots
 from dicomlake.lake.keeping import Kept
 from dicomlake.settings import Settings
@@ -92,7 +92,7 @@ class View:
 
     def elsewhere(self, inner: Callable[[], Elsewhere]) -> Elsewhere:
         """Where the objects of the view are; `inner`: those of the lake."""
-        return Elsewhere(self.kept, None, (), Behind(self.door, inner, self.kept))
+        return Elsewhere(self.kept, None, (), Behind(self.door, inner, self.kept, self.lake))
 
     def close(self) -> None:
         """Let go of what is open."""
@@ -104,9 +104,14 @@ class Following(Snapshots[Lake]):
 
     def __init__(self, view: View, opener: Callable[[Path, int | None], Lake]) -> None:
         super().__init__(view.path, opener)
-        self._view = view
+        self._view, self._born = view, 0
 
     def at(self, version: int | None = None) -> Lake:
         """A version of the view."""
         self._view.follow()
+        if (born := born_of(self._view.path)) != self._born:  # made anew: versions mean others
+            with self._lock:
+                self._open.clear()
+                self._newest = self._shown = -1
+                self._born = born
         return super().at(version)

@@ -35,7 +35,7 @@ from dicomlake.jobs.access.roles import Who
 from dicomlake.jobs.archives import archive_of, fetched, kept_of
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of
 from dicomlake.jobs.working import care_of
-from dicomlake.lake.store import is_lake
+from dicomlake.lake.store import MARK, is_lake
 from dicomlake.query.headers import wildcard
 from dicomlake.settings import Settings
 from dicomlake.sources.opening import ARCHIVE, SEALED, Elsewhere, opened
@@ -113,7 +113,8 @@ class Shelf:
         if not is_lake(self.path):
             return ()
         try:
-            return tuple(_last(self.path / name / "_delta_log") for name in _WATCHED)
+            last = (_last(self.path / name / "_delta_log") for name in _WATCHED)
+            return (str((self.path / MARK).stat().st_mtime_ns), *last)
         except OSError as error:
             raise LakeError("The lake cannot be read now. Try again in a moment.") from error
 

@@ -23,7 +23,7 @@ from dicomlake.jobs.cohorts.keeping import Entry, Version
 from dicomlake.lake import Store
 from dicomlake.query import Query as Question
 from dicomlake.query.sentence import sentence
-from dicomlake.web.access.needs import FILTERED, needs, note, sees_all, who_of
+from dicomlake.web.access.needs import FILTERED, needs, note, who_of
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import Asked
@@ -52,13 +52,13 @@ def _by(request: Request, owner: Owner) -> str:
 By = Annotated[str, Depends(_by)]
 
 
-class Counts(Totals):
+class CohortCounts(Totals):
     """How much is included."""
 
     bytes: int
 
 
-class Kept(Shape):
+class CohortStep(Shape):
     """What is left after a condition."""
 
     depth: int
@@ -82,7 +82,7 @@ class CohortOut(Shape):
     made: datetime
     by: str
     comment: str
-    counts: Counts
+    counts: CohortCounts
     excluded: int = Field(description="Series that somebody left out")
     withdrawn: int = Field(description="Series of patients who had withdrawn by then")
     erased: int = Field(description="Patients who were erased since")
@@ -91,7 +91,7 @@ class CohortOut(Shape):
     split: dict[str, Any] | None = Field(description="How it was split, if it was")
 
 
-class Share(Shape):
+class SplitShare(Shape):
     """What is in a split, and in a fold of it."""
 
     split: str | None
@@ -136,11 +136,11 @@ class CohortDetails(CohortOut):
     """A version of a cohort with all that is known of it."""
 
     whole: Totals
-    attrition: list[Kept]
+    attrition: list[CohortStep]
     withdrawn_since: int
     missing: int = Field(description="Series that are not in the lake any more")
     changed: int = Field(description="Series that have another number of instances now")
-    shares: list[Share]
+    shares: list[SplitShare]
     history: list[CohortOut] = Field(description="All versions, newest first")
     log: list[Decision] = Field(description="Newest first")
     requests: list[RequestOut] = Field(description="Newest first")
@@ -163,7 +163,7 @@ class NewDecision(Shape):
     flag: str = Field("", max_length=64)
 
 
-class Said(Shape):
+class NewComment(Shape):
     """A comment."""
 
     comment: Reason = ""
@@ -211,6 +211,7 @@ class SeriesRow(Shape):
     split: str | None
     fold: int | None
     here: bool = Field(description="Whether the lake has it still")
+    pictured: bool = Field(description="Whether it has images")
 
 
 class SeriesPage(Shape):
@@ -228,7 +229,7 @@ class NewsOut(Shape):
     """What the question finds now beyond a version."""
 
     any: bool
-    counts: Counts
+    counts: CohortCounts
     changed: int = Field(description="Series that were read again since")
     lost: int = Field(description="Series that the question does not find any more")
     missing: int = Field(description="Series that are not in the lake any more")
@@ -236,7 +237,7 @@ class NewsOut(Shape):
     series: list[str] = Field(description="Some of what is new")
 
 
-class Sides(Shape):
+class CohortSides(Shape):
     """How much one side has alone, or both have."""
 
     only_a: int
@@ -244,7 +245,7 @@ class Sides(Shape):
     only_b: int
 
 
-class Difference(Shape):
+class SeriesDifference(Shape):
     """A series that only one side has."""
 
     SeriesInstanceUID: str
@@ -256,14 +257,14 @@ class Difference(Shape):
     reason: str
 
 
-class Compared(Shape):
+class CohortsCompared(Shape):
     """Two versions beside each other."""
 
     a: CohortOut
     b: CohortOut
-    counts: dict[str, Sides]
+    counts: dict[str, CohortSides]
     why: dict[str, dict[str, int]]
-    rows: list[Difference] = Field(description="The first of them")
+    rows: list[SeriesDifference] = Field(description="The first of them")
 
 
 class NewRequest(Shape):
@@ -293,7 +294,7 @@ class NewWithdrawal(Shape):
     undo: bool = False
 
 
-class Past(Shape):
+class PastExport(Shape):
     """An export of before that holds patients who withdrew."""
 
     name: str
@@ -310,7 +311,7 @@ class WithdrawalOut(Shape):
     patients: int
     unknown: int = Field(description="Patients whom the lake does not have")
     cohorts: dict[str, int] = Field(description="Series that each cohort loses")
-    exports: list[Past]
+    exports: list[PastExport]
 
 
 class Withdrawn(Shape):
@@ -351,7 +352,7 @@ _ROW = {
     "SeriesInstanceUID": "1.2.3", "StudyInstanceUID": "1.2", "PatientID": "P1",
     "patient_key": "12", "Modality": "MR", "SeriesDescription": "t1", "StudyDescription": "knee",
     "StudyDate": "2024-01-31", "instances": 20, "state": "included", "reason": "", "flag": "",
-    "split": None, "fold": None, "here": True,
+    "split": None, "fold": None, "here": True, "pictured": True,
 }  # fmt: skip
 _PAGE = {
     "total": 9, "offset": 0, "states": {"included": 9}, "flags": {}, "splits": {}, "rows": [_ROW],
@@ -383,14 +384,13 @@ def _found(http: Request, desk: Desk, name: str, version: int | None = None) -> 
     try:
         found = keeping.read(desk.lake, name, version)
     except UsageError as error:
-        raise Failed(404, str(error) if sees_all(http) else _none(name)) from error
+        raise Failed(404, _NONE) from error
     if not _may_see(http, found):
-        raise Failed(404, _none(name))
+        raise Failed(404, _NONE)
     return found
 
 
-def _none(name: str) -> str:
-    return f"There is no cohort {name[:80]!r}, or not that version. GET /api/cohorts lists them."
+_NONE = "There is no such cohort, or not that version of it. GET /api/cohorts lists them."
 
 
 def _may_see(http: Request, version: Version) -> bool:
@@ -545,11 +545,10 @@ def series(
     offset: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_SHOWN)] = 100,
 ) -> SeriesPage:
-    """A page of them, by patient and study; the newest version with what was decided since."""
+    """A page of them, by patient and study; without a version with what was decided since."""
     found = _found(http, desk, name, version)
     store = _store(desk)
-    newest = version is None or version == keeping.numbers(desk.lake, name)[-1]
-    rows = deciding.working(store, name) if newest else keeping.rows(desk.lake, found)
+    rows = deciding.working(store, name) if version is None else keeping.rows(desk.lake, found)
     rows = keeping.seen(store, withdrawing.marked(desk.lake, rows))
     told = {f"{key}s": _by_value(rows.column(key)) for key in ("state", "flag", "split")}
     for key, wanted in (("state", state), ("flag", flag), ("split", split)):
@@ -574,8 +573,8 @@ def _told(store: Store, page: pa.Table) -> list[dict[str, Any]]:
     with store.database(only=("series",)) as db:
         db.register("page", page.select(["SeriesInstanceUID"]))
         about = db.sql(
-            f'select "SeriesInstanceUID" as uid, {columns} from series where "SeriesInstanceUID" '
-            'in (select "SeriesInstanceUID" from page)'
+            f'select "SeriesInstanceUID" as uid, {columns}, "Rows" is not null as pictured '
+            'from series where "SeriesInstanceUID" in (select "SeriesInstanceUID" from page)'
         ).to_arrow_table()
     here = {row.pop("uid"): row for row in about.to_pylist()}
     shown_ = page.drop_columns(["study_key", "IssuerOfPatientID", "series_id", "bytes", "added"])
@@ -583,7 +582,8 @@ def _told(store: Store, page: pa.Table) -> list[dict[str, Any]]:
     for row in shown_.to_pylist():
         more = here.get(row["SeriesInstanceUID"])
         row["patient_key"] = str(row["patient_key"])
-        found.append({**row, **(more or dict.fromkeys(names, "")), "here": more is not None})
+        gone = {**dict.fromkeys(names, ""), "pictured": False}
+        found.append({**row, **(more or gone), "here": more is not None})
     return found
 
 
@@ -609,7 +609,7 @@ def decide(name: str, http: Request, new: NewDecision, desk: TheDesk, by: By) ->
     summary="Save what was decided as a version",
     responses={**shown(_COHORT), **documented(404, 422, 503)},
 )
-def save(name: str, http: Request, said: Said, desk: TheDesk, by: By) -> CohortOut:
+def save(name: str, http: Request, said: NewComment, desk: TheDesk, by: By) -> CohortOut:
     """The next version, with what was decided since the newest one."""
     _found(http, desk, name)
     made = cohorts.save(_store(desk), name, by=by, comment=said.comment)
@@ -693,17 +693,17 @@ def compare(
     desk: TheDesk,
     other: Annotated[str, Query(max_length=80, description='"NAME" or "NAME@3": the other one')],
     version: Number = None,
-) -> Compared:
+) -> CohortsCompared:
     """What only one of them has, and why; what both have."""
     called, number = keeping.split_name(other)
     first, second = _found(http, desk, name, version), _found(http, desk, called, number)
     found = comparing.compare(_store(desk), f"{name}@{first.version}", f"{called}@{second.version}")
-    return Compared(
+    return CohortsCompared(
         a=CohortOut(**_out(http, desk, first, [])),
         b=CohortOut(**_out(http, desk, second, [])),
-        counts={level: Sides(**sides) for level, sides in found.counts.items()},
+        counts={level: CohortSides(**sides) for level, sides in found.counts.items()},
         why=found.why,
-        rows=[Difference(**row) for row in found.rows.slice(0, MOST_SHOWN).to_pylist()],
+        rows=[SeriesDifference(**row) for row in found.rows.slice(0, MOST_SHOWN).to_pylist()],
     )
 
 
@@ -766,7 +766,7 @@ def withdraw(http: Request, new: NewWithdrawal, desk: TheDesk, by: By) -> Withdr
     done = withdrawing.withdraw(store, new.PatientID, new.reason, issuer=new.issuer, by=by)
     note(http, counts={"patients": done.patients, "cohorts": len(done.cohorts)})
     names = ("name", "cohort", "version", "made", "where", "series")
-    exports = [Past(**{key: getattr(one, key) for key in names}) for one in done.exports]
+    exports = [PastExport(**{key: getattr(one, key) for key in names}) for one in done.exports]
     return WithdrawalOut(
         patients=done.patients, unknown=done.unknown, cohorts=done.cohorts, exports=exports
     )
