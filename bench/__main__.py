@@ -17,6 +17,7 @@ from bench import (
     fhir,
     folder,
     pacs,
+    pixels,
     publishing,
     quality,
     queue,
@@ -42,7 +43,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
-        "segmentation", "enrich", "publishing", "quality", "codes",
+        "segmentation", "enrich", "publishing", "quality", "codes", "pixels",
         "fhir",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
@@ -57,6 +58,9 @@ def main() -> None:
         rows = reader.measure_contents(3 if asked.quick else 7)
         head = ("rows of", "objects", "ms per object", "x pydicom's read")
         show("What is inside of objects, one core, after the header was read", head, rows)
+    if asked.only in (None, "pixels"):
+        rows = pixels.measure(1 if asked.quick else 3)
+        show("Pixels searched for text, and those that pass, one core", ("", "measured"), rows)
     if asked.only in (None, "folder"):
         rows = folder.measure(40 if asked.quick else 160)
         show("A folder to tables, two processes", ("", "files/s", "x script"), rows)
