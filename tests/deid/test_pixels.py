@@ -97,6 +97,14 @@ def test_sizes_of_text(step: PixelStep, size: int) -> None:
     check_hidden(before, pixels_after(object_of(before), step), planted)
 
 
+@pytest.mark.parametrize(("rows", "size"), [(200, 18), (320, 40)])
+def test_text_that_is_high_for_a_small_picture(step: PixelStep, rows: int, size: int) -> None:
+    before = ultrasound(6, rows + 40, rows)
+    planted = planted_in(before, text="SIZIREVAL", size=size, boxed=False, values=(255, 0))
+    after = pixels_after(object_of(before), step)
+    assert correlation(before, after, planted) < 0.2
+
+
 def test_text_without_a_ground_of_its_own(step: PixelStep) -> None:
     before = ultrasound(4)
     planted = planted_in(before, (300, 300), boxed=False, values=(255, 0), size=18)
