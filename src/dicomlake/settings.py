@@ -26,7 +26,7 @@ _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)i?[Bb]?")
 
 AE = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
-RoleName = Literal["viewer", "researcher", "steward", "admin"]
+RoleName = Literal["partner", "viewer", "researcher", "steward", "admin"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -505,6 +505,41 @@ class DatasetSettings(_Settings):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 
+class FederationSite(_Credentials):
+    """A site that is asked: `[site.NAME]` of a file of sites, `[federation.sites.NAME]` here."""
+
+    url: str
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+
+    @field_validator("url")
+    @classmethod
+    def _encrypted(cls, value: str) -> str:
+        parts = urlsplit(value)
+        loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+            raise ValueError("url must begin with https://")
+        return value
+
+
+class Federation(_Settings):
+    """What this site tells other sites: `[federation]`.
+
+    `least`: numbers of fewer patients are not told, nor differences of so few; `overlapping`: how
+    many questions of a caller may overlap within `days`. `site`: what the site is called. `out`:
+    the folder in which datasets of studies are made once a steward approved them; `pseudonyms`:
+    the name of settings under `fhir` by which people are called in them. `sites`: others that
+    people may ask from the page of this one.
+    """
+
+    least: Annotated[int, Field(ge=2, le=1000)] = 5
+    overlapping: Annotated[int, Field(ge=0, le=10_000)] = 100
+    days: Annotated[float, Field(gt=0, le=3660)] = 30.0
+    site: str = ""
+    out: Path | None = None
+    pseudonyms: str = ""
+    sites: dict[str, FederationSite] = {}
+
+
 class Settings(_Settings):
     """All settings of a lake."""
 
@@ -519,6 +554,7 @@ class Settings(_Settings):
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
     datasets: DatasetSettings = DatasetSettings()
+    federation: Federation = Federation()
 
     @field_validator("source", "project")
     @classmethod

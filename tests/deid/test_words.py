@@ -65,8 +65,8 @@ def test_the_wanted_words_of_a_description_stay() -> None:
     [
         "Morbus Crohn, Hodgkin lymphoma, Kerley B lines, Parkinson",
         "L4/5, 2.5 x 3.1 cm, 10-12-14 mm, T2* 3.0 mm, 1.5 T, -35 HU",
-        "Hand links, AP", "MR Hand rechts", "DR Thorax", "PD Knie", "SR Report",
-        "BRAIN W/O", "t2_tse_tra_384", "ax 3mm 120kV 1.25",
+        "Hand links, AP", "MR Hand rechts", "DR Thorax", "PD Knie", "SR Report", "BRAIN W/O",
+        "t2_tse_tra_384", "ax 3mm 120kV 1.25",
         "SNOMED CT 123037004, (39607008, SCT, Lung)", "Software version 5.12.2019",
     ],
 )  # fmt: skip

@@ -109,3 +109,27 @@ def test_a_gpas_that_is_no_gpas_is_told(gpas: Gpas, key: Path) -> None:
     with pytest.raises(UsageError, match="for each value"):
         made.of(PATIENT, [ONE])
     made.close()
+
+
+def test_a_gpas_tells_whose_pseudonyms_they_are(gpas: Gpas, key: Path) -> None:
+    made = asked(gpas, key)
+    given = made.of(PATIENT, [ONE, TWO])
+    assert made.back(PATIENT, [given[TWO], "psn-nobody"]) == {given[TWO]: TWO[1]}
+    assert made.back(OTHER, [given[TWO]]) is None
+
+
+def test_what_a_gpas_said_is_remembered_and_tells_nobody(
+    gpas: Gpas, key: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "remembered"
+    person = ("", "PATIENT-4711-SECRET")
+    given = asked(gpas, key, cache_file=str(file)).of(PATIENT, [person])
+    assert asked(gpas, key, cache_file=str(file)).of(PATIENT, [person]) == given
+    assert len(gpas.asked) == 1
+    assert file.stat().st_mode & 0o077 == 0
+    content = file.read_bytes()
+    assert person[1].encode() not in content
+    assert given[person].encode() not in content
+    (tmp_path / "other").write_text("o" * 40)
+    asked(gpas, tmp_path / "other", cache_file=str(file)).of(PATIENT, [person])
+    assert len(gpas.asked) == 2  # another key finds nothing

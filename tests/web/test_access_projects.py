@@ -154,6 +154,11 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     asked = {"json": {"SOPInstanceUID": SEEN_INSTANCE}}
     yield "/api/deid/preview", "POST", "/api/deid/preview", asked
     both = {"a": SEEN_INSTANCE, "b": SEEN_INSTANCE}
+    yield "/api/federation", "GET", "/api/federation", {}
+    study = {"name": "x", "sections": {"CT": "Modality = 'CT'", "MR": "Modality = 'MR'"}}
+    study |= {"by": ["modality", "sex", "year", "age", "device"]}
+    yield "/api/federation/answer", "POST", "/api/federation/answer", {"json": {"study": study}}
+    yield "/api/federation/ask", "POST", "/api/federation/ask", {"json": {"text": str(study)}}
     yield "/api/compare", "GET", "/api/compare", {"params": both}
     for profile in ("basic", "research"):
         wanted = {"profile": profile, "examples": True}

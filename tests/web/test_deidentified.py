@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dicomweb_client.api import DICOMwebClient
 
-from dicomlake.jobs.access.roles import DEIDENTIFIED
+from dicomlake.contracts.deid import Unresolved
+from dicomlake.errors import UsageError
+from dicomlake.jobs.access.roles import DEIDENTIFIED, Role
+from dicomlake.jobs.access.tokens import Tokens
+from dicomlake.jobs.index import index
+from dicomlake.testing.dicom import encode, image
 from dicomlake.web import app
 from dicomlake.web.access.needs import declared
+from dicomlake.web.dicomweb.shelf import problems
+from dicomlake.web.problems import Failed
 
+from ..planted import INSTANCE, MARK, ROOT, SERIES, STUDY, make_lake, planted, secrets
 from . import guarded
 from .guarded import House
+from .serving import served
 from .test_access_projects import requests
-from .unnamed import INSTANCE, MARK, SERIES, STUDY, make_lake, reveals, secrets, settings, unnamed
+from .unnamed import reveals, settings, unnamed
 
 WHO = "researcher of all"
 QUESTIONS: list[Any] = [
@@ -126,7 +138,7 @@ def test_what_is_not_of_the_view_is_not_for_them(
     walked = {(method, route) for route, method, _, _ in walk(new)}
     missing = []
     for method, path, needed in declared(app(made, settings(tmp_path))):
-        if needed <= DEIDENTIFIED:
+        if needed <= DEIDENTIFIED:  # walked
             continue
         filled = path.replace("{", "").replace("}", "").replace(":path", "")
         answer = inside.ask(WHO, method, filled, **({"json": {}} if method != "GET" else {}))
@@ -154,3 +166,118 @@ def test_dicomweb_by_new_uids(inside: House, said: list[str]) -> None:
     old = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
     assert inside.get(WHO, old).status_code == 404
     assert inside.get("admin", old).status_code == 200
+
+
+def test_pseudonyms_are_for_administrators(inside: House, made: Path) -> None:
+    asked = {"people": [{"PatientID": f"{MARK}-1"}], "name": "study"}
+    for who in (WHO, "steward", "viewer"):
+        assert inside.post(who, "/api/pseudonyms", asked).status_code == 403
+        back = {"pseudonyms": ["X"], "name": "study"}
+        assert inside.post(who, "/api/pseudonyms/back", back).status_code == 403
+    (given,) = inside.post("admin", "/api/pseudonyms", asked).json()
+    found = inside.get(WHO, "/dicom-web/studies", PatientID=given["pseudonym"]).json()
+    assert len(found) == 1
+    back = {"pseudonyms": [given["pseudonym"], "NOBODY"], "name": "study"}
+    first, second = inside.post("admin", "/api/pseudonyms/back", back).json()
+    assert (first, second["PatientID"]) == (given, None)
+    log = (made / "_access" / "audit.jsonl").read_text()
+    lines = [line for line in log.splitlines() if "pseudonyms" in line]
+    assert any(given["pseudonym"] in line for line in lines)
+    assert not any(MARK in line for line in lines)
+
+
+def test_a_project_of_another_key_has_no_value_in_common(inside: House) -> None:
+    secret = inside.tokens.add("elsewhere", Role.steward, "elsewhere")
+    headers = {"authorization": f"Bearer {secret}"}
+    rows = {}
+    for name, more in (("mine", {}), ("theirs", headers)):
+        path = "/dicom-web/instances?includefield=all&limit=1000"
+        answer = inside.client.get(path, headers=more) if more else inside.get(WHO, path)
+        tags = ("0020000D", "0020000E", "00080018", "00100020")
+        rows[name] = {row[tag]["Value"][0] for row in answer.json() for tag in tags}
+    assert len(rows["mine"]) == len(rows["theirs"]) > 100
+    assert rows["mine"] & rows["theirs"] == set()
+
+
+def test_a_view_follows_its_lake(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path)
+    with unnamed(lake, tmp_path) as house:
+        before = house.get(WHO, "/api/lake").json()["totals"]
+        more = image(**planted(SOPInstanceUID=f"{ROOT}.1.1.2", InstanceNumber=2))
+        (tmp_path / "files" / MARK / "more.dcm").write_bytes(encode(more))
+        (tmp_path / "files" / MARK / f"{MARK}_3.dcm").unlink()
+        index([tmp_path / "files"], lake, workers=1, prune=True)
+        time.sleep(1.1)  # it is looked for once a second
+        after = house.get(WHO, "/api/lake").json()["totals"]
+    assert after["instances"] == before["instances"]
+    assert after["series"] == before["series"] - 1
+
+
+def test_cohorts_of_the_lake_are_not_seen(inside: House, made: Path) -> None:
+    """A cohort of the lake holds PatientIDs and UIDs as they are."""
+    new = {"name": f"{MARK.lower()}-cohort", "where": "Modality = 'MR'", "level": "series"}
+    answer = inside.post("admin", "/api/cohorts", new)
+    assert answer.status_code in (200, 201), answer.text
+    assert inside.post(WHO, "/api/cohorts", new).status_code == 403
+    assert MARK.lower() in inside.get("admin", "/api/cohorts").text
+    for end in (
+        "",
+        f"/{new['name']}",
+        *(f"/{new['name']}/{e}" for e in ("series", "check", "news")),
+    ):
+        seen = inside.get(WHO, f"/api/cohorts{end}")
+        assert seen.status_code in (200, 404), end
+        assert MARK.lower() not in seen.text.replace(new["name"] if end else "", "")
+
+
+def test_another_client_reads_a_study(made: Path, said: list[str], tmp_path: Path) -> None:
+    """dicomweb-client finds it, and gets metadata, objects and frames."""
+    token = Tokens(made).add("client", Role.researcher)
+    with served(made, settings(tmp_path)) as address:
+        headers = {"Authorization": f"Bearer {token}"}
+        client = DICOMwebClient(f"{address}/dicom-web", headers=headers)
+        rows = client.search_for_series(search_filters={"Modality": "MR"}, fields=["Rows"])
+        uids = [[row[tag]["Value"][0] for tag in ("0020000D", "0020000E")] for row in rows]
+        for study, series in uids:
+            found = client.retrieve_series_metadata(study, series)
+            assert not reveals(json.dumps(found).encode(), said)
+            if any("7FE00010" in one for one in found):
+                break
+        objects = client.retrieve_series(study, series)
+        instance = objects[0].SOPInstanceUID
+        assert instance in {one["00080018"]["Value"][0] for one in found}
+        (frame,) = client.retrieve_instance_frames(study, series, instance, [1])
+        assert frame == objects[0].PixelData[: len(frame)]
+        for one in objects:
+            buffer = io.BytesIO()
+            one.save_as(buffer)
+            assert not reveals(buffer.getvalue(), said)
+
+
+def test_what_cannot_be_made_harmless_is_not_shown() -> None:
+    with pytest.raises(Failed, match=r"cannot be de-identified.*\(pixels\)") as refused, problems():
+        raise Unresolved("pixels", "Text stays in its pixels.")
+    assert refused.value.status == 409
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from read_parquet('{lake}/series/*.parquet')",
+        "select * from read_parquet('{lake}/_access/views/../../series/*.parquet')",
+        "select content from read_text('{lake}/dicomlake.json')",
+        "select * from parquet_scan('{lake}/instances/*.parquet')",
+    ],
+)
+def test_sql_does_not_reach_the_lake_around_the_view(
+    inside: House, made: Path, statement: str
+) -> None:
+    answer = inside.post(WHO, "/api/sql", {"sql": statement.format(lake=made)})
+    assert answer.status_code in (403, 422), answer.text
+
+
+def test_a_key_that_is_missing_is_told_when_the_service_starts(made: Path, tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    (tmp_path / "study.key").unlink()
+    with pytest.raises(UsageError, match=r"study\.key"):
+        app(made, found)

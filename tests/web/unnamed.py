@@ -1,4 +1,4 @@
-"""A lake of people who must not be told, and a service that shows it de-identified."""
+"""A service that shows a lake de-identified."""
 
 from __future__ import annotations
 
@@ -7,72 +7,14 @@ import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import dicomlake
-from dicomlake.jobs.index import index
 from dicomlake.settings import Deidentify, FhirSettings, Project, Pseudonyms, Service, Settings
-from dicomlake.testing import hospital
-from dicomlake.testing.dicom import encode, image
 
+from ..planted import KEY, MARK
 from .guarded import House, house
 
-MARK = "QZSECRET"
-"""Stands in everything that tells of a person."""
-ROOT = "1.2.826.0.1.3680043.77771"
-STUDY, SERIES, INSTANCE = f"{ROOT}.1", f"{ROOT}.1.1", f"{ROOT}.1.1.1"
-OTHER = f"{ROOT}.2"
-KEY = "0123456789abcdef0123456789abcdef-door"
 
-
-def planted(**more: Any) -> dict[str, Any]:
-    """An object that says the mark wherever something tells of a person."""
-    said: dict[str, Any] = dict(
-        Modality="MR", PatientName=f"{MARK}^Ann", PatientID=f"{MARK}-1", OtherPatientIDs=f"{MARK}2",
-        PatientBirthDate="19310704", PatientAddress=f"{MARK} Street 1",
-        PatientTelephoneNumbers=f"0431 {MARK}", PatientComments=f"Mrs {MARK} was afraid",
-        ReferringPhysicianName=f"{MARK}^Doctor", OperatorsName=f"{MARK}^Operator",
-        InstitutionName=f"{MARK} Hospital", InstitutionAddress=f"{MARK} Road",
-        AccessionNumber=f"{MARK}A", StudyID=f"{MARK}S", StudyDescription=f"MRI of {MARK} Ann",
-        SeriesDescription=f"T1 {MARK}", ProtocolName=f"Brain {MARK}^Ann",
-        RequestingPhysician=f"{MARK}^Asker", ImageComments=f"seen by {MARK}",
-        StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES, SOPInstanceUID=INSTANCE,
-        FrameOfReferenceUID=f"{ROOT}.9",
-        **{'(0029,"QZ HEADER",08)': ("LO", MARK)},
-    )  # fmt: skip
-    return {**said, **more}
-
-
-def objects() -> dict[str, bytes]:
-    """Files beside those of the hospital."""
-    second = {"SeriesInstanceUID": f"{ROOT}.1.2", "SOPInstanceUID": f"{ROOT}.1.2.1"}
-    other = {
-        "StudyInstanceUID": OTHER, "SeriesInstanceUID": f"{OTHER}.1",
-        "SOPInstanceUID": f"{OTHER}.1.1", "PatientID": f"{MARK}-other", "Modality": "CT",
-    }  # fmt: skip
-    return {
-        f"{MARK}_1": encode(image(**planted())),
-        f"{MARK}_2": encode(image(**planted(**second))),
-        f"{MARK}_3": encode(image(**planted(**other))),
-    }
-
-
-def make_files(folder: Path) -> Path:
-    """The files, in folders named like patients."""
-    hospital.write(folder / "files", 3, pixels=False, seed=5)
-    (folder / "files" / MARK).mkdir(parents=True)
-    for name, content in objects().items():
-        (folder / "files" / MARK / f"{name}.dcm").write_bytes(content)
-    return folder / "files"
-
-
-def make_lake(folder: Path) -> Path:
-    """A lake of them."""
-    index([make_files(folder)], folder / "lake", workers=1)
-    return folder / "lake"
-
-
-def settings(folder: Path, **more: Any) -> Settings:
+def settings(folder: Path) -> Settings:
     """Settings by which viewers and researchers see the lake de-identified."""
     keys = {}
     for name in ("study", "other"):
@@ -86,20 +28,7 @@ def settings(folder: Path, **more: Any) -> Settings:
     shown = Deidentify(roles=("viewer", "researcher"), pseudonyms="study")
     service = Service(deidentify=shown)
     fhir = FhirSettings(pseudonyms=keys)
-    return Settings(project=projects, service=service, fhir=fhir, **more)
-
-
-def secrets(lake: Path) -> list[str]:
-    """What tells of a person in the lake: marks, names, ids and UIDs of all of them."""
-    found = {MARK, ROOT, "19310704"}
-    with dicomlake.open(lake).store.database() as db:
-        for name in ("PatientName", "PatientID", "AccessionNumber", "ReferringPhysicianName"):
-            rows = db.execute("select distinct text from elements where path = ?", [name])
-            found |= {row[0] for row in rows.fetchall() if row[0] and len(row[0]) > 3}
-        uids = db.execute('select "StudyInstanceUID", "SeriesInstanceUID" from series').fetchall()
-        uids += db.execute('select "SOPInstanceUID", uri from instances').fetchall()
-        found |= {value for row in uids for value in row if value}
-    return sorted(found)
+    return Settings(project=projects, service=service, fhir=fhir)
 
 
 def reveals(content: bytes, said: list[str]) -> list[str]:

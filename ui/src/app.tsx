@@ -27,6 +27,7 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   status: lazy(() => import("./pages/status.tsx")),
   charts: lazy(() => import("./pages/charts.tsx")),
   audit: lazy(() => import("./pages/audit.tsx")),
+  federation: lazy(() => import("./pages/federation.tsx")),
 };
 
 /** Pages, what they are called, and what the role has to allow. */
@@ -40,6 +41,7 @@ const PLACES: [string, Key, string][] = [
   ["enrichers", "nav.enrichers", "watch"],
   ["sources", "nav.sources", "watch"],
   ["status", "nav.status", "watch"],
+  ["federation", "nav.federation", "curate"],
   ["audit", "nav.audit", "audit"],
 ];
 

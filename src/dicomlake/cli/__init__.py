@@ -24,7 +24,8 @@ app = typer.Typer(
 
 
 MODULES = """access benching charts cohorts commands datasets deid deidpixels enriching erasing
-    fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter service viewer"""
+    federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
+    service viewer"""
 """Modules of commands."""
 
 

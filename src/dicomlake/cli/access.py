@@ -29,6 +29,7 @@ app.add_typer(audit)
 class RoleName(StrEnum):
     """Roles of the service."""
 
+    partner = "partner"
     viewer = "viewer"
     researcher = "researcher"
     steward = "steward"

@@ -16,6 +16,7 @@ from dicomlake.api import open as open_lake
 from dicomlake.cli.output import drawn
 from dicomlake.cli.progress import Bar
 from dicomlake.errors import UsageError
+from dicomlake.jobs import cohorts
 from dicomlake.jobs.enriching import enrich
 from dicomlake.jobs.index import index
 from dicomlake.lake import is_lake
@@ -107,6 +108,7 @@ def show(
     _ask(lake, QUESTIONS, console)
     if enriched := _enrich(lake, console):
         _ask(lake, [asked for name, asked in OF_ENRICHERS.items() if name in enriched], console)
+    _freeze(lake, console)
     console.print(
         Text(
             f"\nGo on:  dicomlake vocabulary --lake {lake}\n"
@@ -152,6 +154,23 @@ def _enrich(lake: Path, console: Console) -> list[str]:
             console.print(f"{report}.", soft_wrap=True)
             done.append(name)
     return done
+
+
+COHORT = ("mr-3t", "Modality = 'MR' and MagneticFieldStrength >= 3", "study")
+
+
+def _freeze(lake: Path, console: Console) -> None:
+    """Freeze one answer, so that there is a cohort to look at."""
+    name, text, level = COHORT
+    if name in cohorts.keeping.names(lake):
+        return
+    made = open_lake(lake).freeze(name, text, level, comment="made by the demonstration")
+    counts = made.counts
+    console.print(
+        f"\nFrozen as the cohort {name}: {counts['studies']} studies of {counts['patients']} "
+        f"patients. See: dicomlake cohort show {name} --lake {lake}",
+        soft_wrap=True,
+    )
 
 
 def _ask(lake: Path, questions: Iterable[tuple[str, str, str, str]], console: Console) -> None:

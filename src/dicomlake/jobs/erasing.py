@@ -20,6 +20,7 @@ from dicomlake.contracts import Progress, Silent
 from dicomlake.errors import DicomlakeError, UsageError
 from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.archives import kept_of
+from dicomlake.jobs.door.views import forget as forget_views
 from dicomlake.jobs.erasure import around, rows
 from dicomlake.jobs.erasure.person import JOURNAL, Person, left, person_of
 from dicomlake.jobs.erasure.remembered import Mark, Remembered
@@ -254,12 +255,13 @@ class _Erasing:
 
     def _around(self) -> None:
         """What lies beside the tables."""
-        self.progress.stage("erasing beside the tables", 6, "steps")
+        self.progress.stage("erasing beside the tables", 7, "steps")
         person, finder = self.person, self.finder
         remove = bool(person.found.get("remove_questions"))
         names = around.named_questions(self.lake, finder)
         person.found["questions"] = sorted({*person.found.get("questions", []), *names})
         steps: list[tuple[str, Callable[[], int]]] = [
+            ("de-identified views", lambda: forget_views(self.lake)),
             ("kept objects", lambda: around.objects(kept_of(self.lake, self.settings), person)),
             ("masks", lambda: around.masks(self.lake, finder)),
             ("passing files", lambda: around.passing(self.lake, finder)),
@@ -270,7 +272,7 @@ class _Erasing:
         for name, step in steps:
             self._count(**{name: step()})
             self.progress.advance()
-        person.found |= around.forget_others(self.lake, person, person.found)
+        self._count(**around.forget_others(self.lake, person))
         self._count(**around.databases(self.lake, finder, remove=remove))
 
     def _log(self) -> Audit:

@@ -53,8 +53,8 @@ def elsewhere_of(lake: str | Path, settings: Settings | None = None) -> Elsewher
     made = door_of(found, door["profile"], door["pseudonyms"])
     if door.get("view"):
         inner, kept = Elsewhere(kept, fetch_from, buckets), kept_of_view(lake, found.cache.bytes)
-    else:
-        inner = Elsewhere(None, fetch_from, buckets)
+        return Elsewhere(kept, None, (), Behind(made, lambda: inner, kept, whole))
+    inner = Elsewhere(None, fetch_from, buckets)
     return Elsewhere(kept, None, (), Behind(made, lambda: inner, kept))
 
 

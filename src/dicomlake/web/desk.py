@@ -24,6 +24,7 @@ from dicomlake.jobs.working import care_of
 from dicomlake.lake.store import is_lake
 from dicomlake.query import Query
 from dicomlake.settings import Settings
+from dicomlake.web.access.needs import who_of
 from dicomlake.web.access.views import Views
 from dicomlake.web.problems import Failed
 from dicomlake.web.running import Board, Running
@@ -41,10 +42,14 @@ def _large(lake: Lake) -> bool:
 
 
 class Desk:
-    """One per service; used by many threads. Files and connections open when they are needed."""
+    """One per service; used by many threads. Files and connections open when they are needed.
+
+    `lake`: the folder of the lake as its caller sees it; `home`: that of the lake of the service.
+    """
 
     def __init__(self, lake: Path, settings: Settings) -> None:
-        self.lake, self.settings = Path(lake), settings
+        self.lake = self.home = Path(lake)
+        self.settings = settings
         self._requests: Requests | None = None
         self.lakes: Snapshots[Lake] = Snapshots(self.lake, Lake, _large, self._warm)
         self.board = Board()
@@ -133,13 +138,16 @@ class Desk:
 
 
 class DeskOf(Desk):
-    """A desk whose lakes are what somebody sees; all else is that of the service."""
+    """A desk whose lakes are what somebody sees; all else is that of the service.
 
-    def __init__(self, desk: Desk, lakes: Snapshots[Lake]) -> None:
+    `view`: the folder of the de-identified view that they see, which is the lake for all that they
+    ask; what they save for themselves is kept at `home`.
+    """
+
+    def __init__(self, desk: Desk, lakes: Snapshots[Lake], view: Path | None = None) -> None:
         self._desk = desk
-        self.lake, self.settings, self.board, self.saved = (
-            desk.lake, desk.settings, desk.board, desk.saved,
-        )  # fmt: skip
+        self.lake, self.home = view or desk.lake, desk.home
+        self.settings, self.board, self.saved = desk.settings, desk.board, desk.saved
         self.lakes = lakes
 
     @property
@@ -156,7 +164,10 @@ def desk_of(request: HttpRequest) -> Desk:
     whole: Desk = request.app.state.desk
     views: Views = request.app.state.views
     lakes = views.lakes(request)
-    return whole if lakes is whole.lakes else DeskOf(whole, lakes)
+    if lakes is whole.lakes:
+        return whole
+    view = views.view(who_of(request))
+    return DeskOf(whole, lakes, view.path if view is not None else None)
 
 
 def _pieces(parts: Iterator[bytes]) -> Iterator[bytes]:

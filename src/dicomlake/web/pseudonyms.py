@@ -15,7 +15,13 @@ from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.shapes import Shape
 from dicomlake.web.problems import documented
 
-router = APIRouter(tags=["pseudonyms"], dependencies=[needs(May.REIDENTIFY)])
+
+def _discreet(request: Request) -> None:
+    """Let the audit log not hold what is asked: patients, also where that is refused."""
+    note(request, what="pseudonyms")
+
+
+router = APIRouter(tags=["pseudonyms"], dependencies=[Depends(_discreet), needs(May.REIDENTIFY)])
 TheDesk = Annotated[Desk, Depends(desk_of)]
 Said = Annotated[str, Field(min_length=1, max_length=256)]
 Name = Annotated[str, Field(max_length=64, description="Under fhir.pseudonyms, if there are more")]

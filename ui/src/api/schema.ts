@@ -56,6 +56,11 @@ export type AskedRows = {
   order: string[];
 };
 
+export type AskedStudy = {
+  /** name, purpose, level, sections, by, export */
+  study: Record<string, unknown>;
+};
+
 export type AttributeShare = {
   of: number;
   filled: number;
@@ -97,6 +102,14 @@ export type BinOut = {
   high: number;
   label: string;
   series: number;
+};
+
+export type BoxOut = {
+  x0: number;
+  y0: number;
+  x1: number;
+  y1: number;
+  why: string;
 };
 
 export type ByIn = {
@@ -667,6 +680,12 @@ export type FaultOut = {
   instances: number | null;
 };
 
+export type FederationOut = {
+  site: string;
+  least: number;
+  sites: string[];
+};
+
 export type FillRate = {
   version: number;
   by: string;
@@ -988,6 +1007,8 @@ export type Me = {
   title: string;
   /** Projects that can be chosen */
   projects: string[];
+  /** Whether the lake is seen de-identified */
+  deidentified: boolean;
   /** What the role allows here */
   may: string[];
   /** Counts of fewer patients are shown as 0; 0: exact counts */
@@ -1311,6 +1332,52 @@ export type PersonOut = {
   IssuerOfPatientID: string | null;
 };
 
+export type PlanIn = {
+  profile: string;
+  /** Only series that match */
+  where?: Record<string, unknown> | string | null;
+  /** With a value before and after */
+  examples: boolean;
+};
+
+export type PlanOut = {
+  profile: ProfileOut;
+  /** Attributes by what happens to them */
+  totals: Record<string, number>;
+  attributes: PlannedOut[];
+};
+
+export type PlannedOut = {
+  path: string;
+  name: string;
+  vr: string;
+  objects: number;
+  /** Letter of PS3.15 Table E.1-1, empty outside of it */
+  action: string;
+  what: string;
+  why: string;
+  before: string;
+  after: string;
+};
+
+export type PreviewOut = {
+  SOPInstanceUID: string;
+  /** Why it is searched for text; nothing when it is not */
+  why: string;
+  /** Why it would go into quarantine; nothing when it would not */
+  problem: string;
+  /** Frames that were searched; boxes are for all frames */
+  frames: number[];
+  boxes: BoxOut[];
+  notes: string[];
+  /** The frame that is shown */
+  frame: number | null;
+  /** The frame with lines around boxes: PNG, Base64 */
+  before: string | null;
+  /** The frame as it would be: PNG, Base64 */
+  after: string | null;
+};
+
 export type Problem = {
   type: string;
   title: string;
@@ -1333,6 +1400,26 @@ export type ProblemOut = {
   path: string;
   vr: string;
   problem: string;
+};
+
+export type ProfileDetails = {
+  name: string;
+  title: string;
+  options: string[];
+  codes: string[];
+  /** removed, modified or kept */
+  dates: string;
+  /** Markdown */
+  statement: string;
+};
+
+export type ProfileOut = {
+  name: string;
+  title: string;
+  options: string[];
+  codes: string[];
+  /** removed, modified or kept */
+  dates: string;
 };
 
 export type Progress = {
@@ -1429,7 +1516,7 @@ export type Retried = {
   kind: string;
 };
 
-export type Role = "viewer" | "researcher" | "steward" | "admin";
+export type Role = "partner" | "viewer" | "researcher" | "steward" | "admin";
 
 export type RuleBroken = {
   rule: string;
@@ -1487,6 +1574,14 @@ export type SavedOut = {
   query: AskedRows;
   sentence: string;
   saved: string;
+};
+
+export type SectionOut = {
+  name: string;
+  /** Why there is no answer; empty: there is one */
+  refused: string;
+  counts: Record<string, [number, number | null]>;
+  by: Record<string, ([string, [number, number | null]])[]>;
 };
 
 export type SegmentOut = {
@@ -1576,6 +1671,8 @@ export type SeriesRow = {
   fold: number | null;
   /** Whether the lake has it still */
   here: boolean;
+  /** Whether it has images */
+  pictured: boolean;
 };
 
 export type ShapeOut = {
@@ -1723,6 +1820,24 @@ export type Stopped = {
   stopped: number;
 };
 
+export type StudyAnswer = {
+  /** Digest of the question */
+  study: string;
+  name: string;
+  lake_version: number;
+  /** Numbers of fewer patients are not told */
+  least: number;
+  sections: SectionOut[];
+};
+
+export type StudyExport = {
+  study: string;
+  /** waiting, refused, making, stopped or finished */
+  state: string;
+  cohort: string;
+  schema: Record<string, unknown> | null;
+};
+
 export type StudyHead = {
   patient_key: string;
   StudyInstanceUID: string | null;
@@ -1760,6 +1875,28 @@ export type StudyOut = {
   reports: Report[];
   /** Other studies of the patient, newest first */
   others: OtherStudy[];
+};
+
+export type StudyRow = {
+  section: string;
+  by: string;
+  group: string;
+  cells: string[];
+  total: string;
+};
+
+export type StudyTable = {
+  study: string;
+  digest: string;
+  sites: string[];
+  rows: StudyRow[];
+  /** Sites without an answer, and why */
+  away: Record<string, string>;
+};
+
+export type StudyText = {
+  /** TOML, YAML or JSON */
+  text: string;
 };
 
 export type TaskOut = {
@@ -1916,6 +2053,13 @@ export type Wanted = {
   others: boolean;
 };
 
+export type WantedPreview = {
+  SOPInstanceUID: string;
+  /** all: whatever it is */
+  look: "suspected" | "all";
+  policy: "blank_all_text" | "blank_identifying_text";
+};
+
 export type WaveformOut = {
   group: number;
   label: string;
@@ -2062,6 +2206,10 @@ export type Answers = {
   "GET /api/datasets/{name}": DatasetDetails;
   "GET /api/datasets/{name}/card": unknown;
   "POST /api/datasets/{name}/resume": DatasetOut;
+  "POST /api/deid/plan": PlanOut;
+  "POST /api/deid/preview": PreviewOut;
+  "GET /api/deid/profiles": ProfileOut[];
+  "GET /api/deid/profiles/{name}": ProfileDetails;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
@@ -2069,6 +2217,10 @@ export type Answers = {
   "POST /api/erasures": ErasureProof;
   "POST /api/erasures/preview": ErasurePreview;
   "GET /api/failures": Failures;
+  "GET /api/federation": FederationOut;
+  "POST /api/federation/answer": StudyAnswer;
+  "POST /api/federation/ask": StudyTable;
+  "POST /api/federation/export": StudyExport;
   "GET /api/fill-rate": FillRate;
   "POST /api/fill-rate": FillRate;
   "GET /api/health": Health;

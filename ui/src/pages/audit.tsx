@@ -5,6 +5,8 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { useState } from "react";
 import { useAnswer } from "../api/client.ts";
 import type { AuditLine } from "../api/schema.ts";
+import { useMay } from "../parts/access.tsx";
+import { ErasePart } from "../parts/erase.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { Loading, Message, Trouble } from "../parts/states.tsx";
 import { type Key, useTexts } from "../texts.tsx";
@@ -13,6 +15,7 @@ const PAGE = 50;
 
 export default function AuditPage() {
   const { t, n } = useTexts();
+  const may = useMay();
   const [name, setName] = useState("");
   const [text, setText] = useState("");
   const [offset, setOffset] = useState(0);
@@ -118,6 +121,7 @@ export default function AuditPage() {
           </table>
         </div>
       )}
+      {may("erase") && <ErasePart />}
     </div>
   );
 }

@@ -161,7 +161,7 @@ function OneCohort({ name }: { name: string }) {
             </div>
           ))}
           <div>
-            <dd>{n(one.counts.bytes / 1e6, 1)} MB</dd>
+            <dd>{sizeOf(one.counts.bytes, n)}</dd>
             <dt>{t("cohorts.bytes")}</dt>
           </div>
         </dl>
@@ -236,6 +236,11 @@ function OneCohort({ name }: { name: string }) {
       )}
     </div>
   );
+}
+
+function sizeOf(bytes: number, n: (value: number, digits?: number) => string): string {
+  const at = bytes >= 1e12 ? 3 : bytes >= 1e9 ? 2 : bytes >= 1e6 ? 1 : 0;
+  return `${n(bytes / 1000 ** (at + 1), 1)} ${["kB", "MB", "GB", "TB"][at]}`;
 }
 
 /** What changed in the lake since a version was made. */

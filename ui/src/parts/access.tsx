@@ -7,6 +7,7 @@ import { call, Refused, useAnswer, whenUnknown } from "../api/client.ts";
 import type { Me } from "../api/schema.ts";
 import { type Key, useTexts } from "../texts.tsx";
 import { Icon } from "./icon.tsx";
+import { Pseudonyms } from "./pseudonyms.tsx";
 import { Trouble } from "./states.tsx";
 
 /** Who one is; nothing yet while that is asked. */
@@ -93,6 +94,7 @@ export function SignIn({ me }: { me: Me }) {
 export function UserMenu({ me }: { me: Me }) {
   const { t } = useTexts();
   const client = useQueryClient();
+  const [asking, setAsking] = useState(false);
   const open = !me.ways.token && !me.ways.oidc;
   const leave = async () => {
     await call("POST /api/logout");
@@ -103,6 +105,8 @@ export function UserMenu({ me }: { me: Me }) {
     await client.resetQueries();
   };
   return (
+    <>
+    <Pseudonyms opened={asking} onClose={() => setAsking(false)} />
     <Menu position="bottom-end" width={270}>
       <Menu.Target>
         <Button
@@ -120,6 +124,7 @@ export function UserMenu({ me }: { me: Me }) {
           <b>{open ? t("access.local.title") : me.name}</b>
           {open ? <p>{t("access.local.text")}</p> : <p>{t(`role.${me.role}` as Key)}</p>}
           {!open && <p>{me.project ? t("access.project", { name: me.title }) : t("access.whole")}</p>}
+          {me.deidentified && <p>{t("access.deidentified")}</p>}
           {me.mask_below > 0 && <p>{t("access.masked", { n: me.mask_below })}</p>}
         </div>
         {me.projects.length > 1 && (
@@ -137,6 +142,12 @@ export function UserMenu({ me }: { me: Me }) {
             ))}
           </>
         )}
+        {me.may.includes("reidentify") && (
+          <>
+            <Menu.Divider />
+            <Menu.Item onClick={() => setAsking(true)}>{t("pseudonyms.title")}</Menu.Item>
+          </>
+        )}
         {me.session && (
           <>
             <Menu.Divider />
@@ -145,5 +156,6 @@ export function UserMenu({ me }: { me: Me }) {
         )}
       </Menu.Dropdown>
     </Menu>
+    </>
   );
 }

@@ -64,7 +64,7 @@ export function Curation({ name, version, curate }: { name: string; version: num
     await again();
   };
   const pressed = (event: KeyboardEvent) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || (event.target as HTMLElement).closest("a, button, input, select")) return;
+    if (asking || event.ctrlKey || event.metaKey || event.altKey || (event.target as HTMLElement).closest("a, button, input, select")) return;
     const row = rows[here];
     const steps: Record<string, number> = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: rows.length - 1 };
     const to = steps[event.key];
@@ -153,7 +153,7 @@ export function Curation({ name, version, curate }: { name: string; version: num
                 onClick={() => setAt(place)}
               >
                 <td className="curation-picture">
-                  {row.here ? (
+                  {row.pictured ? (
                     <Picture
                       path={`/dicom-web/studies/${row.StudyInstanceUID}/series/${row.SeriesInstanceUID}/thumbnail`}
                       label={row.Modality}

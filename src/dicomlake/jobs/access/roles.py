@@ -37,11 +37,14 @@ class May(StrEnum):
     """Whose pseudonym it is."""
     ERASE = "erase"
     """Erasing patients."""
+    FEDERATE = "federate"
+    """Asking studies of a federation: masked counts, and datasets that are made here."""
 
 
 class Role(StrEnum):
     """What somebody is for the service."""
 
+    partner = "partner"
     viewer = "viewer"
     researcher = "researcher"
     steward = "steward"
@@ -50,8 +53,16 @@ class Role(StrEnum):
 
 _VIEWER = frozenset((May.OPEN, May.ENTER, May.COUNT))
 _RESEARCHER = _VIEWER | {May.READ, May.SQL, May.CURATE}
-_STEWARD = _RESEARCHER | {May.WATCH, May.FETCH, May.STORE, May.AUDIT, May.RELEASE}
+_STEWARD = _RESEARCHER | {
+    May.WATCH,
+    May.FETCH,
+    May.STORE,
+    May.AUDIT,
+    May.RELEASE,
+    May.FEDERATE,
+}
 ALLOWED = {
+    Role.partner: frozenset((May.OPEN, May.ENTER, May.FEDERATE)),
     Role.viewer: _VIEWER,
     Role.researcher: _RESEARCHER,
     Role.steward: _STEWARD,
@@ -66,7 +77,7 @@ WHOLE = frozenset((May.SQL, May.WATCH, May.FETCH, May.STORE, May.OPERATE, May.AU
 """What only those may do who see the whole lake: no filter can be put into these."""
 DEIDENTIFIED = frozenset((May.OPEN, May.ENTER, May.COUNT, May.READ, May.SQL))
 """All that those may do who see the lake de-identified: what is asked of the view of the lake."""
-MASKED = frozenset((Role.viewer,))
+MASKED = frozenset((Role.partner, Role.viewer))
 """Roles that see counts of few patients masked, and no value that identifies anybody."""
 
 

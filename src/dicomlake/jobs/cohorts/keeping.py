@@ -237,14 +237,15 @@ def changing(lake: Path) -> Iterator[None]:
 def add(lake: Path, rows: pa.Table, **said: Any) -> Version:
     """Write the next version of a cohort; only inside of `changing`.
 
-    `said`: fields of `Version` but its number and what is counted.
+    `rows`: in the order of SeriesInstanceUID; `said`: fields of `Version` but
+    its number and what is counted.
     """
     name = checked(said["name"])
     place = folder(lake, name)
     _alone(lake, name)
     place.mkdir(exist_ok=True)
     there = numbers(lake, name) if name in names(lake) else [0]
-    rows = rows.cast(ROWS).sort_by("SeriesInstanceUID").combine_chunks()
+    rows = rows.cast(ROWS).combine_chunks()
     made = Version(
         version=there[-1] + 1,
         made=time.time(),

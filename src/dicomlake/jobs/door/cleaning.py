@@ -10,9 +10,13 @@ from typing import Any
 
 import orjson
 
+from dicomlake import tables
 from dicomlake.contracts.deid import Cleaned, Cleaner, Known, Patient, Unresolved
+from dicomlake.dicom.dictionary import vr_of
 from dicomlake.errors import DicomlakeError, UsageError
+from dicomlake.jobs.deid.knowing import known_of_header, known_of_value
 from dicomlake.jobs.door.seals import Seal
+from dicomlake.lake import Store
 from dicomlake.readers.attributes import text
 from dicomlake.readers.bare import Bare
 from dicomlake.readers.header import HeaderReader
@@ -49,7 +53,7 @@ class Door:
 
     def cleaning(self, known_of: KnownOf | None = None) -> Cleaning:
         """What cleans headers and objects; UsageError when there is no such profile or key."""
-        return Cleaning(self.cleaners(self.profile, self.settings), known_of or known)
+        return Cleaning(self.cleaners(self.profile, self.settings), known_of or known_of_header)
 
 
 def door_of(
@@ -116,6 +120,8 @@ class Cleaning:
         """An object cleaned; whatever goes wrong, it does not leave."""
         try:
             return self.patient(header).clean(data)
+        except UsageError as error:  # such as a package that is not installed
+            raise Unresolved("set-up", str(error)) from error
         except DicomlakeError:
             raise
         except Exception as error:  # what a bug says may hold values: only its name
@@ -132,14 +138,47 @@ class Cleaning:
         self._cleaner.close()
 
 
-_NAMES = "PatientName ReferringPhysicianName PerformingPhysicianName OperatorsName".split()
-_IDS = "PatientID AccessionNumber".split()
+class KnownInLake:
+    """What a header says of persons, and what the lake has of the other series of the patient."""
+
+    def __init__(self, lake: Store) -> None:
+        self._lake, self._held = lake, OrderedDict[tuple[str, str], list[Known]]()
+        self._columns = [name for name in _TOLD if name in tables.SERIES.names]
+
+    def __call__(self, header: Header) -> list[Known]:
+        """Each once."""
+        found = dict.fromkeys(known_of_header(header))
+        person = text(header, "PatientID") or "", text(header, "IssuerOfPatientID") or ""
+        if person[0]:
+            found |= dict.fromkeys(self._of(person))
+        return list(found)
+
+    def _of(self, person: tuple[str, str]) -> list[Known]:
+        if person not in self._held:
+            said = ", ".join(f'"{name}"' for name in self._columns)
+            with self._lake.database(only=("series",)) as db:
+                rows = db.execute(
+                    f'select distinct {said} from series where "PatientID" = ? '
+                    "and coalesce(\"IssuerOfPatientID\", '') = ?",
+                    person,
+                ).fetchall()
+            self._held[person] = [
+                one
+                for row in rows
+                for name, value in zip(self._columns, row, strict=True)
+                if value is not None
+                for one in known_of_value(name, vr_of(name), str(value))
+            ]
+            if len(self._held) > _MOST_PATIENTS:
+                self._held.popitem(last=False)
+        return self._held[person]
 
 
-def known(header: Header) -> list[Known]:
-    """What a header tells of its patient and of those around."""
-    found = [Known("name", said) for name in _NAMES if (said := text(header, name))]
-    return found + [Known("id", said) for name in _IDS if (said := text(header, name))]
+_TOLD = """PatientName PatientID AccessionNumber StudyID ReferringPhysicianName OperatorsName
+PerformingPhysicianName PhysiciansOfRecord NameOfPhysiciansReadingStudy InstitutionName
+InstitutionAddress InstitutionalDepartmentName StationName DeviceSerialNumber OtherPatientIDs
+RequestedProcedureID PerformedProcedureStepID""".split()
+"""Columns of `series` that tell of persons and places."""
 
 
-__all__ = ["Cleaning", "Door", "Unresolved", "cleaner_of", "door_of", "known"]
+__all__ = ["Cleaning", "Door", "KnownInLake", "Unresolved", "cleaner_of", "door_of"]

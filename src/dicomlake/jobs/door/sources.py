@@ -11,7 +11,7 @@ import orjson
 from dicomlake.contracts import Found, Object, Source
 from dicomlake.contracts.deid import Unresolved
 from dicomlake.errors import DataError, UsageError
-from dicomlake.jobs.door.cleaning import Cleaning, Door
+from dicomlake.jobs.door.cleaning import Cleaning, Door, KnownInLake
 from dicomlake.jobs.door.entrance import Entrance, nothing
 from dicomlake.jobs.door.places import VIEW, opened_row, opened_uri, sealed_row, sealed_uri
 from dicomlake.jobs.door.seals import Seal
@@ -135,7 +135,7 @@ class LakeSource:
 
     def _object(self, found: Found, header: dict[str, Any] | None) -> Object:
         if self._cleaning is None:
-            self._cleaning = self._door.cleaning()
+            self._cleaning = self._door.cleaning(KnownInLake(self._lake))
         if header is None:
             return Object(found.uri, 0, found.size, nothing, "not in the lake any more")
         try:

@@ -20,7 +20,7 @@ from dicomlake.jobs.index import index
 from dicomlake.jobs.snapshots import newest_version
 from dicomlake.lake import Store
 from dicomlake.lake.keeping import Kept
-from dicomlake.lake.store import ACCESS, KEPT, is_lake
+from dicomlake.lake.store import ACCESS, KEPT, MARK, is_lake
 
 _VIEWS, _SEEN = "views", "seen.json"
 
@@ -38,6 +38,14 @@ def view_of(lake: Path, door: Door) -> Path:
 def behind(lake: Path, view: Path) -> bool:
     """Whether a view does not show what the lake holds now."""
     return not is_lake(view) or _seen(view) != newest_version(Path(lake))
+
+
+def born_of(view: Path) -> int:
+    """What tells a view from one that was made anew in its place; 0 for none."""
+    try:
+        return (Path(view) / MARK).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def complete(view: Path) -> bool:

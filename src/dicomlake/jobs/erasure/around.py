@@ -7,15 +7,14 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from dicomlake.errors import ServiceError
+from dicomlake.jobs import cohorts
 from dicomlake.jobs.access.audit import Audit
+from dicomlake.jobs.datasets import ledger
 from dicomlake.jobs.erasure.person import Person
 from dicomlake.jobs.erasure.traces import SQLITE, Finder, tables_of
 from dicomlake.lake.keeping import INDEX, Kept
@@ -231,25 +230,21 @@ def audit(log: Audit, finder: Finder, person: Person) -> int:
 
 
 def past_exports(lake: Path, person: Person) -> list[dict[str, str]]:
-    """Exports that held the patient."""
-    if find_spec("dicomlake.jobs.datasets") is None:
-        return []
-    past = import_module("dicomlake.jobs.datasets.ledger").past(lake, person.patients)
-    return [{name: str(getattr(one, name, "")) for name in _OF_EXPORT} for one in past]
+    """Datasets that hold the patient."""
+    past = ledger.past(lake, person.patients)
+    return [{name: str(getattr(one, name) or "") for name in _OF_EXPORT} for one in past]
 
 
-def forget_others(lake: Path, person: Person, before: dict[str, Any]) -> dict[str, Any]:
-    """Let cohorts and the ledger of exports forget the patient; which exports held it."""
+def forget_others(lake: Path, person: Person) -> dict[str, int]:
+    """Let cohorts and the ledgers of datasets forget the patient; series and objects by place."""
     if person.kind != "patient":
         return {}
-    held = before.get("exports", [])
+    held = person.found.get("exports", [])
     held += [one for one in past_exports(lake, person) if one not in held]
-    if find_spec("dicomlake.jobs.datasets") is not None:
-        import_module("dicomlake.jobs.datasets.ledger").forget(lake, person.patients)
-    if find_spec("dicomlake.jobs.cohorts") is not None:
-        for key in person.patients:
-            import_module("dicomlake.jobs.cohorts").forget(lake, key)
-    return {"exports": held}
+    person.found["exports"] = held
+    person.write(lake)
+    gone = {f"cohort {name}": n for name, n in cohorts.forget(lake, person.patients).items()}
+    return {**gone, "datasets": ledger.forget(lake, person.patients)}
 
 
 _OF_EXPORT = ("name", "cohort", "version", "made", "where")

@@ -474,7 +474,9 @@ class _Validator:
         with ThreadPoolExecutor(2) as threads:
             counted = list(threads.map(self._counts, self.waiting))
         for (check, _, _), (before, after) in zip(self.waiting, counted, strict=True):
-            if after > before:
+            if before >= 0 > after:
+                results[check.check_id] = (0.0, "dciodvfy cannot read it any more")
+            elif before >= 0 and after > before:
                 results[check.check_id] = (0.0, f"dciodvfy: {after} errors, {before} before")
 
     def _counts(self, pair: tuple[Check, Path, Path]) -> tuple[int, int]:
@@ -484,5 +486,8 @@ class _Validator:
 
 @lru_cache(maxsize=8192)
 def _errors(program: str, path: Path) -> int:
+    """How many errors; -1 when it cannot read such an object, as deflated ones."""
     done = subprocess.run([program, str(path)], capture_output=True, check=False)
+    if b"missing SOPClassUID" in done.stderr:
+        return -1
     return sum(line.startswith(b"Error") for line in done.stderr.splitlines())

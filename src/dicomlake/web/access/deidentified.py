@@ -9,10 +9,10 @@ from pathlib import Path
 
 from dicomlake.api import Lake
 from dicomlake.errors import DicomlakeError, LakeError
-from dicomlake.jobs.access.roles import Who
+from dicomlake.jobs.access.roles import Role, Who
 from dicomlake.jobs.door.cleaning import Cleaning, Door, door_of
 from dicomlake.jobs.door.opening import Behind
-from dicomlake.jobs.door.views import behind, bring_up, complete, kept_of_view, view_of
+from dicomlake.jobs.door.views import behind, born_of, bring_up, complete, kept_of_view, view_of
 from dicomlake.jobs.snapshots import LOOK_EVERY_S, Snapshots
 from dicomlake.lake.keeping import Kept
 from dicomlake.settings import Settings
@@ -39,6 +39,15 @@ def door_of_who(who: Who, settings: Settings) -> Door | None:
     return door_of(settings, said.profile, name)
 
 
+def check_doors(settings: Settings) -> None:
+    """UsageError when somebody is to see the lake de-identified, and profile or key are missing."""
+    whos = [Who("", Role(role)) for role in settings.service.deidentify.roles]
+    whos += [Who("", Role.viewer, name) for name in settings.project]
+    for who in whos:
+        if (door := door_of_who(who, settings)) is not None:
+            door.cleaning().close()
+
+
 class View:
     """A view of the lake of a service; used by many threads."""
 
@@ -52,22 +61,27 @@ class View:
         self._running: threading.Thread | None = None
         self._failed: DicomlakeError | None = None
 
-    def follow(self) -> None:
-        """Bring the view up to date, or begin to; LakeError while there is none yet."""
+    def begin(self) -> threading.Thread | None:
+        """Begin to bring the view up to date; None when it is."""
         with self._lock:
             now = time.monotonic()
             if self._running is None:
                 if self._looked and now - self._looked < LOOK_EVERY_S:
-                    return
+                    return None
                 if not behind(self.lake, self.path):
                     self._looked = now
-                    return
+                    return None
                 self._failed = None
                 self._running = threading.Thread(target=self._bring_up, daemon=True)
                 self._running.start()
-            running = self._running
-        running.join(WAIT_S)
-        self._check(running)
+            return self._running
+
+    def follow(self) -> None:
+        """Bring the view up to date, or begin to; LakeError while there is none yet."""
+        running = self.begin()
+        if running is not None:
+            running.join(WAIT_S)
+            self._check(running)
 
     def _bring_up(self) -> None:
         try:
@@ -92,7 +106,7 @@ class View:
 
     def elsewhere(self, inner: Callable[[], Elsewhere]) -> Elsewhere:
         """Where the objects of the view are; `inner`: those of the lake."""
-        return Elsewhere(self.kept, None, (), Behind(self.door, inner, self.kept))
+        return Elsewhere(self.kept, None, (), Behind(self.door, inner, self.kept, self.lake))
 
     def close(self) -> None:
         """Let go of what is open."""
@@ -104,9 +118,14 @@ class Following(Snapshots[Lake]):
 
     def __init__(self, view: View, opener: Callable[[Path, int | None], Lake]) -> None:
         super().__init__(view.path, opener)
-        self._view = view
+        self._view, self._born = view, 0
 
     def at(self, version: int | None = None) -> Lake:
         """A version of the view."""
         self._view.follow()
+        if (born := born_of(self._view.path)) != self._born:  # made anew: versions mean others
+            with self._lock:
+                self._open.clear()
+                self._newest = self._shown = -1
+                self._born = born
         return super().at(version)

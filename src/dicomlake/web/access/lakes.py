@@ -230,6 +230,11 @@ class CountsLake:
         return found
 
 
+def unmasked(lake: Lake) -> Lake:
+    """The lake below masks, for what masks by itself."""
+    return lake._lake if isinstance(lake, CountsLake) else lake
+
+
 def _with_whole(vocabulary: Vocabulary) -> pa.Table:
     """The table of a vocabulary with the row of the whole lake, which `arrow` leaves out."""
     table = vocabulary.arrow()
@@ -338,4 +343,4 @@ def check_projects(projects: dict[str, Project]) -> None:
             raise UsageError(f"The filter of the project {name} has a mistake. {error}") from error
 
 
-__all__ = ["CountsLake", "ProjectLake", "check_projects", "parts_folder", "seen"]
+__all__ = ["CountsLake", "ProjectLake", "check_projects", "parts_folder", "seen", "unmasked"]

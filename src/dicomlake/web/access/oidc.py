@@ -38,7 +38,7 @@ PENDING_S = 600.0
 """How long signing in may take."""
 _MOST_PENDING = 10_000
 _MOST_BYTES = 1_000_000
-_RANK = (Role.admin, Role.steward, Role.researcher, Role.viewer)
+_RANK = (Role.admin, Role.steward, Role.researcher, Role.viewer, Role.partner)
 
 
 @dataclass(frozen=True, slots=True)

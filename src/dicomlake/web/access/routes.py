@@ -49,6 +49,7 @@ class Me(Shape):
     project: str = Field(description="The project whose series are seen; empty: the whole lake")
     title: str = Field(description="What people call the project")
     projects: list[str] = Field(description="Projects that can be chosen")
+    deidentified: bool = Field(False, description="Whether the lake is seen de-identified")
     may: list[str] = Field(description="What the role allows here")
     mask_below: int = Field(description="Counts of fewer patients are shown as 0; 0: exact counts")
     session: bool = Field(description="Whether one can sign out")
@@ -121,7 +122,7 @@ def _me(request: Request, gate: Gate, who: Who | None) -> Me:
     if who is None:
         return Me(
             signed_in=False, name="", role=None, project="", title="", projects=[],
-            may=[May.OPEN], mask_below=0, session=False, ways=ways,
+            deidentified=False, may=[May.OPEN], mask_below=0, session=False, ways=ways,
         )  # fmt: skip
     project = gate.settings.project.get(who.project)
     filtered = project is not None and bool(project.filter.strip())
@@ -134,6 +135,7 @@ def _me(request: Request, gate: Gate, who: Who | None) -> Me:
         project=who.project,
         title=(project.title if project is not None else "") or who.project,
         projects=list(who.projects),
+        deidentified=hidden,
         may=sorted(allowed),
         mask_below=gate.settings.service.access.mask_below if who.masked else 0,
         session=bool(_cookie(request)),

@@ -35,7 +35,7 @@ from dicomlake.jobs.access.roles import Who
 from dicomlake.jobs.archives import archive_of, fetched, kept_of
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of
 from dicomlake.jobs.working import care_of
-from dicomlake.lake.store import is_lake
+from dicomlake.lake.store import MARK, is_lake
 from dicomlake.query.headers import wildcard
 from dicomlake.settings import Settings
 from dicomlake.sources.opening import ARCHIVE, SEALED, Elsewhere, opened
@@ -113,7 +113,8 @@ class Shelf:
         if not is_lake(self.path):
             return ()
         try:
-            return tuple(_last(self.path / name / "_delta_log") for name in _WATCHED)
+            last = (_last(self.path / name / "_delta_log") for name in _WATCHED)
+            return (str((self.path / MARK).stat().st_mtime_ns), *last)
         except OSError as error:
             raise LakeError("The lake cannot be read now. Try again in a moment.") from error
 
@@ -293,7 +294,7 @@ class Shelf:
 _WATCHED = ("series", "instances", "elements")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
 _GONE = "The lake has no such study, series or instance."
-_UNRESOLVED = "This object cannot be de-identified, so it is not shown: a steward finds out why"
+_UNRESOLVED = "This object cannot be de-identified, so it is not shown"
 _AWAY = (
     "The archive that has this object does not answer, or stopped in the middle. Try again later."
 )
@@ -325,7 +326,7 @@ def problems() -> Iterator[None]:
         yield
     except Unresolved as error:
         log.warning("object not de-identified", extra={"check": error.check})
-        raise Failed(409, f"{_UNRESOLVED} ({error.check}).") from error
+        raise Failed(409, f"{_UNRESOLVED} ({error.check}). {error}") from error
     except ServiceError as error:
         log.warning("object away", extra={"error": type(error).__name__})
         raise Failed(503, _AWAY) from error

@@ -211,6 +211,7 @@ class SeriesRow(Shape):
     split: str | None
     fold: int | None
     here: bool = Field(description="Whether the lake has it still")
+    pictured: bool = Field(description="Whether it has images")
 
 
 class SeriesPage(Shape):
@@ -351,7 +352,7 @@ _ROW = {
     "SeriesInstanceUID": "1.2.3", "StudyInstanceUID": "1.2", "PatientID": "P1",
     "patient_key": "12", "Modality": "MR", "SeriesDescription": "t1", "StudyDescription": "knee",
     "StudyDate": "2024-01-31", "instances": 20, "state": "included", "reason": "", "flag": "",
-    "split": None, "fold": None, "here": True,
+    "split": None, "fold": None, "here": True, "pictured": True,
 }  # fmt: skip
 _PAGE = {
     "total": 9, "offset": 0, "states": {"included": 9}, "flags": {}, "splits": {}, "rows": [_ROW],
@@ -572,8 +573,8 @@ def _told(store: Store, page: pa.Table) -> list[dict[str, Any]]:
     with store.database(only=("series",)) as db:
         db.register("page", page.select(["SeriesInstanceUID"]))
         about = db.sql(
-            f'select "SeriesInstanceUID" as uid, {columns} from series where "SeriesInstanceUID" '
-            'in (select "SeriesInstanceUID" from page)'
+            f'select "SeriesInstanceUID" as uid, {columns}, "Rows" is not null as pictured '
+            'from series where "SeriesInstanceUID" in (select "SeriesInstanceUID" from page)'
         ).to_arrow_table()
     here = {row.pop("uid"): row for row in about.to_pylist()}
     shown_ = page.drop_columns(["study_key", "IssuerOfPatientID", "series_id", "bytes", "added"])
@@ -581,7 +582,8 @@ def _told(store: Store, page: pa.Table) -> list[dict[str, Any]]:
     for row in shown_.to_pylist():
         more = here.get(row["SeriesInstanceUID"])
         row["patient_key"] = str(row["patient_key"])
-        found.append({**row, **(more or dict.fromkeys(names, "")), "here": more is not None})
+        gone = {**dict.fromkeys(names, ""), "pictured": False}
+        found.append({**row, **(more or gone), "here": more is not None})
     return found
 
 

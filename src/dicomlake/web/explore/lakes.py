@@ -97,7 +97,7 @@ def lake(request: Request, desk: TheDesk, version: Version = None) -> LakeOut:
     """Version, totals, layout, engines, versions, and whether somebody writes now."""
     found = desk.lakes.at(version)
     return LakeOut(
-        name=desk.lake.name,
+        name=desk.home.name,
         path=str(found.path) if sees_all(request) else "",
         version=found.version,
         totals=LakeTotals(**found.totals),

@@ -87,7 +87,7 @@ _DRAWN: dict[str, Any] = {
 
 
 def _charts(desk: TheDesk) -> Charts:
-    return Charts(desk.lake)
+    return Charts(desk.home)
 
 
 TheCharts = Annotated[Charts, Depends(_charts)]
