@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from dicomlake.contracts.deid import Known
 from dicomlake.deid.text import words_of
@@ -117,3 +119,20 @@ def test_uids_are_replaced_as_in_headers() -> None:
 def test_a_language_without_rules_is_named() -> None:
     with pytest.raises(UsageError, match="no rules for texts in xx"):
         words_of([], None, ["xx"])
+
+
+_PIECES = some.sampled_from(
+    "Dr. Herr Müller Anna Müller-Weiß , ^ : \n 03.04.2021 3. März 00123456 Tel. 0611/123456 le 3 "
+    "mars u\u0308 Name: [NAME] 1.2.3.4.5.6.7 @ x@y.de rue de la C/ Hand ß İ ﬁ 山田 \0 née St. "
+    "12345".split(" ")
+)
+
+
+@given(some.lists(_PIECES | some.text(max_size=3), max_size=14).map(" ".join))
+def test_places_are_in_order_and_inside(text: str) -> None:
+    words = words_of(PERSON, Moving())
+    at = 0
+    for span in words.spans(text):
+        assert at <= span.start < span.end <= len(text)
+        at = span.end
+    assert "00123456" not in words.clean(text)

@@ -182,7 +182,7 @@ def person_at(
     `labelled`: a label does, and the family name may come first.
     """
     begin = end = -1
-    names, only_given, commas = 0, True, 0
+    names, only_given, commas, titles = 0, True, 0, 0
     while names < MOST:
         piece = _PIECE.match(text, at)
         if piece is None:
@@ -201,6 +201,9 @@ def person_at(
                 if names:
                     break
                 begin = end = -1
+                titles += 1
+                if titles > MOST:
+                    break
                 at += 1 if text[at : at + 1] == "." else 0
                 strong = strong or word not in _WEAK
             else:

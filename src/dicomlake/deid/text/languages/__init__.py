@@ -129,7 +129,7 @@ def _rules(languages: tuple[str, ...]) -> Rules:
         living=re.compile(rf"(?<!\w)(?i:{'|'.join(one['living'] for one in every)})[ \t]+"),
         maiden=re.compile(rf"(?<!\w)(?i:{joined('maiden')})[ \t]+"),
         shapes={
-            key: tuple(re.compile(part.replace("{Name}", NAME), re.MULTILINE)
+            key: tuple(re.compile(r"(?<![^\W\d_])" + part.replace("{Name}", NAME), re.MULTILINE)
                        for one in every for part in one[key])
             for key in ("addresses", "postcodes", "institutions")
         } | {"ages": tuple(re.compile(r"(?<![\d.,/-])(?i:" + part + ")")
