@@ -232,11 +232,10 @@ class _Run:
         if "safe-private" in self._profile.options:
             self._declare(root)
         label = parsed.text(_CHARSET)
-        anew = self._patient(writer, parsed)
+        anew = [*self._marks(writer, parsed), *self._patient(writer, parsed)]
         self._anew = frozenset(number for number, _ in anew)
         data_set = [e for e in root.elements if e[0][:2] != b"\x02\x00"]
         parts = self._elements(data_set, self._level, writer, label, top=True)
-        parts += self._marks(writer, parsed)
         parts += anew
         if b"\x08\x00\x18\x00" not in parsed.elements:
             said = self._uid(old).encode("ascii", "replace")
@@ -312,7 +311,7 @@ class _Run:
         counts, element = self._counts, writer.element
         for tag, vr, value in elements:
             number = number_of(tag)
-            if number in substitutes or (top and number in _NAMED and number in self._anew):
+            if number in substitutes or (top and number in self._anew):
                 continue
             if tag[0] & 1:
                 if not self._keeps_private:
@@ -584,9 +583,8 @@ class _Run:
         """Whether pixels identify nobody, as far as is known."""
         if not has_pixels(parsed) or "113101" in self.codes:
             return True
-        burned = parsed.text(b"\x28\x00\x01\x03")
-        if burned in ("YES", "NO"):
-            return burned == "NO"
+        if parsed.text(b"\x28\x00\x01\x03") == "YES":  # NO is often said where it is not true
+            return False
         kind = parsed.text(b"\x08\x00\x08\x00").split("\\")
         clean = parsed.text(b"\x08\x00\x60\x00") in ("CT", "MR", "NM", "PT", "SEG", "RTDOSE")
         return clean and kind[0].strip() == "ORIGINAL"
@@ -595,7 +593,7 @@ class _Run:
         """What the steps put in the place of elements."""
         parts: list[tuple[int, bytes]] = []
         for number, said in self._replaced.values.items():
-            if said is None:
+            if said is None or number in self._anew:
                 continue
             vr, value = said
             tag = _tag(number)
