@@ -13,6 +13,7 @@ from bench import (
     codes,
     contents,
     datasets,
+    deid,
     deidbench,
     enrich,
     explore,
@@ -45,7 +46,7 @@ def main() -> None:
     options.add_argument("--quick", action="store_true", help="small sizes, five minutes")
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
-        "segmentation", "enrich", "publishing", "quality", "codes",
+        "segmentation", "enrich", "publishing", "quality", "codes", "deid",
         "fhir", "deid-benchmark", "datasets", "pixels",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
@@ -69,6 +70,9 @@ def main() -> None:
     if asked.only in (None, "folder"):
         rows = folder.measure(40 if asked.quick else 160)
         show("A folder to tables, two processes", ("", "files/s", "x script"), rows)
+    if asked.only in (None, "deid"):
+        rows = deid.measure(100 if asked.quick else 500)
+        show("De-identifying a CT, one process", ("", "files/s", "x dicognito"), rows)
     if asked.only in (None, "memory"):
         rows = folder.peak_memory(5_000 if asked.quick else 100_000)
         show("Memory of indexing", ("", "measured", "bound"), rows)

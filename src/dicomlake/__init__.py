@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any
 from dicomlake.version import __version__
 
 if TYPE_CHECKING:
-    from dicomlake.api import Lake, make, open, pull
+    from dicomlake.api import Lake, deidentify, make, open, pull
     from dicomlake.contracts import Answer
 
-_FROM = {"Lake": "api", "make": "api", "open": "api", "pull": "api", "Answer": "contracts"}
+_FROM = {
+    "Lake": "api",
+    "deidentify": "api",
+    "make": "api",
+    "open": "api",
+    "pull": "api",
+    "Answer": "contracts",
+}
 
-__all__ = ["Answer", "Lake", "__version__", "make", "open", "pull"]
+__all__ = ["Answer", "Lake", "__version__", "deidentify", "make", "open", "pull"]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,7 @@ from dicomlake.jobs.cohorts.keeping import Version
 from dicomlake.jobs.datasets.making import Report as DatasetReport
 from dicomlake.jobs.datasets.making import make as make_dataset
 from dicomlake.jobs.datasets.wanted import Wanted
+from dicomlake.jobs.deid.files import FilesReport, deidentify_files
 from dicomlake.jobs.deid.planning import plan_of_lake
 from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
@@ -557,6 +558,23 @@ class Lake:
 def open(path: str | Path, version: int | None = None, *, engine: str = "duckdb") -> Lake:
     """The lake in a folder, at its newest version or at an older one; LakeError when it is none."""
     return Lake(path, version, engine)
+
+
+def deidentify(
+    source: str | Path,
+    out: str | Path,
+    profile: str | Path = "research",
+    *,
+    key_file: str | Path,
+    quarantine: str | Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> FilesReport:
+    """De-identify the DICOM files of a folder into another one; see `dicomlake deid files`."""
+    return deidentify_files(
+        source, out, profile, settings_.Pseudonyms(key_file=Path(key_file)),
+        quarantine=quarantine, workers=workers, progress=progress,
+    )  # fmt: skip
 
 
 def make(

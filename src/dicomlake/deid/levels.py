@@ -6,7 +6,7 @@ an element as `walk` gives them, decides once, and remembers.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from dicomlake.deid import tables
@@ -259,6 +259,7 @@ def _listed() -> dict[str, frozenset[str]]:
     return found
 
 
+@lru_cache(65536)
 def number_of(tag: bytes) -> int:
     """A tag of `walk` as a number.
 

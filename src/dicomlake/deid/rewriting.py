@@ -215,6 +215,7 @@ class _Run:
         self._level = rewriter.level(self.SOPClassUID)
         self._counts: Counter[str] = Counter()
         self._unknown = self._private = 0
+        self._keeps_private = self._profile.keeps_private
         self._declared: dict[tuple[int, str], frozenset[int] | None] = {}
         self._sweeper, self._identity = memory.sweeper, memory.identity
 
@@ -246,6 +247,7 @@ class _Run:
             packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
             body = packer.compress(body) + packer.flush()
             body += b"\0" * (len(body) & 1)
+        self._counts["X"] += self._private
         SOPInstanceUID = self._uid(old)
         return Cleaned(
             bytes(128) + b"DICM" + _meta(self.SOPClassUID, SOPInstanceUID, syntax) + body,
@@ -312,6 +314,9 @@ class _Run:
             if number in substitutes or (top and number in self._anew):
                 continue
             if tag[0] & 1:
+                if not self._keeps_private:
+                    self._private += number & 0xFFFF > 0xFF
+                    continue
                 self._private_element(tag, vr, value, level, writer, label, creators, made)
                 continue
             act = level[tag, vr]
@@ -489,7 +494,6 @@ class _Run:
         )
         if act is None or creator is None or act.do == levels.GONE:
             self._private += 1
-            self._counts["X"] += 1
             return
         if creator.element:
             made.append((creator.place, creator.element))

@@ -76,6 +76,12 @@ class Profile:
         return "kept" if "full-dates" in self.options else "removed"
 
     @property
+    def keeps_private(self) -> bool:
+        """Whether any private attribute may stay."""
+        own = any(not isinstance(key, int) for key in self.attributes)
+        return bool("safe-private" in self.options or self.private or own)
+
+    @property
     def codes(self) -> tuple[str, ...]:
         """Codes of CID 7050: of the profile, then of its options."""
         return (tables.BASIC, *sorted(OPTIONS[one] for one in self.options))
