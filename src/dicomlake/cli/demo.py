@@ -114,7 +114,9 @@ def show(
             f"\nGo on:  dicomlake vocabulary --lake {lake}\n"
             f"        dicomlake query \"Modality = 'CT'\" --level patient --lake {lake}\n"
             f"        dicomlake failures --lake {lake}\n"
-            f"        dicomlake enrichers --lake {lake}"
+            f"        dicomlake enrichers --lake {lake}\n"
+            f"        dicomlake dataset make - {folder}/ct --where \"Modality = 'CT'\" "
+            f"--identified --format nifti --layout monai --lake {lake}"
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -206,3 +207,27 @@ def test_another_key_does_not_go_on_with_a_dataset(tmp_path: Path) -> None:
     make(lake, wanted(tmp_path / "out"), name="keyed", cleaner=Marking(digest="one"))
     with pytest.raises(UsageError, match="another one than when this dataset was begun"):
         run(lake, "keyed", cleaner=Marking(digest="two"))
+
+
+def test_who_cancels_stops_it_and_it_goes_on(lake: Path, tmp_path: Path) -> None:
+    class Impatient:
+        """Asks to stop once some objects are done."""
+
+        cancelled = False
+
+        def stage(self, name: str, total: int | None = None, unit: str = "files") -> None:
+            pass
+
+        def advance(self, count: int = 1) -> None:
+            with contextlib.closing(Ledger(lake, "stopped")) as ledger:
+                ledger.cancel()
+
+    with pytest.raises(KeyboardInterrupt):
+        make(lake, wanted(tmp_path / "out"), name="stopped", progress=Impatient())
+    ledger = Ledger(lake, "stopped")
+    counts = ledger.counts()
+    assert ledger.job["state"] in ("cancelled", "stopped")
+    assert counts["written"] > 0
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    assert run(lake, "stopped").state == "finished"
+    assert Ledger(lake, "stopped").counts()["written"] == 72

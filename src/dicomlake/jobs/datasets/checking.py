@@ -21,6 +21,7 @@ from dicomlake.jobs.datasets.knowing import known_of
 from dicomlake.jobs.datasets.ledger import Ledger
 from dicomlake.jobs.datasets.objects import parsed
 from dicomlake.jobs.datasets.sweeping import Sweep, swept
+from dicomlake.jobs.objects import Opened
 from dicomlake.lake import Store
 from dicomlake.readers.attributes import items, text
 
@@ -85,16 +86,17 @@ class Checker:
         if places.sha256(data) != entry.sha256:
             yield Finding(entry.path, "checksum")
             return
+        found: Opened | None = None
         if entry.path.endswith(".dcm"):
             try:
-                yield from self._object(entry, data)
+                found = parsed(data)
+                yield from self._object(entry, found.header)
             except DataError:
                 yield Finding(entry.path, "parse")
         if not self._identified:
-            yield from self._sweep(entry, path, data)
+            yield from self._sweep(entry, path, data, found)
 
-    def _object(self, entry: Entry, data: bytes) -> Iterator[Finding]:
-        header = parsed(data).header
+    def _object(self, entry: Entry, header: dict[str, Any]) -> Iterator[Finding]:
         if not self._identified:
             removed = text(header, "PatientIdentityRemoved")
             how = text(header, "DeidentificationMethod") or items(
@@ -105,10 +107,12 @@ class Checker:
             elif removed != "YES":
                 self.unsure.add(entry.path)
 
-    def _sweep(self, entry: Entry, path: Path, data: bytes) -> Iterator[Finding]:
+    def _sweep(
+        self, entry: Entry, path: Path, data: bytes, found: Opened | None
+    ) -> Iterator[Finding]:
         sweep = self._sweep_of(entry.patient_key)
         try:
-            parts, free = swept(path, data)
+            parts, free = swept(path, data, found)
         except DataError:
             parts, free = [data], []
         for what in {sweep.found(part, free) for part in parts} | {

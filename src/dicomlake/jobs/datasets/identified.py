@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from dicomlake.contracts.deid import Cleaned, Identity, Known, Patient, Span, Words
 from dicomlake.errors import DataError
+from dicomlake.jobs.datasets.objects import parsed
 from dicomlake.jobs.datasets.wanted import IDENTIFIED
 from dicomlake.readers.attributes import text
-from dicomlake.readers.header import HeaderReader
 
 
 class AsTheyAre:
@@ -48,10 +48,7 @@ class SamePatient:
 
     def clean(self, data: bytes) -> Cleaned:
         """The object as it is; DataError when it is no DICOM object that can be read."""
-        import orjson
-
-        found = HeaderReader().read(lambda at, length: data[at : at + length], len(data))
-        header = orjson.loads(found.json)
+        header = parsed(data).header
         names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
         uids = [text(header, name) or "" for name in (*names, "TransferSyntaxUID")]
         if not uids[2]:

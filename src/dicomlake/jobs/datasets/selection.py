@@ -19,6 +19,12 @@ COLUMNS = (
     "fold",
 )  # fmt: skip
 
+_SPLITS = {
+    "train": "training", "val": "validation", "valid": "validation", "tune": "validation",
+    "testing": "test", "holdout": "test",
+}  # fmt: skip
+"""What splits are called in every dataset, by what else people call them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -61,9 +67,13 @@ def _of_cohort(store: Store, name: str) -> Selection:
     from dicomlake.jobs.cohorts import opened
 
     cohort = opened(store.path, name)
+    series = cohort.series().select(list(COLUMNS))
+    splits = [_SPLITS.get(one, one) for one in series.column("split").to_pylist()]
+    place = series.schema.get_field_index("split")
+    series = series.set_column(place, "split", pa.array(splits, pa.string()))
     return Selection(
         cohort.name, cohort.version, cohort.approved, cohort.text, store.version,
-        cohort.series().select(list(COLUMNS)),
+        series,
     )  # fmt: skip
 
 

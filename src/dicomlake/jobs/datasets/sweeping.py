@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from dicomlake.contracts.deid import Known
 from dicomlake.errors import DataError
-from dicomlake.jobs.datasets.objects import parsed
 from dicomlake.jobs.objects import Opened
 from dicomlake.readers.attributes import text, texts
 from dicomlake.readers.bulk import place_of
@@ -108,11 +107,14 @@ def _in_base64(word: str) -> Iterator[bytes]:
                 yield whole[first:last].lower()
 
 
-def swept(path: Path, data: bytes) -> tuple[list[bytes], list[str]]:
-    """The bytes of a file to look into, and values that may say anything; DataError: damaged."""
+def swept(path: Path, data: bytes, found: Opened | None = None) -> tuple[list[bytes], list[str]]:
+    """The bytes of a file to look into, and values that may say anything; DataError: damaged.
+
+    `found`: what it is read to, where it is an object.
+    """
     name = path.name.lower()
-    if name.endswith(".dcm"):
-        return _of_object(parsed(data), data)
+    if found is not None:
+        return _of_object(found, data)
     if name.endswith(".nii.gz"):
         return [_start(data)], []
     if name.endswith(".parquet"):

@@ -140,9 +140,16 @@ def _converted(folder: Path) -> tuple[bytes, dict[str, Any]]:
         made = sorted(Path(out).glob("*.nii"))
         if len(made) != 1:
             raise DataError(f"dcm2niix made {len(made)} volumes of it")
-        sidecar = made[0].with_suffix(".json")
-        said = json.loads(sidecar.read_bytes()) if sidecar.exists() else {}
-        return made[0].read_bytes(), said
+        return made[0].read_bytes(), _sidecar(made[0].with_suffix(".json"))
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """What dcm2niix says beside a volume; nothing where that is no JSON, as with odd texts."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _check_agrees(ours: Volume, data: bytes) -> None:

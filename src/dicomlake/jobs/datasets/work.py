@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,11 @@ from dicomlake.jobs.datasets.ledger import (
     Outcome,
     Thing,
 )
+from dicomlake.jobs.datasets.objects import parsed
 from dicomlake.jobs.datasets.wanted import Wanted
 from dicomlake.jobs.objects import elsewhere_of
 from dicomlake.lake import Store
-from dicomlake.readers.header import HeaderReader
+from dicomlake.readers.attributes import text
 from dicomlake.settings import read
 from dicomlake.sources.opening import bytes_of
 
@@ -213,13 +213,7 @@ class Worker:
 
 def _check_same(data: bytes, thing: Thing) -> None:
     """UsageError when it is another object than the one that was indexed."""
-    import orjson
-
-    found = HeaderReader().read(lambda at, length: data[at : at + length], len(data))
-    uid = None
-    with suppress(LookupError, TypeError):
-        uid = orjson.loads(found.json)["00080018"]["Value"][0]
-    if uid != thing.SOPInstanceUID:
+    if text(parsed(data).header, "SOPInstanceUID") != thing.SOPInstanceUID:
         raise UsageError(
             "Its file holds another object now. Bring the lake up to date with: "
             "dicomlake index FOLDER --lake LAKE"
