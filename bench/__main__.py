@@ -12,12 +12,14 @@ from bench import (
     bodyparts,
     codes,
     contents,
+    datasets,
     deidbench,
     enrich,
     explore,
     fhir,
     folder,
     pacs,
+    pixels,
     publishing,
     quality,
     queue,
@@ -44,7 +46,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes",
-        "fhir", "deid-benchmark",
+        "fhir", "deid-benchmark", "datasets", "pixels",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -58,6 +60,12 @@ def main() -> None:
         rows = reader.measure_contents(3 if asked.quick else 7)
         head = ("rows of", "objects", "ms per object", "x pydicom's read")
         show("What is inside of objects, one core, after the header was read", head, rows)
+    if asked.only in (None, "datasets"):
+        rows = datasets.measure(2 if asked.quick else 12)
+        show("A dataset of CT slices of 256 x 256", datasets.HEAD, rows)
+    if asked.only in (None, "pixels"):
+        rows = pixels.measure(1 if asked.quick else 3)
+        show("Pixels searched for text, and those that pass, one core", ("", "measured"), rows)
     if asked.only in (None, "folder"):
         rows = folder.measure(40 if asked.quick else 160)
         show("A folder to tables, two processes", ("", "files/s", "x script"), rows)

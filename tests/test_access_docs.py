@@ -49,6 +49,7 @@ def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 ROWS = {
     "counts": May.COUNT, "rows": May.READ, "SQL": May.SQL, "fetch documents": May.FETCH,
     "store objects": May.STORE, "status": May.WATCH, "audit log": May.AUDIT, "pause": May.OPERATE,
+    "whose": May.REIDENTIFY,
 }  # fmt: skip
 
 

@@ -127,13 +127,13 @@ def file_of(item: Item, found: Replaced) -> bytes:
         return file.getvalue()
 
 
-def frames_in(data: FileDataset, *, raw: bool = False) -> NDArray[Any]:
-    """All pixels as pydicom decodes them."""
+def frames_in(data: FileDataset, index: int | None = None, *, raw: bool = False) -> NDArray[Any]:
+    """All pixels, or those of a frame, as pydicom decodes them."""
     from pydicom.pixels import pixel_array
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pixel_array(data, raw=raw)
+        return pixel_array(data, index=index, raw=raw)
 
 
 def read_again(data: bytes) -> FileDataset:

@@ -108,7 +108,8 @@ def frame_with_text(seed: int, count: int = 6) -> tuple[NDArray[np.uint8], list[
 def correlation(before: NDArray[Any], after: NDArray[Any], planted: Planted) -> float:
     """How much of a planted text is still seen: 0 when nothing is, 1 when all is."""
     x0, y0, x1, y1 = planted.box
-    a, b = (f[y0:y1, x0:x1].astype(float).ravel() for f in (before, after))
+    patches = (f[y0:y1, x0:x1].astype(float) for f in (before, after))
+    a, b = ((p.mean(axis=2) if p.ndim == 3 else p).ravel() for p in patches)
     if b.std() == 0:
         return 0.0
     return abs(float(np.corrcoef(a, b)[0, 1]))

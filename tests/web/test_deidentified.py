@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -9,16 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dicomweb_client.api import DICOMwebClient
 
+from dicomlake.contracts.deid import Unresolved
+from dicomlake.errors import UsageError
 from dicomlake.jobs.access.roles import DEIDENTIFIED, Role
+from dicomlake.jobs.access.tokens import Tokens
 from dicomlake.jobs.index import index
 from dicomlake.testing.dicom import encode, image
 from dicomlake.web import app
 from dicomlake.web.access.needs import declared
+from dicomlake.web.dicomweb.shelf import problems
+from dicomlake.web.problems import Failed
 
 from ..planted import INSTANCE, MARK, ROOT, SERIES, STUDY, make_lake, planted, secrets
 from . import guarded
 from .guarded import House
+from .serving import served
 from .test_access_projects import requests
 from .unnamed import reveals, settings, unnamed
 
@@ -220,3 +228,56 @@ def test_cohorts_of_the_lake_are_not_seen(inside: House, made: Path) -> None:
         seen = inside.get(WHO, f"/api/cohorts{end}")
         assert seen.status_code in (200, 404), end
         assert MARK.lower() not in seen.text.replace(new["name"] if end else "", "")
+
+
+def test_another_client_reads_a_study(made: Path, said: list[str], tmp_path: Path) -> None:
+    """dicomweb-client finds it, and gets metadata, objects and frames."""
+    token = Tokens(made).add("client", Role.researcher)
+    with served(made, settings(tmp_path)) as address:
+        headers = {"Authorization": f"Bearer {token}"}
+        client = DICOMwebClient(f"{address}/dicom-web", headers=headers)
+        rows = client.search_for_series(search_filters={"Modality": "MR"}, fields=["Rows"])
+        uids = [[row[tag]["Value"][0] for tag in ("0020000D", "0020000E")] for row in rows]
+        for study, series in uids:
+            found = client.retrieve_series_metadata(study, series)
+            assert not reveals(json.dumps(found).encode(), said)
+            if any("7FE00010" in one for one in found):
+                break
+        objects = client.retrieve_series(study, series)
+        instance = objects[0].SOPInstanceUID
+        assert instance in {one["00080018"]["Value"][0] for one in found}
+        (frame,) = client.retrieve_instance_frames(study, series, instance, [1])
+        assert frame == objects[0].PixelData[: len(frame)]
+        for one in objects:
+            buffer = io.BytesIO()
+            one.save_as(buffer)
+            assert not reveals(buffer.getvalue(), said)
+
+
+def test_what_cannot_be_made_harmless_is_not_shown() -> None:
+    with pytest.raises(Failed, match=r"cannot be de-identified.*\(pixels\)") as refused, problems():
+        raise Unresolved("pixels", "Text stays in its pixels.")
+    assert refused.value.status == 409
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from read_parquet('{lake}/series/*.parquet')",
+        "select * from read_parquet('{lake}/_access/views/../../series/*.parquet')",
+        "select content from read_text('{lake}/dicomlake.json')",
+        "select * from parquet_scan('{lake}/instances/*.parquet')",
+    ],
+)
+def test_sql_does_not_reach_the_lake_around_the_view(
+    inside: House, made: Path, statement: str
+) -> None:
+    answer = inside.post(WHO, "/api/sql", {"sql": statement.format(lake=made)})
+    assert answer.status_code in (403, 422), answer.text
+
+
+def test_a_key_that_is_missing_is_told_when_the_service_starts(made: Path, tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    (tmp_path / "study.key").unlink()
+    with pytest.raises(UsageError, match=r"study\.key"):
+        app(made, found)

@@ -10,6 +10,8 @@ import pytest
 
 from dicomlake.jobs.access.roles import Role
 from dicomlake.jobs.access.tokens import Tokens
+from dicomlake.jobs.door.cleaning import door_of
+from dicomlake.jobs.door.views import bring_up
 
 from ..planted import MARK, make_lake, secrets
 from .test_ui_access import enter
@@ -39,7 +41,9 @@ def tokens(lake: Path) -> dict[str, str]:
 def address(
     lake: Path, tokens: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    with served(lake, settings(tmp_path_factory.mktemp("keys"))) as found:
+    made = settings(tmp_path_factory.mktemp("keys"))
+    bring_up(lake, door_of(made, made.service.deidentify.profile, "study"))
+    with served(lake, made) as found:
         yield found
 
 

@@ -31,6 +31,7 @@ from dicomlake.web import (
     pseudonyms,
 )
 from dicomlake.web.access import routes as access
+from dicomlake.web.access.deidentified import check_doors
 from dicomlake.web.access.gate import Gate
 from dicomlake.web.access.lakes import check_projects
 from dicomlake.web.access.sessions import COOKIE
@@ -57,6 +58,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     """The REST service of a lake. UsageError when its token is not where the settings say."""
     gate = Gate(lake, settings)  # a mistake in the settings is told at once
     check_projects(settings.project)
+    check_doors(settings)
     desk = Desk(lake, settings)
     views = Views(lake, settings, desk.lakes)
     audit = Audit.of(lake, settings.service.access.audit)
@@ -66,6 +68,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         desk.warm()
+        views.warm()
         yield
         await run_in_threadpool(committer.close)
         await run_in_threadpool(endpoint.close)

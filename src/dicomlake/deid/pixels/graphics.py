@@ -31,11 +31,8 @@ def _is_graphic(tag: int) -> bool:
 
 def in_pixels(header: Item) -> bool:
     """Whether an overlay is said to lie in the bits of the pixels (PS3.5 8.1.2, retired)."""
-    for group in range(0x6000, 0x6100, 2):
-        told = {key: header[key] for key in header if key.startswith(f"{group:04X}")}
-        if told and f"{group:04X}3000" not in told:
-            return True
-    return False
+    groups = {key[:4] for key in header if key.startswith("60") and int(key[:4], 16) & 1 == 0}
+    return any(f"{group}3000" not in header for group in groups)
 
 
 def shifts_of(header: Item) -> tuple[int, int] | None:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 MOST_REMEMBERED = 4096
 """Pictures of which it is remembered where text is."""
-HIGHEST, LOW, SMALL = 0.12, 24, 40
-"""A line of text is no higher than this part of the picture, or than so many pixels; what is found
-only in an enlarged picture no higher than the last ones."""
+HIGHEST, LONG, SMALL = (0.12, 0.25), 2.5, 40
+"""A line of text is no higher than the first part of the picture or than so many pixels; where it
+is so many times as long as it is high, than the second part."""
 SURE = 0.65
 """How sure the network is of text that it finds only when other text is gone."""
 LARGE = 1200
@@ -141,8 +141,7 @@ class Seeker:
         if turned:
             for b in self._enlarged(np.ascontiguousarray(np.rot90(even)), least):
                 found.append(Box(columns - b.y1, b.x0, columns - b.y0, b.x1))
-        highest = max(HIGHEST * min(rows, columns), LOW)
-        return [b for b in found if _height(b) <= highest]
+        return [box for box in found if _is_line(box, rows, columns)]
 
     def _coarse(self, picture: NDArray[np.uint8], least: float) -> list[Box]:
         """Text in a picture as it is, in half of its size where it is large: for high letters."""
@@ -159,7 +158,7 @@ class Seeker:
             return list(self._detector.boxes(picture, least))
         found = self._detector.boxes(_sized(picture, 2), least)
         small = (Box(b.x0 // 2, b.y0 // 2, (b.x1 + 1) // 2, (b.y1 + 1) // 2) for b in found)
-        return [box for box in small if _height(box) <= SMALL]
+        return [box for box in small if _height(box) <= SMALL or _is_long(box)]
 
 
 def evened(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -184,6 +183,17 @@ def _sized(picture: NDArray[np.uint8], by: float) -> NDArray[np.uint8]:
 def _height(box: Box) -> int:
     """How high a line of text is, upright or turned."""
     return min(box.x1 - box.x0, box.y1 - box.y0)
+
+
+def _is_long(box: Box) -> bool:
+    return max(box.x1 - box.x0, box.y1 - box.y0) >= LONG * _height(box)
+
+
+def _is_line(box: Box, rows: int, columns: int) -> bool:
+    """Whether a box is no higher than lines of text are; other things are."""
+    side, high = min(rows, columns), _height(box)
+    most = HIGHEST[1] * side if _is_long(box) else max(HIGHEST[0] * side, min(SMALL, 0.2 * side))
+    return high <= max(most, 24)
 
 
 def _is_plain(pictures: Sequence[NDArray[np.uint8]], box: Box) -> bool:

@@ -120,6 +120,8 @@ class Cleaning:
         """An object cleaned; whatever goes wrong, it does not leave."""
         try:
             return self.patient(header).clean(data)
+        except UsageError as error:  # such as a package that is not installed
+            raise Unresolved("set-up", str(error)) from error
         except DicomlakeError:
             raise
         except Exception as error:  # what a bug says may hold values: only its name

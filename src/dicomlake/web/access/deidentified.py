@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dicomlake.api import Lake
 from dicomlake.errors import DicomlakeError, LakeError
-from dicomlake.jobs.access.roles import Who
+from dicomlake.jobs.access.roles import Role, Who
 from dicomlake.jobs.door.cleaning import Cleaning, Door, door_of
 from dicomlake.jobs.door.opening import Behind
 from dicomlake.jobs.door.views import behind, born_of, bring_up, complete, kept_of_view, view_of
@@ -39,6 +39,15 @@ def door_of_who(who: Who, settings: Settings) -> Door | None:
     return door_of(settings, said.profile, name)
 
 
+def check_doors(settings: Settings) -> None:
+    """UsageError when somebody is to see the lake de-identified, and profile or key are missing."""
+    whos = [Who("", Role(role)) for role in settings.service.deidentify.roles]
+    whos += [Who("", Role.viewer, name) for name in settings.project]
+    for who in whos:
+        if (door := door_of_who(who, settings)) is not None:
+            door.cleaning().close()
+
+
 class View:
     """A view of the lake of a service; used by many threads."""
 
@@ -52,22 +61,27 @@ class View:
         self._running: threading.Thread | None = None
         self._failed: DicomlakeError | None = None
 
-    def follow(self) -> None:
-        """Bring the view up to date, or begin to; LakeError while there is none yet."""
+    def begin(self) -> threading.Thread | None:
+        """Begin to bring the view up to date; None when it is."""
         with self._lock:
             now = time.monotonic()
             if self._running is None:
                 if self._looked and now - self._looked < LOOK_EVERY_S:
-                    return
+                    return None
                 if not behind(self.lake, self.path):
                     self._looked = now
-                    return
+                    return None
                 self._failed = None
                 self._running = threading.Thread(target=self._bring_up, daemon=True)
                 self._running.start()
-            running = self._running
-        running.join(WAIT_S)
-        self._check(running)
+            return self._running
+
+    def follow(self) -> None:
+        """Bring the view up to date, or begin to; LakeError while there is none yet."""
+        running = self.begin()
+        if running is not None:
+            running.join(WAIT_S)
+            self._check(running)
 
     def _bring_up(self) -> None:
         try:

@@ -10,8 +10,9 @@ from pathlib import Path
 from fastapi import Request
 
 from dicomlake.api import Lake
-from dicomlake.jobs.access.roles import Who
+from dicomlake.jobs.access.roles import Role, Who
 from dicomlake.jobs.snapshots import Snapshots
+from dicomlake.lake.store import is_lake
 from dicomlake.settings import Project, Settings
 from dicomlake.web.access.deidentified import Following, View, door_of_who
 from dicomlake.web.access.lakes import filter_of, part_of, part_of_view, parts_folder, seen
@@ -63,6 +64,13 @@ class Views:
             if key not in self._doors:
                 self._doors[key] = View(self._lake, self._settings, door)
             return self._doors[key]
+
+    def warm(self) -> None:
+        """Begin to bring the view of the roles up to date, so that nobody has to wait for it."""
+        roles = self._settings.service.deidentify.roles
+        view = self.view(Who("", Role(roles[0]))) if roles and is_lake(self._lake) else None
+        if view is not None:
+            view.begin()
 
     def _part(self, view: View, lake: Lake, project: Project, folder: Path) -> Lake:
         """What a project sees of a view: its filter is asked of the lake as it is."""

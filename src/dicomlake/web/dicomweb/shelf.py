@@ -294,7 +294,7 @@ class Shelf:
 _WATCHED = ("series", "instances", "elements")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
 _GONE = "The lake has no such study, series or instance."
-_UNRESOLVED = "This object cannot be de-identified, so it is not shown: a steward finds out why"
+_UNRESOLVED = "This object cannot be de-identified, so it is not shown"
 _AWAY = (
     "The archive that has this object does not answer, or stopped in the middle. Try again later."
 )
@@ -326,7 +326,7 @@ def problems() -> Iterator[None]:
         yield
     except Unresolved as error:
         log.warning("object not de-identified", extra={"check": error.check})
-        raise Failed(409, f"{_UNRESOLVED} ({error.check}).") from error
+        raise Failed(409, f"{_UNRESOLVED} ({error.check}). {error}") from error
     except ServiceError as error:
         log.warning("object away", extra={"error": type(error).__name__})
         raise Failed(503, _AWAY) from error
