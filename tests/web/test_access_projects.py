@@ -294,6 +294,8 @@ def test_all_routes_are_asked(made: Path) -> None:
     curating = {
         ("GET", "/api/me"), ("POST", "/api/cohorts/{name}/decisions"), ("POST", "/api/deid/plan"),
         ("GET", "/api/deid/profiles"), ("GET", "/api/deid/profiles/{name}"),
+        ("GET", "/api/federation"), ("POST", "/api/federation/answer"),
+        ("POST", "/api/federation/ask"),
     }  # fmt: skip
     assert reading - silent == asked - curating
 

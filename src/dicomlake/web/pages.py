@@ -27,6 +27,7 @@ PAGES = (
     "cohorts",
     "datasets",
     "enrichers",
+    "federation",
     "jobs",
     "saved",
     "sources",
