@@ -46,12 +46,13 @@ bench: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# An environment of its own for TotalSegmentator (2.6 GB); tests use it where it is there.
+# An environment of its own for TotalSegmentator (2.6 GB), and what else trains; tests use it where it is there.
 segment: .venv-segment/ready
 
 .venv-segment/ready: constraints/totalsegmentator.txt
 	$(PYTHON) -m venv --clear .venv-segment
 	.venv-segment/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	.venv-segment/bin/python -m pip install --quiet --disable-pip-version-check --no-deps monai==1.6.1
 	touch $@
 
 lock:

@@ -12,6 +12,7 @@ from bench import (
     bodyparts,
     codes,
     contents,
+    datasets,
     deidbench,
     enrich,
     explore,
@@ -44,7 +45,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes",
-        "fhir", "deid-benchmark",
+        "fhir", "deid-benchmark", "datasets",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -58,6 +59,9 @@ def main() -> None:
         rows = reader.measure_contents(3 if asked.quick else 7)
         head = ("rows of", "objects", "ms per object", "x pydicom's read")
         show("What is inside of objects, one core, after the header was read", head, rows)
+    if asked.only in (None, "datasets"):
+        rows = datasets.measure(2 if asked.quick else 12)
+        show("A dataset of CT slices of 256 x 256", datasets.HEAD, rows)
     if asked.only in (None, "folder"):
         rows = folder.measure(40 if asked.quick else 160)
         show("A folder to tables, two processes", ("", "files/s", "x script"), rows)

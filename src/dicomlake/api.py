@@ -27,6 +27,9 @@ from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import charts, cohorts, documents, enriching, extraction, quality, statements
 from dicomlake.jobs.cohorts import Cohort
 from dicomlake.jobs.cohorts.keeping import Version
+from dicomlake.jobs.datasets.making import Report as DatasetReport
+from dicomlake.jobs.datasets.making import make as make_dataset
+from dicomlake.jobs.datasets.wanted import Wanted
 from dicomlake.jobs.deid.planning import plan_of_lake
 from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
@@ -454,6 +457,30 @@ class Lake:
         """Versions of all extractions that are kept, by name and newest first, as definitions,
         numbers of rows and the versions of the lake that they were made of."""
         return extraction.versions(self._store)
+
+    def dataset(
+        self,
+        out: str | Path,
+        cohort: str = "",
+        where: str = "",
+        *,
+        profile: str,
+        pseudonyms: str = "",
+        formats: Sequence[str] = ("dicom",),
+        name: str = "",
+        workers: int = 1,
+        progress: Progress | None = None,
+        **more: Any,
+    ) -> DatasetReport:
+        """Make a dataset of a cohort, or of what a question finds; how it ended.
+
+        `profile`: of de-identification, or "identified"; `more`: layout, labels, title, licence and
+        the like, see `dicomlake.jobs.datasets.wanted.Wanted`. UsageError when it cannot be made.
+        """
+        wanted = Wanted(
+            str(out), cohort, where, profile, pseudonyms, formats=tuple(formats), **more
+        )
+        return make_dataset(self.path, wanted, name=name, workers=workers, progress=progress)
 
     def index(self, paths: str | Path | list[str | Path], **options: Any) -> Report:
         """Bring the lake up to date with folders and files; see `dicomlake.jobs.index.index`."""

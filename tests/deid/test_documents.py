@@ -302,7 +302,7 @@ def encapsulated(document: bytes, media: str) -> Item:
 
 
 @pytest.mark.parametrize(
-    ("document", "media"), [(pdf(NARRATIVE), "application/pdf"), (CDA.encode(), "text/xml")]
+    ("document", "media"), [(pdf(NARRATIVE), "application/pdf"), (CDA.encode(), "text/XML")]
 )
 def test_the_document_of_an_object_is_replaced(document: bytes, media: str) -> None:
     replaced = DocumentStep().clean(encapsulated(document, media), words(), Moving())

@@ -20,6 +20,7 @@ def test_a_header_tells_of_persons_at_any_depth() -> None:
         "00100030": {"vr": "DA", "Value": ["19610304"]},
         "00080050": {"vr": "SH", "Value": ["A998877"]},
         "00102154": {"vr": "SH", "Value": ["+49 611 123456"]},
+        "00181000": {"vr": "LO", "Value": ["52999385"]},
         "00081010": {"vr": "SH", "Value": ["MAGNETOM"]},
         "0008103E": {"vr": "LO", "Value": ["t2 tra"]},
         "0040A730": {"vr": "SQ", "Value": [inner]},

@@ -50,6 +50,19 @@ def test_a_folder_of_reports_becomes_harmless_under_new_names(tmp_path: Path) ->
     assert "cannot be read" in review.reports[2].problem
 
 
+def test_names_of_files_can_be_kept_and_nothing_is_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "0001.txt").write_text("no mass")
+    out = tmp_path / "out"
+    deidentify_reports(folder, out, keep_names=True)
+    assert (out / "0001.txt").read_text() == "no mass"
+    with pytest.raises(UsageError, match=r"0001\.txt exists already"):
+        deidentify_reports(folder, out, keep_names=True)
+    with pytest.raises(UsageError, match="out exists already"):
+        deidentify_reports(folder, out)
+
+
 def test_the_review_tells_counts_and_places_but_no_text(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

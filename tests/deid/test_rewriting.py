@@ -8,8 +8,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from dicomlake.contracts.deid import Identity, Item, Replaced, Words
 from dicomlake.deid import tables
-from tests.deid.made import cleaner, known, planted, read, sample, written
+from dicomlake.deid.cleaning import ProfileCleaner
+from dicomlake.deid.profiles import profile_of
+from tests.deid.made import cleaner, known, planted, read, sample, settings_of, written
 
 SKIPPED = frozenset([0x00080018, 0x0020000D, 0x0020000E, 0x00020003, 0x00100010, 0x00100020])
 """Those that the object needs itself."""
@@ -93,3 +96,26 @@ def test_file_meta_and_preamble_are_new(tmp_path: Path) -> None:
     assert b"LEAK" not in made
     assert made[:128] == bytes(128)
     assert "SourceApplicationEntityTitle" not in read(made).file_meta
+
+
+class Looked:
+    """A step that has looked at the pixels, and says so."""
+
+    def clean(self, item: Item, words: Words, identity: Identity) -> Replaced:
+        return Replaced({0x00280301: ("CS", b"NO")}, codes=("113101",))
+
+
+def test_what_is_said_anew_is_said_once(tmp_path: Path) -> None:
+    ds = read(sample())
+    ds.BurnedInAnnotation = "YES"
+    patient = ProfileCleaner(profile_of("basic"), settings_of(tmp_path), (Looked(),)).patient
+    made = patient([], "1CT1").clean(written(ds)).data
+    assert made.count(b"\x28\x00\x01\x03CS") == 1
+    assert read(made).BurnedInAnnotation == "NO"
+
+
+def test_an_object_that_denies_burned_in_text_is_not_believed(tmp_path: Path) -> None:
+    ds = read(sample())
+    ds.BurnedInAnnotation, ds.Modality = "NO", "DX"
+    made = cleaner(tmp_path).patient([], "1CT1").clean(written(ds)).data
+    assert read(made).PatientIdentityRemoved == "NO"

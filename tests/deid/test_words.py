@@ -63,7 +63,7 @@ def test_the_wanted_words_of_a_description_stay() -> None:
     [
         "Morbus Crohn, Hodgkin lymphoma, Kerley B lines, Parkinson",
         "L4/5, 2.5 x 3.1 cm, 10-12-14 mm, T2* 3.0 mm, 1.5 T, -35 HU",
-        "Hand links, AP", "BRAIN W/O", "t2_tse_tra_384", "ax 3mm 120kV 1.25",
+        "Hand links, AP", "MR Hand rechts", "DR Thorax", "PD Knie", "SR Report", "BRAIN W/O", "t2_tse_tra_384", "ax 3mm 120kV 1.25",
         "SNOMED CT 123037004, (39607008, SCT, Lung)", "Software version 5.12.2019",
     ],
 )  # fmt: skip
@@ -109,6 +109,7 @@ def test_uids_are_replaced_as_in_headers() -> None:
     words = words_of([], Moving())
     text = "1.2.276.0.7230010.3.1.4.8323 is a 1.2.840.10008.5.1.4.1.1.2"
     assert words.clean(text) == "2.25.7 is a 1.2.840.10008.5.1.4.1.1.2"
+    assert words.clean("2.25.329800735698586629295641978511506172918") == "2.25.7"
     assert words_of([]).clean("1.2.276.0.7230010.3.1.4.8323") == "[ID]"
 
 

@@ -94,6 +94,10 @@ class TestFractions:
             assert abs(shares(lake, site)[part] - 50 * share) <= 2
             assert abs(shares(lake)[part] - 200 * share) <= 2
 
+    def test_shares_are_right_where_every_stratum_is_small(self, lake: Path) -> None:
+        split(lake, "all", Spec(fractions=PARTS, stratify=("PatientID",)))
+        assert shares(lake) == {"train": 140, "val": 20, "test": 40}
+
     def test_folds(self, lake: Path) -> None:
         split(lake, "all", Spec(fractions=PARTS, folds=5))
         of_fold = Counter(next(iter(folds)) for folds in placed(lake, of="fold").values())

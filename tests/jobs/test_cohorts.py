@@ -147,6 +147,26 @@ class TestForget:
         assert cohorts.opened(lake, "one").text == "not PatientID = 'erased'"
         assert withdrawals(lake) == []
 
+    def test_patients_whom_the_lake_forgot_before(self, lake: Path) -> None:
+        rows = dicomlake.open(lake).series.to_pylist()
+        patient, key = rows[0]["PatientID"], rows[0]["patient_key"]
+        cohorts.freeze(lake, "one", f"not (PatientID = '{patient}')", comment=f"not {patient}.")
+        mine = [row["SeriesInstanceUID"] for row in rows if row["patient_key"] == key]
+        Store(lake).remove("series", "SeriesInstanceUID", mine)
+        assert cohorts.forget(lake, key) == {}
+        after = cohorts.opened(lake, "one")
+        assert (after.text, after.version_of.comment) == ("not PatientID = 'erased'", "not erased.")
+
+    def test_a_study_alone(self, lake: Path) -> None:
+        cohorts.freeze(lake, "all")
+        rows = cohorts.opened(lake, "all").series().to_pylist()
+        study = rows[0]["StudyInstanceUID"]
+        gone = {row["SeriesInstanceUID"] for row in rows if row["StudyInstanceUID"] == study}
+        assert cohorts.forget(lake, (), studies=[study]) == {"all": len(gone)}
+        after = cohorts.opened(lake, "all")
+        assert held(lake, "all") == {row["SeriesInstanceUID"] for row in rows} - gone
+        assert (after.version_of.erased, after.counts["series"]) == (0, len(rows) - len(gone))
+
 
 class TestDecide:
     def test_exclude_include_and_flag(self, lake: Path) -> None:

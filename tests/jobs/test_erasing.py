@@ -28,6 +28,7 @@ from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.charts import Charts
 from dicomlake.jobs.cohorts import freeze, opened
 from dicomlake.jobs.compact import compact
+from dicomlake.jobs.deposits import Deposit
 from dicomlake.jobs.erasure import rows as erasure_rows
 from dicomlake.jobs.erasure.remembered import Remembered
 from dicomlake.jobs.erasure.traces import Finder, sweep
@@ -330,6 +331,22 @@ class TestComingBack:
         assert _traces(lake / "_inbox", ID) == []
         Intake(Store(lake)).take()
         assert Lake(lake).totals["patients"] == 1
+
+    def test_what_is_stored_is_left_out_and_not_kept(self, places):
+        _, lake = places
+        erasing.erase(lake, ID)
+        store_kept = Kept(lake / "_kept")
+        deposit = Deposit(lake, store_kept)
+        for name, patient in (("5/a", ID), ("6/a", OTHER)):
+            data = slice_of(name, 1, PatientID=patient)
+            stored = deposit.add(lambda at, n, d=data: d[at : at + n], len(data))
+            assert stored.failure == 0
+        deposit.close()
+        Intake(Store(lake)).take()
+        assert Lake(lake).totals["patients"] == 1
+        assert _traces(lake, ID) == []
+        (path,) = (lake / "_kept").rglob("*.dcm")
+        assert OTHER.encode() in path.read_bytes()
 
     def test_a_batch_that_was_left_before_is_spared_when_it_is_taken(self, places):
         _, lake = places

@@ -57,8 +57,9 @@ def test_every_route_declares_what_it_needs() -> None:
 
 def test_every_role_is_in_the_table_and_each_sees_more_than_the_one_before() -> None:
     assert ALLOWED.keys() == set(Role)
-    viewer, researcher, steward, admin = (ALLOWED[role] for role in Role)
+    partner, viewer, researcher, steward, admin = (ALLOWED[role] for role in Role)
     assert viewer < researcher < steward < admin == frozenset(May)
+    assert partner == {May.OPEN, May.ENTER, May.FEDERATE}
 
 
 FILLED = {

@@ -188,6 +188,8 @@ READ_JSON = [
     ("POST", "/api/cohorts/none/requests"), ("PUT", "/api/cohorts/none/requests"),
     ("POST", "/api/withdrawals"), ("POST", "/api/deid/plan"),
     ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
+    ("POST", "/api/datasets"), ("POST", "/api/datasets/estimate"),
+    ("POST", "/api/datasets/none/resume"),
     ("POST", "/api/federation/ask"), ("POST", "/api/federation/answer"),
     ("POST", "/api/federation/export"),
     ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),

@@ -48,6 +48,9 @@ def report(
     recogniser: Annotated[
         list[str] | None, typer.Option(help="NAME=FOLDER of a model that finds names.")
     ] = None,
+    keep_names: Annotated[
+        bool, typer.Option(help="Files of a folder keep their names; OUT may be there already.")
+    ] = False,
     review: Annotated[
         Path | None, typer.Option(help="New folder for the review; it stays inside.")
     ] = None,
@@ -75,6 +78,7 @@ def report(
             languages=[name.strip() for name in languages.split(",")],
             to=to,
             recognisers=[_recogniser(one) for one in recogniser or ()],
+            keep_names=keep_names,
             translator=plugins.load("translators", translator)(translate) if translate else None,
         )
     typer.echo(str(done))

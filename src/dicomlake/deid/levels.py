@@ -29,8 +29,8 @@ class Act(NamedTuple):
     action: str
     why: str
     inside: Level | None = None
-    swept: bool = True
-    """Whether texts in it are cleaned of what is known of the patient."""
+    swept: str = "value"
+    """What is looked for in texts: value, prose or names, see `sweeping`; "" nothing."""
     listed: frozenset[str] = frozenset()
     """Values that the Standard lists for it: they are nobody's, whoever has such a name."""
 
@@ -74,6 +74,10 @@ CONTENT = frozenset(
 _MARKERS = frozenset(
     [0x00120062, 0x00120063, 0x00120064, 0x00280303, 0x0008001A, 0xFFFCFFFC, 0xFFFAFFFA]
 )
+_LOOKED = {"option device": "names", "option institution": "", "rule of the site": "names"}
+"""What is looked for in texts that somebody decided to keep."""
+_ENTITY = 0x00400032
+"""Universal Entity ID."""
 _PATIENT_ID, _PATIENT_NAME = 0x00100020, 0x00100010
 
 
@@ -201,7 +205,7 @@ class Level(dict[tuple[bytes, bytes], Act]):
         if vr == "PN":
             return Act(SWEEP if action == "K" else DUMMY, vr, action, why)
         if vr in TEXTS:
-            swept = action == "C" or why != "option institution"
+            swept = "prose" if action == "C" else _LOOKED.get(why, "value")
             return Act(SWEEP, vr, action, why, swept=swept)
         if vr in ("DS", "IS"):
             return Act(NUMBER, vr, action, why)
@@ -225,7 +229,8 @@ class Level(dict[tuple[bytes, bytes], Act]):
         if vr == "AS":
             return Act(AGE, vr, "", why)
         if vr in TEXTS:
-            return Act(SWEEP, vr, "", why)
+            # A UT that nobody writes by hand: the OID or the address of who gives identifiers.
+            return Act(SWEEP, vr, "", why, swept="names" if tag == _ENTITY else "value")
         return Act(NUMBER if vr in ("DS", "IS") else KEEP, vr, "", why)
 
     @property

@@ -77,7 +77,7 @@ class Example:
             return self._identity.id(value)
         if act.do == levels.SWEEP and act.swept and value not in act.listed:
             raw = value.encode("utf-8", "replace")
-            made = self._sweeper.clean(raw, act.vr, "ISO_IR 192", prose=act.action == "C")
+            made = self._sweeper.clean(raw, act.vr, "ISO_IR 192", act.swept)
             return made.decode("utf-8", "replace")
         return value
 

@@ -231,11 +231,10 @@ class _Run:
         if "safe-private" in self._profile.options:
             self._declare(root)
         label = parsed.text(_CHARSET)
-        anew = self._patient(writer, parsed)
+        anew = [*self._marks(writer, parsed), *self._patient(writer, parsed)]
         self._anew = frozenset(number for number, _ in anew)
         data_set = [e for e in root.elements if e[0][:2] != b"\x02\x00"]
         parts = self._elements(data_set, self._level, writer, label, top=True)
-        parts += self._marks(writer, parsed)
         parts += anew
         if b"\x08\x00\x18\x00" not in parsed.elements:
             said = self._uid(old).encode("ascii", "replace")
@@ -310,7 +309,7 @@ class _Run:
         counts, element = self._counts, writer.element
         for tag, vr, value in elements:
             number = number_of(tag)
-            if number in substitutes or (top and number in _NAMED and number in self._anew):
+            if number in substitutes or (top and number in self._anew):
                 continue
             if tag[0] & 1:
                 self._private_element(tag, vr, value, level, writer, label, creators, made)
@@ -369,8 +368,7 @@ class _Run:
         if do == levels.SWEEP:
             if act.listed and raw.strip(b" \0").decode("latin_1") in act.listed:
                 return raw
-            prose = act.action == "C"
-            return self._sweeper.clean(raw, act.vr, label, prose=prose) if act.swept else raw
+            return self._sweeper.clean(raw, act.vr, label, act.swept) if act.swept else raw
         if do == levels.UID:
             text = raw.rstrip(b"\0 ").decode("latin_1")
             return "\\".join(self._identity.uid(one.strip()) for one in text.split("\\")).encode()
@@ -581,9 +579,8 @@ class _Run:
         """Whether pixels identify nobody, as far as is known."""
         if not has_pixels(parsed) or "113101" in self.codes:
             return True
-        burned = parsed.text(b"\x28\x00\x01\x03")
-        if burned in ("YES", "NO"):
-            return burned == "NO"
+        if parsed.text(b"\x28\x00\x01\x03") == "YES":  # NO is often said where it is not true
+            return False
         kind = parsed.text(b"\x08\x00\x08\x00").split("\\")
         clean = parsed.text(b"\x08\x00\x60\x00") in ("CT", "MR", "NM", "PT", "SEG", "RTDOSE")
         return clean and kind[0].strip() == "ORIGINAL"
@@ -592,7 +589,7 @@ class _Run:
         """What the steps put in the place of elements."""
         parts: list[tuple[int, bytes]] = []
         for number, said in self._replaced.values.items():
-            if said is None:
+            if said is None or number in self._anew:
                 continue
             vr, value = said
             tag = _tag(number)

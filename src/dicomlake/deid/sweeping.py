@@ -21,9 +21,12 @@ LONGEST = {
     "IS": 12,
 }
 """Characters that a value may have."""
+VALUE, PROSE, NAMES = "value", "prose", "names"
+"""What is looked for: in what somebody wrote everything that looks like a name, a date or a number;
+in other values, such as names of programs, only what surely identifies; or known names alone."""
 REPLACED = "ANONYMIZED"
 _REMEMBERED = 20_000
-_UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d*)){4,}(?![\d.])", re.ASCII)
+_UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d*)){2,}(?![\d.])", re.ASCII)
 _CS = re.compile(r"[A-Z0-9 _]{0,16}", re.ASCII)
 _PROSE = frozenset(["LT", "ST", "UT"])
 _SINGLE = frozenset(["LT", "ST", "UR", "UT"])
@@ -36,37 +39,33 @@ class Sweeper:
         self._words, self._identity = words, identity
         self._held: dict[tuple[bytes, str, str], bytes] = {}
 
-    def clean(self, raw: bytes, vr: str, label: str, *, prose: bool = False) -> bytes:
-        """A value without what identifies; the same bytes when there is nothing in it.
-
-        `prose`: somebody wrote a text, so that everything that looks like a name, a date or a
-        number goes; of other values, such as names of programs, only what surely identifies.
-        """
+    def clean(self, raw: bytes, vr: str, label: str, mode: str = VALUE) -> bytes:
+        """A value without what identifies; the same bytes when there is nothing in it."""
         if len(raw) < 2:
             return raw
-        prose = prose or vr in _PROSE
-        key = (raw, f"{vr}*" if prose else vr, label)
+        mode = PROSE if mode == VALUE and vr in _PROSE else mode
+        key = (raw, f"{vr} {mode}", label)
         found = self._held.get(key)
         if found is None:
-            found = self._cleaned(raw, vr, label, prose)
+            found = self._cleaned(raw, vr, label, mode)
             if len(self._held) > _REMEMBERED:
                 self._held.clear()
             if len(raw) <= 4096:
                 self._held[key] = found
         return found
 
-    def _cleaned(self, raw: bytes, vr: str, label: str, prose: bool) -> bytes:
+    def _cleaned(self, raw: bytes, vr: str, label: str, mode: str) -> bytes:
         text, _ = repertoire(label).decode(raw, name=vr == "PN")
         parts = [text] if vr in _SINGLE else text.split("\\")
-        made = [self._part(part.rstrip(" \0"), vr, prose) for part in parts]
+        made = [self._part(part.rstrip(" \0"), vr, mode) for part in parts]
         if made == [part.rstrip(" \0") for part in parts]:
             return raw
         return encoded("\\".join(made), label)
 
-    def _part(self, text: str, vr: str, prose: bool) -> str:
+    def _part(self, text: str, vr: str, mode: str) -> str:
         if len(text) < 2:
             return text
-        made = _UID.sub(self._uid, self._words.clean(text) if prose else self._surely(text))
+        made = _UID.sub(self._uid, self._without(text, mode))
         if made == text:
             return text
         if len(made) > LONGEST.get(vr, len(made)):
@@ -75,10 +74,10 @@ class Sweeper:
             return REPLACED
         return made.replace("\\", " ") if vr == "AE" else made
 
-    def _surely(self, text: str) -> str:
-        """A text without what is known of the patient, and what no rule is unsure of."""
+    def _without(self, text: str, mode: str) -> str:
+        """A text without what surely identifies, as its mode says."""
         spans = self._words.spans(text)
-        sure = [span for span in spans if _is_sure(span)]
+        sure = [span for span in spans if _is_sure(span, text, mode)]
         if not sure:
             return text
         if len(sure) == len(spans):
@@ -94,12 +93,18 @@ class Sweeper:
     def _uid(self, match: re.Match[str]) -> str:
         found = match[0]
         # Shorter ones are versions and numbers of chapters.
-        if found.startswith(STANDARD) or len(found) < 12:
+        if found.startswith(STANDARD) or len(found) < (12 if found.count(".") > 3 else 20):
             return found
         return self._identity.uid(found)
 
 
-def _is_sure(span: Span) -> bool:
+def _is_sure(span: Span, text: str, mode: str) -> bool:
+    if mode == NAMES:
+        return span.kind == "name" and span.found_by == "known"
+    if span.found_by == "title" and text[: span.start].rstrip(" .").endswith("MR"):
+        return False  # the modality, not Mister
+    if mode == PROSE:
+        return True
     by_rule = span.kind not in ("date", "age", "url") and span.found_by not in UNSURE
     return span.found_by == "known" or by_rule
 

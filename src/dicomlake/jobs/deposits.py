@@ -115,3 +115,5 @@ class Deposit:
         """Leave in the inbox what came."""
         leaving, self._leaving = self._leaving, self._new()
         self._inbox.leave(leaving, self._reader, self._fold)
+        for uid in leaving.erased:
+            self._kept.drop(uid)

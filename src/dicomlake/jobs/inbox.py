@@ -76,6 +76,8 @@ class Leaving:
     origins: dict[str, Origin] = field(default_factory=dict)
     tasks: list[str] = field(default_factory=list)
     catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
+    erased: list[str] = field(default_factory=list)
+    """SOPInstanceUIDs of erased patients that were left out: files of them may not be kept."""
 
     @property
     def empty(self) -> bool:
@@ -171,6 +173,7 @@ def _write(
             said["origins"] = {u: o for u, o in said["origins"].items() if u not in gone}
             said["files"] = [r for r in said["files"] if r.get("SeriesInstanceUID") not in gone]
             said["objects"] -= count
+            leaving.erased += [uid for series in gone for uid in batch.series[series].places]
             log.info("erased patients left out", extra={"series": len(gone), "instances": count})
         picked = rows.series.select(["SeriesInstanceUID", "series_id", "instances"])
         said["index"] = [list(row.values()) for row in picked.to_pylist()]

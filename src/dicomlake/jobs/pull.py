@@ -237,6 +237,8 @@ class Puller:
         leaving = self._leaving
         leaving.tasks = [one.lease.id for one in ended]
         written = bool(self.inbox.leave(leaving, self._reader, self._folder))
+        for uid in leaving.erased:
+            self.kept.drop(uid)
         self._leaving, self._ended = self._new(), []
         for one in ended:
             self.queue.done(one.lease, one.outcome.result, then=one.outcome.then, written=written)

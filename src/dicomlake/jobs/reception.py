@@ -139,6 +139,8 @@ class Reception:
 
     def _leave(self) -> None:
         self._inbox.leave(self._leaving, self._reader, self._fold)
+        for uid in self._leaving.erased:
+            self._kept.drop(uid)
         if self._file is not None:
             self._file.close()
         self._journal.unlink(missing_ok=True)
@@ -179,6 +181,8 @@ class Reception:
             for uid in leaving.batch.series:
                 leaving.origins.setdefault(uid, Origin(source))
         self._inbox.leave(leaving, self._reader, self._fold)
+        for uid in leaving.erased:
+            self._kept.drop(uid)
         return leaving.batch.objects
 
     def stored(self, asked: Sequence[tuple[str, str]]) -> dict[str, int]:

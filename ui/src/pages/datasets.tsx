@@ -144,6 +144,9 @@ function Make({ choices }: { choices: DatasetChoices }) {
           onChange={(event) => setLabels(event.currentTarget.value)}
         />
       )}
+      {profile !== null && profile !== IDENTIFIED && cohort && (
+        <Plan profile={profile} where={cohorts.data?.find((one) => `${one.name}@${one.version}` === cohort)?.text ?? ""} />
+      )}
       {profile === IDENTIFIED && <p className="note">{t("datasets.identified.note")}</p>}
       {cohort && formats.length > 0 && <Estimate cohort={cohort} formats={formats} />}
       {problem && <Trouble error={problem} />}
@@ -176,6 +179,52 @@ function Estimate({ cohort, formats }: { cohort: string; formats: string[] }) {
   );
 }
 
+/** What a profile does to the attributes that a cohort's question finds. */
+function Plan({ profile, where }: { profile: string; where: string }) {
+  const { t, n } = useTexts();
+  const [open, setOpen] = useState(false);
+  const body = { profile, where: where || null };
+  const found = useAnswer("POST /api/deid/plan", { body }, { enabled: open });
+  return (
+    <details className="enricher-reasons" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{t("datasets.plan")}</summary>
+      {found.error && <Trouble error={found.error} />}
+      {open && !found.data && !found.error && <Loading />}
+      {found.data && (
+        <>
+          <p>
+            {Object.entries(found.data.totals)
+              .map(([what, count]) => `${what}: ${n(count)}`)
+              .join(" · ")}
+          </p>
+          <div className="dataset-plan">
+            <table className="facts">
+              <thead>
+                <tr>
+                  <th>{t("datasets.attribute")}</th>
+                  <th className="right">{t("datasets.objects")}</th>
+                  <th>{t("datasets.check")}</th>
+                  <th>{t("jobs.why")}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {found.data.attributes.map((one) => (
+                  <tr key={`${one.path}${one.what}`}>
+                    <td>{one.name || one.path}</td>
+                    <td className="right">{n(one.objects)}</td>
+                    <td>{one.what}</td>
+                    <td>{one.why}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </>
+      )}
+    </details>
+  );
+}
+
 function size(bytes: number, n: (value: number) => string): string {
   if (bytes >= 1e9) return `${n(Math.round(bytes / 1e8) / 10)} GB`;
   return `${n(Math.round(bytes / 1e5) / 10)} MB`;
@@ -184,7 +233,7 @@ function size(bytes: number, n: (value: number) => string): string {
 function Card({ one }: { one: DatasetOut }) {
   const { t } = useTexts();
   return (
-    <article className="card dataset" aria-label={one.name}>
+    <article className="card enricher dataset" aria-label={one.name}>
       <header>
         <h3>
           <Link href={`/datasets/${one.name}`}>{one.name}</Link>
@@ -278,7 +327,9 @@ function One({ name }: { name: string }) {
         {it.cohort && `${it.cohort}@${it.version} · `}
         {it.profile === IDENTIFIED ? t("datasets.identified") : it.profile} · {it.formats.join(", ")} · {it.layout} · {it.out}
       </p>
-      <Bar one={it} />
+      <div className="enricher">
+        <Bar one={it} />
+      </div>
       {it.why && <p className="note">{it.why}</p>}
       {it.forgotten > 0 && <p className="note">{t("datasets.forgotten", { n: n(it.forgotten) })}</p>}
       {problem && <Trouble error={problem} />}

@@ -33,7 +33,9 @@ class DocumentStep:
                 raise Unresolved("document", "The object has no document that can be cleaned.")
             return None
         data, length = _document(item.data)
-        form = "pdf" if data.lstrip()[:5] == b"%PDF-" else _FORMS.get(_value(item, "00420012"))
+        form = (
+            "pdf" if data.lstrip()[:5] == b"%PDF-" else _FORMS.get(_value(item, "00420012").lower())
+        )
         if form is None:
             raise Unresolved("document", "The document in the object is neither PDF nor CDA.")
         report = cleaned_report(data, words, identity, form=form, ocr=self._ocr)

@@ -19,8 +19,9 @@ _PIECE = re.compile(
     r"|(?P<initial1>[A-ZÄÖÜÉ](?![\w.]))"
     r"|(?P<small>[^\W\d_]{1,4}['’]?)"
 )
-_GAP = re.compile(r"(?P<comma>[ \t]*,[ \t]*)|[ \t]+|(?P<caret>[\^_]+)|(?=-)")
+_GAP = re.compile(r"(?P<comma>[ \t]*,[ \t]?)|[ \t](?![ \t])|(?P<caret>[\^_]+)|(?=-)")
 _ALSO = re.compile(r"[ \t]*(?:,|/|&|\+|\band\b|\bund\b|\bet\b|\by\b)[ \t]*")
+_LABEL = re.compile(r"[ \t]?:")
 _COLON = re.compile(r"[:=][ \t]*\n?[ \t]*")
 _CAPITAL = r"[A-ZÀ-ÖØ-Þ](?:['’][A-ZÀ-ÖØ-Þ])?[a-zß-öø-ÿ]+(?:['’-]?[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]+){0,3}"
 _TWO = re.compile(
@@ -73,6 +74,8 @@ def _after_title(text: str, begin: int, end: int, word: str, rules: Rules) -> It
         return
     dotted = text[end : end + 1] in ".ªº"
     at = end + (1 if dotted else 0)
+    if len(word) < 3 and text[begin:end].isupper() and not dotted:
+        return  # MR, DR, PD and SR are modalities and contrasts
     if len(word) < 3 and word not in ("dr", "pr", "mr", "ms", "oa", "sr", "pd") and not dotted:
         return
     gap = re.compile(r"[ \t]*\n?[ \t]*" if dotted else r"[ \t]+\n?[ \t]*|\n[ \t]*").match(text, at)
@@ -204,7 +207,7 @@ def person_at(
                 whole = word[:-2] if word.endswith(("'s", "’s")) else word
                 if not _named(whole, rules, strong or labelled, only_given or names == 1):
                     break
-                if names and whole in rules.suffixes:
+                if names and (whole in rules.suffixes or _LABEL.match(text, at)):
                     break
                 begin = piece.start() if begin < 0 else begin
                 end = at - (len(word) - len(whole))

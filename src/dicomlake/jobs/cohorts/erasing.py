@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from dicomlake.lake import Store
 from dicomlake.lake.store import COHORTS
 from dicomlake.query import Node, from_json, render
 from dicomlake.query.sentence import phrase
+from dicomlake.readers.batch import key_of
 
 _ERASED = "erased"
 """What takes the place of an identifier."""
+_WRITTEN = ("reason", "comment", "purpose")
+"""What people wrote freely in lines of a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +40,56 @@ class _Known:
         return self.ids.union(self.studies, *self.series.values())
 
 
-def forget(lake: str | Path, patient_keys: int | Iterable[int]) -> dict[str, int]:
+def forget(
+    lake: str | Path, patient_keys: int | Iterable[int], studies: Iterable[str] = ()
+) -> dict[str, int]:
     """Erase patients from all cohorts and from withdrawals; how many series went, by cohort.
 
-    Versions are counted anew and say how many patients were erased since. Killed in the middle, it
-    goes on when it is called again.
+    `studies`: StudyInstanceUIDs that are erased alone. Versions are counted anew and say how many
+    patients were erased since. PatientIDs are found by their keys in questions and comments, too,
+    whether the lake has them still or not. Killed in the middle, it goes on when called again.
     """
     keys = frozenset([patient_keys] if isinstance(patient_keys, int) else patient_keys)
-    place = Path(lake)
+    place, alone = Path(lake), frozenset(studies)
     if not (place / COHORTS).is_dir():
         return {}
     with keeping.changing(place):
-        known = _known(place, keys)
+        known = _known(place, keys, alone)
         withdrawing.forget(place, known.ids, keys)
         for name in keeping.names(place):
             _forget_log(place, name, known)
         for name in keeping.names(place):
             for number in keeping.numbers(place, name):
-                _forget_rows(place, keeping.read(place, name, number), keys, known)
+                _forget_rows(place, keeping.read(place, name, number), keys, alone, known)
     return {name: len(uids) for name, uids in known.series.items()}
 
 
-def _known(lake: Path, keys: frozenset[int]) -> _Known:
+def _known(lake: Path, keys: frozenset[int], alone: frozenset[str]) -> _Known:
     ids, studies = _known_of_lake(lake, keys)
+    studies |= alone
+    issuers: set[str] = {""}
+    words: set[str] = set()
     series: dict[str, frozenset[str]] = {}
     for name in keeping.names(lake):
         uids: set[str] = set()
         for number in keeping.numbers(lake, name):
-            rows = keeping.rows(lake, keeping.read(lake, name, number))
-            rows = rows.filter(_of(rows, keys))
-            uids |= set(rows.column("SeriesInstanceUID").to_pylist())
+            version = keeping.read(lake, name, number)
+            rows = keeping.rows(lake, version)
+            issuers |= set(rows.column("IssuerOfPatientID").unique().to_pylist())
+            words |= set(_texts(version.where)) | set(_words(version.comment))
+            uids |= set(rows.filter(_of(rows, keys, alone))["SeriesInstanceUID"].to_pylist())
+            rows = rows.filter(_of(rows, keys, frozenset()))
             ids |= set(rows.column("PatientID").to_pylist())
             studies |= set(rows.column("StudyInstanceUID").to_pylist())
         if uids:
             series[name] = frozenset(uids)
+        for entry in keeping.log(lake, name):
+            words |= set(_texts(entry.about.get("of", []))) | set(
+                word for key in _WRITTEN for word in _words(entry.about.get(key, ""))
+            )
+    ids |= {
+        word for word in words if any(key_of("patient", issuer, word) in keys for issuer in issuers)
+    }
     return _Known(frozenset(ids - {""}), series, frozenset(studies - {""}))
 
 
@@ -85,8 +104,28 @@ def _known_of_lake(lake: Path, keys: frozenset[int]) -> tuple[set[str], set[str]
     return {patient for patient, _ in found}, {study for _, study in found}
 
 
-def _of(rows: pa.Table, keys: frozenset[int]) -> Any:
-    return pc.is_in(rows.column("patient_key"), value_set=pa.array(sorted(keys), pa.int64()))
+def _texts(value: Any) -> Iterator[str]:
+    """All texts of what JSON holds."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+
+
+def _words(text: str) -> list[str]:
+    """Words of a sentence, with and without the marks around them."""
+    return [form for word in text.split() for form in {word, word.strip(".,;:!?()'\"")}]
+
+
+def _of(rows: pa.Table, keys: frozenset[int], studies: frozenset[str]) -> Any:
+    """Rows of these patients, and of these studies."""
+    patients = pa.array(sorted(keys), pa.int64())
+    uids = pa.array(sorted(studies), pa.string())
+    return pc.or_(
+        pc.is_in(rows.column("patient_key"), value_set=patients),
+        pc.is_in(rows.column("StudyInstanceUID"), value_set=uids),
+    )
 
 
 def _forget_log(lake: Path, name: str, known: _Known) -> None:
@@ -102,7 +141,7 @@ def _forgotten(entry: Entry, known: _Known) -> Entry:
     for key in ("series", "of"):
         if key in about:
             about[key] = [value for value in about[key] if value not in known.words]
-    for key in ("reason", "comment", "purpose"):
+    for key in _WRITTEN:
         if key in about:
             about[key] = _cleaned(about[key], known)
     return replace(entry, about=about)
@@ -115,12 +154,15 @@ def _cleaned(text: str, known: _Known) -> str:
     return text
 
 
-def _forget_rows(lake: Path, version: Version, keys: frozenset[int], known: _Known) -> None:
+def _forget_rows(
+    lake: Path, version: Version, keys: frozenset[int], studies: frozenset[str], known: _Known
+) -> None:
     rows = keeping.rows(lake, version)
-    gone = _of(rows, keys)
-    patients = pc.count_distinct(rows.filter(gone).column("patient_key")).as_py()
+    gone = _of(rows, keys, studies)
+    erased = rows.filter(_of(rows, keys, frozenset())).column("patient_key")
+    patients = pc.count_distinct(erased).as_py()
     made = _without_values(version, known)
-    if patients or made != version:
+    if pc.any(gone).as_py() or made != version:
         keeping.replace_rows(lake, made, rows.filter(pc.invert(gone)), patients)
 
 

@@ -330,7 +330,7 @@ def _shared(
             unit,
             max(
                 names,
-                key=lambda n: shares[n] * (size + 1) - here[n] + shares[n] * total - every[n],
+                key=lambda n: shares[n] * size - here[n] + shares[n] * total - every[n],
             ),
         )
     return found

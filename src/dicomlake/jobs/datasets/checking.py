@@ -85,13 +85,13 @@ class Checker:
         if places.sha256(data) != entry.sha256:
             yield Finding(entry.path, "checksum")
             return
-        try:
-            if entry.path.endswith(".dcm"):
+        if entry.path.endswith(".dcm"):
+            try:
                 yield from self._object(entry, data)
-            if not self._identified:
-                yield from self._sweep(entry, path, data)
-        except DataError:
-            yield Finding(entry.path, "parse")
+            except DataError:
+                yield Finding(entry.path, "parse")
+        if not self._identified:
+            yield from self._sweep(entry, path, data)
 
     def _object(self, entry: Entry, data: bytes) -> Iterator[Finding]:
         header = parsed(data).header
@@ -107,7 +107,10 @@ class Checker:
 
     def _sweep(self, entry: Entry, path: Path, data: bytes) -> Iterator[Finding]:
         sweep = self._sweep_of(entry.patient_key)
-        parts, free = swept(path, data)
+        try:
+            parts, free = swept(path, data)
+        except DataError:
+            parts, free = [data], []
         for what in {sweep.found(part, free) for part in parts} | {
             sweep.found(entry.path.encode())
         }:

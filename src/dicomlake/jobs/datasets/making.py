@@ -273,7 +273,7 @@ class _Making:
     def run(self, *, without: bool, again: bool) -> None:
         """Everything that is not done yet, in its order."""
         self._check_cleaner()
-        _claim(self.root, self._job["job"], finished=bool(self._job.get("finished")))
+        _claim(self.root, self._job)
         places.sweep_parts(self.root)
         places.sweep_parts(self.clean)
         if without:
@@ -295,15 +295,8 @@ class _Making:
                 f"{self._ledger.name}, or leave them out with --without.",
             )
             return
-        if not counts[WRITTEN]:
-            self._ledger.note_job(
-                state=INCOMPLETE,
-                why="Nothing may leave: every object is in quarantine. dicomlake dataset show "
-                f"{self._ledger.name} says why; after a change: dicomlake dataset resume "
-                f"{self._ledger.name} --again",
-            )
-            return
-        self._finish()
+        if self._check_made():
+            self._finish()
         if before:
             pace = before / (time.monotonic() - began)
             self._ledger.note_job(pace=round(pace, 3))
@@ -453,7 +446,6 @@ class _Making:
     # The end
 
     def _finish(self) -> None:
-        self._check_made()
         self._progress.stage("finishing", None, "files")
         labels = dict(self._labels)
         files = list(self._tables()) + list(self._lists(labels))
@@ -477,8 +469,11 @@ class _Making:
         places.write(self.root / path, data)
         return True
 
-    def _check_made(self) -> None:
-        """Look at every file again; what is wrong goes into quarantine, with all made of it."""
+    def _check_made(self) -> bool:
+        """Look at every file again; what is wrong goes into quarantine, with all made of it.
+
+        False when nothing is left.
+        """
         rows = self._ledger.rows(
             "select path, sha256, kind, patient_key, series from files where patient_key is not "
             "null order by patient_key, path"
@@ -501,6 +496,15 @@ class _Making:
         unsure = {row[4] for row in rows if row[0] in checker.unsure}
         why = "they do not say that identity is removed: nobody has looked at their pixels"
         self._ledger.tell([], [], [Note(series, "pixels", why) for series in sorted(unsure)])
+        if self._ledger.counts()[WRITTEN]:
+            return True
+        name = self._ledger.name
+        self._ledger.note_job(
+            state=INCOMPLETE,
+            why=f"Nothing may leave: every object is in quarantine. dicomlake dataset show {name} "
+            f"says why; after a change: dicomlake dataset resume {name} --again",
+        )
+        return False
 
     def _take_out(self, found: Finding) -> None:
         """Put an object or a file into quarantine, and what was made of its series."""
@@ -624,7 +628,9 @@ class _Making:
         self._put(LAST[0], sums)
         files = {"files": len(rows), "bytes": sum(row["bytes"] for row in rows)}
         said = {**about, **files, "checksums": places.sha256(sums)}
-        self._put(LAST[1], (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode())
+        data = (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode()
+        self._ledger.note_job(last=places.sha256(data))
+        self._put(LAST[1], data)
 
 
 def _check_free(out: Path) -> None:
@@ -633,16 +639,16 @@ def _check_free(out: Path) -> None:
         raise UsageError(f"{out} is there already. Name a new or an empty folder.")
 
 
-def _claim(root: Path, job: str, *, finished: bool) -> None:
+def _claim(root: Path, job: dict[str, Any]) -> None:
     """Make the folder ours; UsageError when it is somebody else's."""
+    mark, about = root / MARK, root / LAST[1]
     with places.full_disks():
         if root.is_dir() and any(root.iterdir()):
-            mark = root / MARK
-            if finished and (root / LAST[1]).is_file():  # of an earlier run of ours
-                (root / LAST[1]).unlink()
-                mark.write_text(job, encoding="utf-8")
-            if not mark.is_file() or mark.read_text(encoding="utf-8") != job:
+            # It may have been finished before, and be gone on with.
+            finished = about.is_file() and places.sha256_of(about) == job.get("last")
+            marked = mark.is_file() and mark.read_text(encoding="utf-8") == job["job"]
+            if not (finished or marked):
                 raise UsageError(f"{root} holds other files now. Move them, and go on then.")
-            return
         root.mkdir(parents=True, exist_ok=True)
-    places.write(root / MARK, job.encode())
+    places.write(mark, job["job"].encode())
+    about.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ SHORTEST = 4
 """Characters of a word that is looked for; shorter ones are in everything."""
 KINDS = ("name", "id", "phone", "mail", "place")
 """Kinds of what is known that are looked for; dates move, and ages are in many places."""
-_UID = re.compile(rb"[0-9]+(?:\.[0-9]+){4,}")
+_UID = re.compile(rb"[0-9]+(?:\.[0-9]+){2,}")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _SPLIT = re.compile(r"[\^=\s,;/\\]+")
 _FREE = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "BodyPartExamined")

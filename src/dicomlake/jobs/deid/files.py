@@ -208,6 +208,9 @@ def _groups(
             except DataError as error:
                 refused.append((str(path), "structure", f"The header cannot be read: {error}"))
                 continue
+        if "00041220" in header:
+            refused.append((str(path), "dicomdir", "A DICOMDIR names files of others."))
+            continue
         person = _Person(*(text(header, k) or "" for k in ("PatientID", "IssuerOfPatientID")))
         group = groups.setdefault(person, _Group())
         group.known.update(dict.fromkeys(known_of_header(header)))

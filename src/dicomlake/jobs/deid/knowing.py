@@ -1,4 +1,7 @@
-"""What is known of a patient: names, numbers, dates and places that headers and the lake hold."""
+"""What is known of a patient: names, numbers, dates and places that headers and the lake hold.
+
+Devices are not among it: whether they stay known is for the profile to say.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,11 @@ MOST = 4000
 """Values of one patient; what is more comes from a wrong grouping of patients."""
 
 _IDS = """PatientID OtherPatientIDs AccessionNumber StudyID AdmissionID ServiceEpisodeID
-    PlacerOrderNumberImagingServiceRequest FillerOrderNumberImagingServiceRequest DeviceSerialNumber
+    PlacerOrderNumberImagingServiceRequest FillerOrderNumberImagingServiceRequest
     PlacerOrderNumberProcedure FillerOrderNumberProcedure RequestedProcedureID
-    ScheduledProcedureStepID PerformedProcedureStepID MedicalRecordLocator StationName
-    ScheduledStationName PerformedStationName DetectorID SpecimenIdentifier ContainerIdentifier
-    SpecimenAccessionNumber ClinicalTrialSubjectID ClinicalTrialSubjectReadingID CassetteID PlateID
-    GantryID DeviceID ImagingServiceRequestID RequestID"""
+    ScheduledProcedureStepID PerformedProcedureStepID MedicalRecordLocator SpecimenIdentifier
+    ContainerIdentifier SpecimenAccessionNumber ClinicalTrialSubjectID
+    ClinicalTrialSubjectReadingID ImagingServiceRequestID RequestID"""
 _PLACES = """InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress
     RegionOfResidence CountryOfResidence PatientInstitutionResidence CurrentPatientLocation
     RequestingService PersonAddress OrderEntererLocation ReferringPhysicianAddress
@@ -37,9 +39,11 @@ _KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(_OTHERS.split(), "other"),
     "PatientAge": "age",
 }  # fmt: skip
-_SPECIAL = frozenset("StationName ScheduledStationName PerformedStationName DetectorID DeviceID "
-                     "GantryID StudyID RequestedProcedureID ScheduledProcedureStepID "
-                     "PerformedProcedureStepID OtherPatientIDs".split())  # fmt: skip
+_SHORT = frozenset(
+    """StudyID RequestedProcedureID ScheduledProcedureStepID PerformedProcedureStepID
+    OtherPatientIDs""".split()
+)
+"""Attributes that often hold a word or a small number."""
 _MAIL = re.compile(r"[^\s@,;]+@[^\s@,;]+")
 
 
@@ -77,7 +81,7 @@ def known_of_value(keyword: str, vr: str, value: str) -> Iterator[Known]:
         if re.match(r"\d{8}", value):
             yield Known("date", value[:8])
     elif keyword in _KINDS:
-        if keyword in _SPECIAL and sum(map(str.isdigit, value)) < 3:
+        if keyword in _SHORT and sum(map(str.isdigit, value)) < 3:
             return
         yield from _told(_KINDS[keyword], [value])
 

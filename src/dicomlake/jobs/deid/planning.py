@@ -30,16 +30,19 @@ from dicomlake.readers.header import HeaderReader
 
 _OCCUR = """
 with wanted as (
-    select s.series_id, any_value(i."SOPClassUID") as kind
+    select s.series_id, any_value(i."SOPClassUID") as kind, count(*) as instances
     from series s join wanted_uids w on s."SeriesInstanceUID" = w."SeriesInstanceUID"
     join instances i on i.series_id = s.series_id
     group by s.series_id
+), found as (
+    select w.kind, e.path, e.vr, any_value(e.text) filter (trim(e.text) <> '') as said,
+        sum(case when coalesce(e.position, 1) = 1 then e.instances else 0 end) as seen,
+        any_value(w.instances) as instances
+    from elements e join wanted w using (series_id)
+    group by w.series_id, w.kind, e.path, e.vr
 )
-select w.kind, e.path, e.vr,
-    sum(case when e.position is null or e.position = 1 then e.instances else 0 end)::bigint,
-    any_value(e.text) filter (e.text is not null and trim(e.text) <> '')
-from elements e join wanted w using (series_id)
-group by w.kind, e.path, e.vr
+select kind, path, vr, sum(least(seen, instances))::bigint, any_value(said)
+from found group by kind, path, vr
 """
 
 

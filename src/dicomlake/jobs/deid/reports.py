@@ -109,13 +109,15 @@ def deidentify_reports(
     recognisers: Sequence[Recogniser] = (),
     translator: Translator | None = None,
     ocr: Ocr | None = None,
+    keep_names: bool = False,
 ) -> Review:
-    """Make a report, or all reports of a folder, harmless; UsageError when `out` exists.
+    """Make a report, or all reports of a folder, harmless; no file is ever written over.
 
-    The files of a folder get new names, since the old ones may tell who somebody is. What cannot be
-    made harmless is not written, and the review says why.
+    The files of a folder get new names, since the old ones may tell who somebody is; with
+    `keep_names` they keep their own but for the ending. What cannot be made harmless is not
+    written, and the review says why.
     """
-    if out.exists():
+    if out.exists() and not (keep_names and source.is_dir() and out.is_dir()):
         raise UsageError(f"{out} exists already. Name a new file, or a new folder.")
     if not source.exists():
         raise UsageError(f"There is no {source}. Name a report, or a folder with reports.")
@@ -123,10 +125,10 @@ def deidentify_reports(
     options = {"to": to, "ocr": ocr}
     reports = []
     if source.is_dir():
-        out.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
         files = sorted(path for path in source.rglob("*") if path.is_file())
         for number, path in enumerate(files, 1):
-            name = f"report-{number:05d}"
+            name = path.stem if keep_names else f"report-{number:05d}"
             reports.append(_one(path, out, name, words, identity, translator, options))
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +156,8 @@ def _one(
     doubts = doubts_of(report.pages, words.rules)
     report = _in_other_words(report, translator) if translator else report
     file = whole_name or f"{name}{FORMS[report.form]}"
+    if (folder / file).exists():
+        raise UsageError(f"{folder / file} exists already. Give the reports names of their own.")
     (folder / file).write_bytes(report.data)
     replaced = Counter((str(one.kind), one.found_by) for one in report.replaced)
     return Reviewed(

@@ -83,6 +83,8 @@ _TRAPS = (
     "Hodgkin", "Parkinson", "Crohn", "Couinaud", "Kienböck", "hand", "Hand", "main", "long", "Long",
     "120/80", "11.03", "11,03", "T12", "L4/L5", "12 x 8", "11 x 7",
 )  # fmt: skip
+_OF_PLACES = frozenset(["Road", "straße", "calle", "Hospital", "Clinic", "Klinikum", "Centre"])
+"""Words that belong to the names of places: they may go with them."""
 _FIELD = re.compile(r"\{([a-z]+)([^}]*)\}")
 _DATE = re.compile(r"\{day\.day\}\.? (?:de )?\{[a-z]+\} (?:de )?\{day\.year\}")
 _LETTER = {
@@ -148,7 +150,7 @@ def narrative(language: str, variant: int, person: Person, day: date) -> Narrati
             spans.append(Span(kind, said, _LETTER[kind]))
     plain = _FIELD.sub(" ", rest).replace(english, " ")
     words = re.findall(r"[^\W\d_]{4,}", plain)
-    wanted = tuple(dict.fromkeys(w for w in words if w not in ("Road", "straße")))
+    wanted = tuple(dict.fromkeys(w for w in words if w not in _OF_PLACES))
     traps = tuple(trap for trap in _TRAPS if re.search(rf"(?<!\w){re.escape(trap)}(?!\w)", plain))
     return Narrative(language, text, tuple(dict.fromkeys(spans)), wanted, traps)
 

@@ -94,7 +94,7 @@ def _judged(
         owners = {c.file.partition("/")[2]: c.patient_id_old for c in read_key(key)
                   if c.scope == "report"}  # fmt: skip
         place = out / "reports"
-        if tools.clean_reports(corpus / "reports", place, owners, key / "people.csv"):
+        if tools.clean_reports(corpus / "reports", place, owners, key / "people.csv", secret):
             options.add("reports")
         failed = 0
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -182,26 +181,29 @@ def clean_with_ours(
     _ours(words)
 
 
-def clean_reports(source: Path, out: Path, owners: Mapping[str, str], people: Path) -> bool:
-    """Let `dicomlake deid report` clean loose reports, those of one patient after the other.
+def clean_reports(
+    source: Path, out: Path, owners: Mapping[str, str], people: Path, key: Path
+) -> bool:
+    """Let `dicomlake deid report` clean loose reports, one after the other.
 
-    `owners`: the PatientID of each file. False when this version has no such command.
+    `owners`: the PatientID of each file. False when this version has no such command. The outputs
+    get the names of the inputs, which are numbers, so that they can be told apart.
     """
     with people.open(encoding="utf-8", newline="") as file:
         known = list(csv.DictReader(file))
+    out.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as place:
-        for patient in sorted(set(owners.values())):
-            folder, rows = Path(place, patient), [r for r in known if r["PatientID"] == patient]
-            folder.mkdir()
-            table = Path(place, f"{patient}.csv")
-            lines = [f'{row["kind"]},"{row["text"]}"' for row in rows]
-            table.write_text("\n".join(["kind,text", *lines]) + "\n", encoding="utf-8")
-            for name in (name for name, owner in owners.items() if owner == patient):
-                shutil.copy(source / name, folder)
+        table = Path(place, "known.csv")
+        for name, patient in owners.items():
+            rows = [row for row in known if row["PatientID"] == patient]
+            lines = ["kind,text", *(f'{row["kind"]},"{row["text"]}"' for row in rows)]
+            table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            words = ["deid", "report", str(source / name), str(out / name), "--known", str(table)]
             try:
-                _ours(["deid", "report", str(folder), str(out), "--known", str(table)])
-            except UsageError:
-                return False
+                _ours([*words, "--key-file", str(key), "--patient", patient])
+            except UsageError as error:
+                if "No such command" in str(error):
+                    return False
     return True
 
 
@@ -211,8 +213,7 @@ def _ours(words: Sequence[str]) -> None:
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise UsageError(f"dicomlake {' '.join(words[:2])} failed: {said[-1] if said else ''}")
+        raise UsageError(f"dicomlake {' '.join(words[:2])} failed: {done.stderr.strip()[-300:]}")
 
 
 def speed_of_ours(source: Path, out: Path, key: Path, profile: str) -> tuple[int, float]:
