@@ -16,6 +16,8 @@ from dicomlake.contracts.deid import Unresolved
 from dicomlake.errors import UsageError
 from dicomlake.jobs.access.roles import DEIDENTIFIED, Role
 from dicomlake.jobs.access.tokens import Tokens
+from dicomlake.jobs.door.cleaning import door_of
+from dicomlake.jobs.door.views import bring_up
 from dicomlake.jobs.index import index
 from dicomlake.testing.dicom import encode, image
 from dicomlake.web import app
@@ -207,8 +209,10 @@ def test_a_view_follows_its_lake(tmp_path: Path) -> None:
         (tmp_path / "files" / MARK / "more.dcm").write_bytes(encode(more))
         (tmp_path / "files" / MARK / f"{MARK}_3.dcm").unlink()
         index([tmp_path / "files"], lake, workers=1, prune=True)
-        time.sleep(1.1)  # it is looked for once a second
-        after = house.get(WHO, "/api/lake").json()["totals"]
+        after, until = before, time.monotonic() + 120
+        while after["series"] == before["series"] and time.monotonic() < until:
+            time.sleep(0.5)  # it is looked for once a second, and shown when it is ready
+            after = house.get(WHO, "/api/lake").json()["totals"]
     assert after["instances"] == before["instances"]
     assert after["series"] == before["series"] - 1
 
@@ -233,7 +237,9 @@ def test_cohorts_of_the_lake_are_not_seen(inside: House, made: Path) -> None:
 def test_another_client_reads_a_study(made: Path, said: list[str], tmp_path: Path) -> None:
     """dicomweb-client finds it, and gets metadata, objects and frames."""
     token = Tokens(made).add("client", Role.researcher)
-    with served(made, settings(tmp_path)) as address:
+    found = settings(tmp_path)
+    bring_up(made, door_of(found, found.service.deidentify.profile, "study"))
+    with served(made, found) as address:
         headers = {"Authorization": f"Bearer {token}"}
         client = DICOMwebClient(f"{address}/dicom-web", headers=headers)
         rows = client.search_for_series(search_filters={"Modality": "MR"}, fields=["Rows"])

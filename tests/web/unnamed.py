@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dicomlake.jobs.door.cleaning import door_of
+from dicomlake.jobs.door.views import bring_up
 from dicomlake.settings import Deidentify, FhirSettings, Project, Pseudonyms, Service, Settings
 
 from ..planted import KEY, MARK
@@ -41,6 +43,9 @@ def reveals(content: bytes, said: list[str]) -> list[str]:
 
 @contextmanager
 def unnamed(lake: Path, folder: Path) -> Iterator[House]:
-    """A service of the lake."""
-    with house(lake, settings(folder)) as found:
+    """A service of the lake, whose views are there already."""
+    made = settings(folder)
+    for name in made.fhir.pseudonyms:
+        bring_up(lake, door_of(made, made.service.deidentify.profile, name))
+    with house(lake, made) as found:
         yield found
