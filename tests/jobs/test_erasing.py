@@ -153,8 +153,11 @@ class TestTables:
                     [ID],
                 ).fetchall()
             ]
+        freeze(lake, "theirs", f"PatientID = '{ID}'", by="Doe")
         proof = erasing.erase(lake, ID, study=study)
         assert proof.kind == "study"
+        frozen = opened(lake, "theirs").series()
+        assert set(frozen.column("StudyInstanceUID").to_pylist()) == {stays}
         assert proof.whole
         left = Store(lake).read("series", ["StudyInstanceUID", "PatientID"]).to_pylist()
         assert {"StudyInstanceUID": stays, "PatientID": ID} in left

@@ -242,6 +242,10 @@ def test_metrics_are_given_at_a_port_of_their_own(lake: Path, settings: Settings
 
 # The description
 
+QUEUED = (
+    "/api/jobs", "/api/enrichers/{name}/runs", "/api/datasets", "/api/datasets/{name}/resume",
+)  # fmt: skip
+
 
 def test_the_description_is_valid_and_complete(client: TestClient) -> None:
     found = client.get("/api/openapi.json").json()
@@ -256,8 +260,7 @@ def test_the_description_is_valid_and_complete(client: TestClient) -> None:
             if path in ("/api/login/start", "/api/login/done"):
                 assert "302" in said["responses"]  # they send a browser on
                 continue
-            queued = method == "post" and path in ("/api/jobs", "/api/enrichers/{name}/runs")
-            status = "202" if queued else "200"
+            status = "202" if method == "post" and path in QUEUED else "200"
             content = said["responses"][status]["content"]
             shown = [one for one in content.values() if "example" in one]
             assert shown, path

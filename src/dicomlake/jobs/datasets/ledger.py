@@ -414,13 +414,13 @@ def past(lake: str | Path, patient_keys: Iterable[int]) -> list[Past]:
     return found
 
 
-def forget(lake: str | Path, patient_keys: Iterable[int]) -> int:
+def forget(lake: str | Path, patient_keys: Iterable[int], studies: Iterable[str] = ()) -> int:
     """Let no ledger know anything of these patients any more; how many objects were forgotten.
 
-    Files that were handed out stay where they are. The jobs note how many patients and instances
-    were forgotten, and when.
+    `studies`: StudyInstanceUIDs that are forgotten alone. Files that were handed out stay where
+    they are. The jobs note how many patients and instances were forgotten, and when.
     """
-    keys = sorted(set(patient_keys))
+    keys, alone = sorted(set(patient_keys)), sorted(set(studies))
     total = 0
     for name in names(lake):
         with contextlib.closing(Ledger(lake, name)) as ledger:
@@ -432,7 +432,16 @@ def forget(lake: str | Path, patient_keys: Iterable[int]) -> int:
                     patients += found.rowcount
                     for table in ("files", "notes", "cases"):
                         db.execute(f"delete from {table} where patient_key = ?", [key])
-            if patients:
+                for study in alone:
+                    for table in ("files", "notes"):
+                        db.execute(
+                            f"delete from {table} where series in (select "
+                            "SeriesInstanceUID from objects where StudyInstanceUID = ?)",
+                            [study],
+                        )
+                    found = db.execute("delete from objects where StudyInstanceUID = ?", [study])
+                    gone += found.rowcount
+            if patients or gone:
                 ledger._db.execute("vacuum")
                 ledger._db.execute("pragma wal_checkpoint(truncate)")
                 said = {"when": now(), "patients": patients, "instances": gone}

@@ -236,15 +236,16 @@ def past_exports(lake: Path, person: Person) -> list[dict[str, str]]:
 
 
 def forget_others(lake: Path, person: Person) -> dict[str, int]:
-    """Let cohorts and the ledgers of datasets forget the patient; series and objects by place."""
-    if person.kind != "patient":
-        return {}
+    """Let cohorts and ledgers of datasets forget the patient or studies; what went, by place."""
     held = person.found.get("exports", [])
     held += [one for one in past_exports(lake, person) if one not in held]
     person.found["exports"] = held
     person.write(lake)
-    gone = {f"cohort {name}": n for name, n in cohorts.forget(lake, person.patients).items()}
-    return {**gone, "datasets": ledger.forget(lake, person.patients)}
+    whole = person.kind == "patient"
+    keys, studies = (person.patients, []) if whole else ([], person.studies)
+    forgotten = cohorts.forget(lake, keys, studies)
+    gone = {f"cohort {name}": n for name, n in forgotten.items()}
+    return {**gone, "datasets": ledger.forget(lake, keys, studies)}
 
 
 _OF_EXPORT = ("name", "cohort", "version", "made", "where")

@@ -340,9 +340,13 @@ _REQUEST = {
     "ethics": "2024-17", "profile": "research", "valid_until": "2099-12-31", "state": "open",
     "over": False, "decided_by": "", "decided_at": None, "comment": "",
 }  # fmt: skip
+_DECISION = {
+    "n": 3, "what": "exclude", "by": "Doe", "at": "2026-01-31T09:30:00Z", "series": 1,
+    "reason": "moved", "flag": "", "pending": True,
+}  # fmt: skip
 _DETAILS = {
     **_COHORT, "whole": _TOTALS, "attrition": [], "withdrawn_since": 0, "missing": 0, "changed": 0,
-    "shares": [_SHARE], "history": [_COHORT], "log": [], "requests": [_REQUEST],
+    "shares": [_SHARE], "history": [_COHORT], "log": [_DECISION], "requests": [_REQUEST],
 }  # fmt: skip
 _LEAK = {
     "kind": "study", "level": "error", "of": "split", "count": 1,
@@ -591,7 +595,7 @@ def _told(store: Store, page: pa.Table) -> list[dict[str, Any]]:
     "/api/cohorts/{name}/decisions",
     dependencies=[needs(May.CURATE)],
     summary="Include, exclude, flag or comment series",
-    responses={**shown({**_DETAILS, "log": []}), **documented(404, 422, 503)},
+    responses={**shown(_DECISION), **documented(404, 422, 503)},
 )
 def decide(name: str, http: Request, new: NewDecision, desk: TheDesk, by: By) -> Decision:
     """What is decided is in the log at once, and in the next version."""
