@@ -125,6 +125,7 @@ source, out, key, profile = (Path(word) for word in sys.argv[1:5])
 files = sorted(source.rglob("*.dcm"))
 out.mkdir(parents=True, exist_ok=True)
 cleaner = cleaner_of(profile.name, Pseudonyms(key_file=key))
+cleaner.patient((), "start")  # reads the rules of languages
 patients, failed = {}, 0
 ids = [str(pydicom.dcmread(path, specific_tags=["PatientID"]).PatientID) for path in files]
 began = time.perf_counter()
