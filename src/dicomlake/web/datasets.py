@@ -304,7 +304,7 @@ def resume(name: str, how: DatasetAgain, http: Request, desk: TheDesk) -> Datase
     found = _found(desk, name)
     if found.wanted["profile"] == IDENTIFIED and not _may_release(http):
         raise Failed(403, "Identified data is handed out by stewards.")
-    if background.busy(desk.lake, name):
+    if found.report.state == "waiting" and background.busy(desk.lake, name):
         raise Failed(422, f"The dataset {name} is being made just now.")
     background.start(
         desk.lake, name, desk.settings.datasets.workers, without=how.without, again=how.again
@@ -339,7 +339,7 @@ def _found(desk: Desk, name: str) -> Any:
 def _out(desk: Desk, one: Dataset) -> dict[str, Any]:
     report = one.report
     state = report.state
-    if state in ("stopped", "waiting") and background.busy(desk.lake, one.name):
+    if state == "waiting" and background.busy(desk.lake, one.name):
         state = "running"
     names = ("out", "why", "written", "waiting", "failed", "quarantined", "files", "bytes")
     return {

@@ -266,7 +266,6 @@ class _Making:
         self.clean = self.root if self._keeps else ledger.folder / WORK
         self._pieces = _Pieces()
         self._open: Counter[str] = Counter()
-        self._looked = 0.0
         self._labels: dict[str, int] = {}
         self._drawn: dict[str, list[Drawn]] = {}
 
@@ -333,12 +332,8 @@ class _Making:
 
     def _check(self) -> None:
         """Raise KeyboardInterrupt once somebody asked to stop."""
-        if self._progress.cancelled:
+        if self._progress.cancelled or self._ledger.cancelled:
             raise KeyboardInterrupt
-        if time.monotonic() - self._looked > 0.2:
-            self._looked = time.monotonic()
-            if self._ledger.cancelled:
-                raise KeyboardInterrupt
 
     # Objects and studies
 
