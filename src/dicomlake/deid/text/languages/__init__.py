@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -140,11 +140,13 @@ def _rules(languages: tuple[str, ...]) -> Rules:
     )  # fmt: skip
 
 
+@cache
 def _read(name: str) -> dict[str, Any]:
     import yaml
 
     text = files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    read: dict[str, Any] = yaml.safe_load(text)
+    quick = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    read: dict[str, Any] = yaml.load(text, quick)
     return read
 
 
