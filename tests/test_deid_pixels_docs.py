@@ -13,6 +13,8 @@ from dicomlake.cli import main
 from dicomlake.deid.pixels import Options
 from dicomlake.deid.pixels.devices import read
 from dicomlake.testing.dicom import encode
+from dicomlake.testing.volumes import series
+from tests.deid.heads import VALUES, head
 from tests.deid.objects import described
 from tests.deid.planted import ultrasound, write
 
@@ -46,7 +48,11 @@ def test_commands_and_python_run(
     pixels = ultrasound(5, 400, 300)
     write(pixels, (10, 8), "MUELLER ANNA", 16, (230, 10))
     Path("image.dcm").write_bytes(encode(described(pixels)))
-    for line in blocks("sh")[0].splitlines():
+    Path("archive").mkdir()
+    for at, data in enumerate(series(head().volume(VALUES), BodyPartExamined="HEAD")):
+        Path("archive", f"{at}.dcm").write_bytes(data)
+    Path("project.key").write_text("k" * 40)
+    for line in "".join(blocks("sh")).splitlines():
         with pytest.raises(SystemExit) as stopped:
             main(shlex.split(line)[1:])
         assert not stopped.value.code, line
@@ -54,3 +60,4 @@ def test_commands_and_python_run(
         exec(compile(code, "deid-pixels.md", "exec"), {})
     assert "Searched for text: " in capsys.readouterr().out
     assert len(list(Path("review").iterdir())) == 2
+    assert len(list(Path("harmless").rglob("*.dcm"))) == 94

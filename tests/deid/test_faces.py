@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from dicomlake.contracts.deid import Unresolved
 from dicomlake.contracts.segmenters import Grid, Volume
 from dicomlake.deid.pixels.faces import Face, FaceStep, face_of, face_of_series
+from dicomlake.jobs.deid.files import deidentify_files
+from dicomlake.settings import Pseudonyms
 from dicomlake.testing.dicom import uid
 from dicomlake.testing.volumes import axial, chest, series
 from tests.deid.heads import VALUES, head, seen
@@ -100,8 +104,40 @@ def test_objects_are_cut_one_by_one() -> None:
 
 
 def test_other_series_are_left_alone() -> None:
+    item = item_of(series(head().volume(VALUES), BodyPartExamined="KNEE")[0])
+    assert FaceStep().clean(item, Nobody(), None) is None  # type: ignore[arg-type]
     item = item_of(series(head().volume(VALUES))[0])
-    assert FaceStep({}).clean(item, Nobody(), None) is None  # type: ignore[arg-type]
+    with pytest.raises(Unresolved, match="whole series"):
+        FaceStep().clean(item, Nobody(), None)  # type: ignore[arg-type]
+
+
+def test_a_profile_cuts_faces_off_a_folder_of_files(tmp_path: Path) -> None:
+    volume = head().volume(VALUES)
+    files = {"head": ("CCT nativ", volume.voxels), "knee": ("Knie", volume.voxels),
+             "part": ("brain", volume.voxels[:70])}  # fmt: skip
+    for name, (said, voxels) in files.items():
+        grid = Grid((len(voxels), *volume.grid.shape[1:]), volume.grid.origin, volume.grid.steps)
+        made = series(Volume(voxels, grid), name=name, Modality="CT", SeriesDescription=said)
+        for number, data in enumerate(made):
+            place = tmp_path / "in" / f"{name}{number:03}.dcm"
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(data)
+    (tmp_path / "key").write_text("k" * 40)
+    site = tmp_path / "faces.yaml"
+    site.write_text("title: Without faces\nextends: basic\noptions: [uids, visual-features]\n")
+    settings = Pseudonyms(key_file=tmp_path / "key")
+    report = deidentify_files(tmp_path / "in", tmp_path / "out", site, settings)
+    assert report.refused == {"faces": 70}
+    assert report.written == 2 * len(volume.voxels)
+    wanted = cut(volume, face_of(volume), -1000)
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        after = dcmread(path)
+        at = after.InstanceNumber - 1
+        voxels = after.pixel_array.astype(int) - 1024
+        codes = {one.CodeValue for one in after.DeidentificationMethodCodeSequence}
+        is_head = after.SeriesInstanceUID == uid("head", "series")
+        np.testing.assert_array_equal(voxels, (wanted if is_head else volume.voxels)[at])
+        assert ("113102" in codes) == is_head
 
 
 def test_without_the_top_of_a_head_there_is_no_face() -> None:

@@ -6,9 +6,10 @@ the place of some elements; the rewriting of its header comes last and puts ever
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from dicomlake.errors import DataError
 
@@ -106,6 +107,22 @@ class Step(Protocol):
 
         Unresolved when it cannot be made harmless.
         """
+
+
+Opener = Callable[[int], AbstractContextManager[Any]]
+"""Opens an object of a series by its number: `header` (DICOM JSON), `fetch` and `size`."""
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """What wants to see a whole series before its objects are cleaned one by one."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether it does."""
+
+    def look(self, headers: Sequence[Mapping[str, Any]], opener: Opener) -> None:
+        """Look at all objects of a series; what is wrong with it is told when one is cleaned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ def cleaner_of(profile: str | Path | Profile, pseudonyms: Settings) -> ProfileCl
 
 def _steps(profile: Profile) -> list[Step]:
     steps: list[Step] = []
+    if "visual-features" in profile.options:
+        from dicomlake.deid.pixels.faces import FaceStep
+
+        steps.append(FaceStep())
     if "pixels" in profile.options:
         from dicomlake.deid.pixels import PixelStep
 

@@ -13,6 +13,8 @@ from dicomlake.contracts.deid import (
     Identity,
     Item,
     Known,
+    Looking,
+    Opener,
     Replaced,
     Step,
     Unresolved,
@@ -31,6 +33,7 @@ _STUDY, _SERIES = b"\x20\x00\x0d\x00", b"\x20\x00\x0e\x00"
 _INSTANCE = b"\x08\x00\x18\x00"
 _CLASS, _ENCAPSULATED = b"\x08\x00\x16\x00", "1.2.840.10008.5.1.4.1.1.104."
 _DOCUMENT = b"\x42\x00\x11\x00"
+_PIXEL_DATA = 0x7FE00010
 
 
 class ProfileCleaner:
@@ -81,6 +84,11 @@ class ProfileCleaner:
         """What finds in texts what is known."""
         return self._words(known, identity)
 
+    @property
+    def looks(self) -> bool:
+        """Whether a step wants to see whole series before their objects."""
+        return any(isinstance(step, Looking) for step in self.steps)
+
     def close(self) -> None:
         """Let go of who gives pseudonyms."""
         self._given.close()
@@ -116,6 +124,17 @@ class ProfilePatient:
         except UNREADABLE as error:
             why = type(error).__name__
             raise Unresolved("structure", f"The object cannot be rewritten ({why}).") from error
+
+    @property
+    def looks(self) -> bool:
+        """Whether a step wants to see whole series first."""
+        return self._cleaner.looks
+
+    def look(self, headers: Sequence[Mapping[str, Any]], opener: Opener) -> None:
+        """Let the steps look at all objects of a series."""
+        for step in self._cleaner.steps:
+            if isinstance(step, Looking):
+                step.look(headers, opener)
 
     def named(
         self, StudyInstanceUID: str, SeriesInstanceUID: str, SOPInstanceUID: str
@@ -159,6 +178,8 @@ class ProfilePatient:
             if found is None:
                 continue
             looked = True
+            if _PIXEL_DATA in values and _PIXEL_DATA in found.values:
+                raise Unresolved("pixels", "Its pixels hold a face and text: blank the text first.")
             values.update(found.values)
             syntax = found.syntax or syntax
             codes += found.codes

@@ -8,22 +8,22 @@ skull above the brow. It is geometry, no recognition: look at the result before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomlake.contracts.deid import Identity, Item, Replaced, Unresolved, Words
+from dicomlake.contracts.deid import Identity, Item, Opener, Replaced, Unresolved, Words
 from dicomlake.contracts.segmenters import Volume
 from dicomlake.deid.pixels.frames import Frames
 from dicomlake.deid.pixels.graphics import without_hidden
 from dicomlake.deid.pixels.writing import written
 from dicomlake.errors import DataError
 from dicomlake.readers.attributes import Item as Header
-from dicomlake.readers.attributes import first, items, number, numbers, text
+from dicomlake.readers.attributes import first, items, key_of, number, numbers, text
 from dicomlake.readers.stacks import stack_of, volume_of
+from dicomlake.terms import bodyparts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,9 +86,7 @@ def face_of(volume: Volume) -> Face:
     return Face(brow, brow - _FACE * scale, front)
 
 
-def face_of_series(
-    headers: Sequence[Header], opener: Callable[[int], AbstractContextManager[Any]]
-) -> Face:
+def face_of_series(headers: Sequence[Header], opener: Opener) -> Face:
     """The face in a series; `opener` opens an object by its number among the headers.
 
     Unresolved when the series is no volume, or has no whole head in it.
@@ -102,16 +100,41 @@ def face_of_series(
 
 
 class FaceStep:
-    """Cuts the faces off that are known by SeriesInstanceUID; fits `contracts.deid.Step`."""
+    """Cuts the faces off heads of CT and MR; fits `contracts.deid.Step` and `Looking`.
 
-    def __init__(self, faces: Mapping[str, Face]) -> None:
-        self._faces = faces
+    `faces`: those that are known, by SeriesInstanceUID.
+    """
+
+    def __init__(self, faces: Mapping[str, Face] | None = None) -> None:
+        self._faces: dict[str, Face | Unresolved] = dict(faces or {})
+
+    @property
+    def looks(self) -> bool:
+        """Always: a face is only found in a volume."""
+        return True
+
+    def look(self, headers: Sequence[Header], opener: Opener) -> None:
+        """Find the face in a series that may show a head."""
+        if not headers or not may_show_face(headers[0]):
+            return
+        name = text(headers[0], "SeriesInstanceUID") or ""
+        try:
+            self._faces[name] = face_of_series(headers, opener)
+        except Unresolved as error:
+            self._faces[name] = error
 
     def clean(self, item: Item, words: Words, identity: Identity) -> Replaced | None:
-        """The object without the face of its series; None where none is known of it."""
+        """The object without the face of its series; None where none can be in it.
+
+        Unresolved when its face was not found, or nobody has looked at its series.
+        """
         del words, identity
         face = self._faces.get(text(item.header, "SeriesInstanceUID") or "")
+        if isinstance(face, Unresolved):
+            raise Unresolved(face.check, str(face))
         if face is None:
+            if may_show_face(item.header):
+                raise Unresolved("faces", "a face is only found in a whole series")
             return None
         frames, at = Frames(item), 0
 
@@ -128,6 +151,34 @@ class FaceStep:
         values, syntax, count = written(frames, change)
         notes = (f"the face is cut off in {count} of {frames.count} frames",) if count else ()
         return Replaced(values, syntax, (CODE,), bool(values), notes)
+
+
+def may_show_face(header: Header) -> bool:
+    """Whether an image of CT or MR may show a face: unless it says that it shows something else.
+
+    >>> chest = {"00080060": {"vr": "CS", "Value": ["CT"]},
+    ...          "00180015": {"vr": "CS", "Value": ["CHEST"]}, "00280010": {"vr": "US"}}
+    >>> may_show_face(chest), may_show_face({**chest, "00180015": {"vr": "CS"}})
+    (False, True)
+    """
+    if text(header, "Modality") not in ("CT", "MR") or key_of("Rows") not in header:
+        return False
+    told: dict[str, Any] = {name: text(header, name) or "" for name in _TOLD}
+    found = bodyparts.of(bodyparts.Evidence(**told))
+    sure = [one.code.value for one in found if one.confidence >= bodyparts.SURE]
+    return not sure or any(_WITH_FACE & {code, *_asked_by(code)} for code in sure)
+
+
+def _asked_by(code: str) -> frozenset[str]:
+    return bodyparts.asked_by(code, bodyparts.load())
+
+
+_TOLD = (
+    "Modality", "BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription",
+    "RequestedProcedureDescription", "PerformedProcedureStepDescription",
+)  # fmt: skip
+_WITH_FACE = frozenset(["69536005", "38266002", "774007", "45048000"])
+"""Head, the entire body, head and neck, neck (SNOMED CT)."""
 
 
 def _coordinates(

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dicomlake.contracts.deid import Cleaner, Patient, Unresolved
+import orjson
+
+from dicomlake.contracts.deid import Cleaner, Looking, Patient, Unresolved
 from dicomlake.deid.assembly import cleaner_of
 from dicomlake.errors import DataError, Incomplete, UsageError
 from dicomlake.jobs.datasets import places
@@ -27,7 +29,7 @@ from dicomlake.jobs.datasets.ledger import (
 )
 from dicomlake.jobs.datasets.objects import parsed
 from dicomlake.jobs.datasets.wanted import Wanted
-from dicomlake.jobs.objects import elsewhere_of
+from dicomlake.jobs.objects import elsewhere_of, object_of
 from dicomlake.lake import Store
 from dicomlake.readers.attributes import text
 from dicomlake.settings import read
@@ -154,11 +156,14 @@ class Worker:
         self._store = Store(made.lake)
         self._elsewhere = elsewhere_of(made.lake)
         self._patient: tuple[int, Patient] | None = None
+        self._seen = ""
 
     def do(self, piece: Objects | Study) -> Result:
         """What came of a piece; ServiceError when an archive is away, or the disk is full."""
         if isinstance(piece, Objects):
             patient = self._patient_of(piece)
+            if isinstance(patient, Looking) and patient.looks:
+                self._look(patient, piece.things[0].SeriesInstanceUID)
             return Result([self._object(thing, patient, piece) for thing in piece.things])
         from dicomlake.jobs.datasets.deriving import derived
 
@@ -175,6 +180,21 @@ class Worker:
             found = self._cleaner.patient(known, piece.PatientID, piece.issuer)
             self._patient = piece.patient_key, found
         return self._patient[1]
+
+    def _look(self, patient: Looking, SeriesInstanceUID: str) -> None:
+        """Let a cleaner look at a whole series, once."""
+        if SeriesInstanceUID == self._seen:
+            return
+        self._seen = SeriesInstanceUID
+        with self._store.database(only=("series", "instances")) as db:
+            found = db.sql(
+                'select "SOPInstanceUID", uri, "offset", size, header from instances '
+                'where series_id in (select series_id from series where "SeriesInstanceUID" = ?)',
+                params=[SeriesInstanceUID],
+            )
+            rows = found.to_arrow_table().to_pylist()
+        headers = [orjson.loads(row["header"]) for row in rows]
+        patient.look(headers, lambda number: object_of(rows[number], self._elsewhere))
 
     def _object(self, thing: Thing, patient: Patient, piece: Objects) -> Outcome:
         try:

@@ -6,6 +6,7 @@ the files are rewritten under new names. Started again, it goes on where it was 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,14 @@ from typing import Any
 import orjson
 
 from dicomlake.contracts import Progress, Silent
-from dicomlake.contracts.deid import Known, Unresolved
+from dicomlake.contracts.deid import Known, Looking, Unresolved
 from dicomlake.deid.assembly import cleaner_of
 from dicomlake.deid.cleaning import ProfileCleaner
 from dicomlake.deid.profiles import Profile, profile_of
 from dicomlake.dicom.walk import sniff
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs.deid.knowing import known_of_header
+from dicomlake.jobs.objects import Opened
 from dicomlake.readers.attributes import text
 from dicomlake.readers.header import HeaderReader
 from dicomlake.settings import Pseudonyms
@@ -125,7 +128,7 @@ def deidentify_files(
     _prepare(source, out, report)
     groups, refused = _groups(source, report, shown)
     report.patients = len(groups)
-    tasks = list(_tasks(groups))
+    tasks = list(_tasks(groups, whole=cleaner.looks))
     total = sum(len(files) for _, _, files in tasks)
     shown.stage("De-identifying", total)
     kept = _Quarantine(Path(quarantine) if quarantine is not None else None, report)
@@ -220,11 +223,22 @@ def _groups(
     return groups, refused
 
 
-def _tasks(groups: Mapping[_Person, _Group]) -> Iterator[_Task]:
+def _tasks(groups: Mapping[_Person, _Group], *, whole: bool) -> Iterator[_Task]:
+    """The files of each patient in portions; `whole`: with no series in two of them."""
     for person, group in groups.items():
         files = list(group.files.items())
-        for start in range(0, len(files), _CHUNK):
-            yield person, list(group.known), files[start : start + _CHUNK]
+        if not whole:
+            for start in range(0, len(files), _CHUNK):
+                yield person, list(group.known), files[start : start + _CHUNK]
+            continue
+        held: list[tuple[_Uids, str]] = []
+        for _, series in groupby(sorted(files), key=lambda file: file[0][:2]):
+            held += series
+            if len(held) >= _CHUNK:
+                yield person, list(group.known), held
+                held = []
+        if held:
+            yield person, list(group.known), held
 
 
 def _run(
@@ -280,6 +294,9 @@ def _cleaned(cleaner: ProfileCleaner, task: _Task, out: Path) -> _Done:
     person, known, files = task
     patient = cleaner.patient(known, person.PatientID, person.issuer)
     done = _Done(looked=len(files))
+    if patient.looks:
+        for _, series in groupby(files, key=lambda file: file[0][:2]):
+            _look(patient, [path for _, path in series])
     for uids, path in files:
         try:
             if _target(out, patient.named(*uids)).exists():
@@ -304,6 +321,25 @@ def _cleaned(cleaner: ProfileCleaner, task: _Task, out: Path) -> _Done:
         _write(_target(out, name), made.data)
         done.written += 1
     return done
+
+
+def _look(patient: Looking, paths: list[str]) -> None:
+    """Let a cleaner look at the objects of a series; those that cannot be read are left out."""
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for path in paths:
+        with contextlib.suppress(DataError, OSError), _opened(path) as one:
+            found.append((path, one.header))
+    patient.look([header for _, header in found], lambda number: _opened(found[number][0]))
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Opened]:
+    data = Path(path).read_bytes()
+
+    def fetch(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
+
+    yield Opened(orjson.loads(HeaderReader().read(fetch, len(data)).json), fetch, len(data))
 
 
 def _target(out: Path, name: tuple[str, str, str, str]) -> Path:
