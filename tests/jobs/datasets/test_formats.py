@@ -12,7 +12,9 @@ import nibabel
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pydicom import dcmread
 
+from dicomlake.deid.pixels.faces import face_of
 from dicomlake.errors import ServiceError, UsageError
 from dicomlake.jobs import cohorts
 from dicomlake.jobs.datasets import volumes
@@ -23,10 +25,12 @@ from dicomlake.jobs.datasets.making import Report, make, run
 from dicomlake.jobs.datasets.schemas import differences
 from dicomlake.jobs.datasets.volumes import ras, volume_in
 from dicomlake.jobs.datasets.wanted import Wanted
+from dicomlake.jobs.index import index as index_folder
 from dicomlake.terms import Code
 from dicomlake.testing.dicom import encode, image, uid
 from dicomlake.testing.volumes import axial, chest, series
-from tests.jobs.datasets.lungs import KEY, WHERE, make_lake, phantom
+from tests.deid.heads import VALUES, head
+from tests.jobs.datasets.lungs import KEY, SETTINGS, WHERE, make_lake, phantom
 from tests.jobs.made import put
 from tests.jobs.made import run as index
 
@@ -194,6 +198,33 @@ def test_what_the_check_finds_while_making_goes_into_quarantine(lake: Path, tmp_
     assert [p.name for p in left] == [".dicomlake-dataset"]
     checks = {row[0] for row in Ledger(lake, "leaky").rows('select "check" from objects')}
     assert checks <= {"known word", "mark"}
+
+
+def test_heads_leave_without_their_faces(tmp_path: Path) -> None:
+    volume = head().volume(VALUES)
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for at, data in enumerate(series(volume, PatientID="P7", SeriesDescription="CCT")):
+        (archive / f"{at}.dcm").write_bytes(data)
+    lake = tmp_path / "lake"
+    index_folder([archive], lake, workers=1)
+    (lake / "dicomlake.toml").write_text(SETTINGS)
+    profile = "research-without-faces"
+    wanted = Wanted(str(tmp_path / "out"), where="Modality = 'CT'", profile=profile,
+                    pseudonyms="study", formats=("dicom",))  # fmt: skip
+    report = make(lake, wanted, name="heads")
+    assert (report.state, report.written) == ("finished", len(volume.voxels))
+    face = face_of(volume)
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        after = dcmread(path)
+        _, y, z = volume.grid.origin
+        ys = y + np.arange(after.Rows) * volume.grid.steps[1][1]
+        z += volume.grid.steps[0][2] * (after.InstanceNumber - 1)
+        inside = np.broadcast_to(face.holds(ys[:, None], np.array([[z]])), after.pixel_array.shape)
+        voxels = after.pixel_array.astype(int) - 1024
+        assert (voxels[inside] == -1000).all()
+        kept = volume.voxels[after.InstanceNumber - 1]
+        np.testing.assert_array_equal(voxels[~inside], kept[~inside])
 
 
 def test_sites_compare_schemas_before_they_train(lake: Path, tmp_path: Path) -> None:
