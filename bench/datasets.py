@@ -27,7 +27,7 @@ def measure(patients: int) -> list[tuple[str, ...]]:
         index([place / "archive"], place / "lake", workers=2)
         os.environ["BENCH_KEY"] = KEY
         (place / "lake" / "dicomlake.toml").write_text(
-            '[fhir.pseudonyms.bench]\nkey_env = "BENCH_KEY"\n', encoding="utf-8"
+            '[pseudonyms.bench]\nkey_env = "BENCH_KEY"\n', encoding="utf-8"
         )
         copied = _timed(lambda: shutil.copytree(place / "archive", place / "copy"))
         rows = [_row("files copied", count, size, copied, copied)]

@@ -254,7 +254,7 @@ class AccessSettings(_Settings):
 class LakeSettings(_Settings):
     """How a lake is made: with a `profile`, all that comes into it is de-identified at its door.
 
-    `pseudonyms`: by which key, the name of settings under `fhir`. Both are fixed once the lake is
+    `pseudonyms`: by which key, a name of `[pseudonyms.NAME]`. Both are fixed once the lake is
     made.
     """
 
@@ -265,7 +265,7 @@ class LakeSettings(_Settings):
 class Deidentify(_Settings):
     """Who sees the lake de-identified, and how: `roles`, and members of projects that say so.
 
-    `profile`: by which rules; `pseudonyms`: by which key, the name of settings under `fhir`.
+    `profile`: by which rules; `pseudonyms`: by which key, a name of `[pseudonyms.NAME]`.
     """
 
     roles: tuple[Literal["viewer", "researcher", "steward"], ...] = ()
@@ -277,8 +277,8 @@ class Project(_Settings):
     """A project: its members see the series that a question finds, and nothing else.
 
     `filter`: the question, everything when left out; `level`: whether series meet it by
-    themselves, or all series of the studies or patients that do count. `pseudonyms`: the
-    name of settings under `fhir`, by which its members see people at the FHIR endpoint, and the
+    themselves, or all series of the studies or patients that do count. `pseudonyms`: a
+    name of `[pseudonyms.NAME]`, by which its members see people at the FHIR endpoint, and the
     whole lake if it is `deidentified`, whatever their role.
     """
 
@@ -457,7 +457,7 @@ class FhirSite(_Settings):
 
 
 class FhirSettings(_Settings):
-    """FHIR: where the lake publishes to, and how people become pseudonyms.
+    """FHIR: where the lake publishes to.
 
     `release`: of the lake's own endpoint, unless its callers ask for the other one; `profile`: what
     its resources say they are.
@@ -467,23 +467,13 @@ class FhirSettings(_Settings):
     profile: Literal["mii", "impetus", "none"] = "none"
     site: FhirSite = FhirSite()
     target: dict[str, FhirTarget] = {}
-    pseudonyms: dict[str, Pseudonyms] = {}
 
-    @field_validator("target", "pseudonyms")
+    @field_validator("target")
     @classmethod
     def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             check_name(name)
         return value
-
-    @model_validator(mode="after")
-    def _known(self) -> FhirSettings:
-        for name, target in self.target.items():
-            if target.pseudonyms and target.pseudonyms not in self.pseudonyms:
-                raise ValueError(
-                    f"the target {name} names pseudonyms {target.pseudonyms!r}, which are not there"
-                )
-        return self
 
     def of(self, name: str) -> FhirTarget:
         """The target of a name; UsageError names those that there are."""
@@ -527,7 +517,7 @@ class Federation(_Settings):
     `least`: numbers of fewer patients are not told, nor differences of so few; `overlapping`: how
     many questions of a caller may overlap within `days`. `site`: what the site is called. `out`:
     the folder in which datasets of studies are made once a steward approved them; `pseudonyms`:
-    the name of settings under `fhir` by which people are called in them. `sites`: others that
+    a name of `[pseudonyms.NAME]` by which people are called in them. `sites`: others that
     people may ask from the page of this one.
     """
 
@@ -551,12 +541,13 @@ class Settings(_Settings):
     service: Service = Service()
     project: dict[str, Project] = {}
     enrich: dict[str, Enrich] = {}
+    pseudonyms: dict[str, Pseudonyms] = {}
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
     datasets: DatasetSettings = DatasetSettings()
     federation: Federation = Federation()
 
-    @field_validator("source", "project")
+    @field_validator("source", "project", "pseudonyms")
     @classmethod
     def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -565,22 +556,23 @@ class Settings(_Settings):
 
     @model_validator(mode="after")
     def _known(self) -> Settings:
+        for name, target in self.fhir.target.items():
+            self._named(f"the target {name}", target.pseudonyms)
         for name, project in self.project.items():
-            if project.pseudonyms and project.pseudonyms not in self.fhir.pseudonyms:
-                raise ValueError(
-                    f"the project {name} names pseudonyms {project.pseudonyms!r}, which are not "
-                    "under fhir"
-                )
+            self._named(f"the project {name}", project.pseudonyms)
             if project.deidentified and not (project.pseudonyms or self._deidentify.pseudonyms):
                 raise ValueError(f"the project {name} is deidentified: name its pseudonyms")
         said = self._deidentify
         if said.roles and not said.pseudonyms:
             raise ValueError("service.deidentify needs pseudonyms")
-        if said.pseudonyms and said.pseudonyms not in self.fhir.pseudonyms:
-            raise ValueError(
-                f"service.deidentify names pseudonyms {said.pseudonyms!r}, which are not under fhir"
-            )
+        self._named("service.deidentify", said.pseudonyms)
         return self
+
+    def _named(self, who: str, name: str) -> None:
+        if name and name not in self.pseudonyms:
+            raise ValueError(
+                f"{who} names pseudonyms {name!r}, which are not there: [pseudonyms.{name}]"
+            )
 
     @property
     def _deidentify(self) -> Deidentify:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dicomlake.jobs.datasets.checking import check
-from dicomlake.settings import DatasetSettings, FhirSettings, Pseudonyms, Settings
+from dicomlake.settings import DatasetSettings, Pseudonyms, Settings
 from tests.jobs.datasets.lungs import KEY, SETTINGS, WHERE
 from tests.jobs.datasets.lungs import make_lake as make_lungs
 
@@ -30,9 +30,9 @@ def house(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("DATASET_KEY", KEY)
     lake = Path(shutil.copytree(made, tmp_path / "lake"))
     (lake / "dicomlake.toml").write_text(SETTINGS, encoding="utf-8")
-    fhir = FhirSettings(pseudonyms={"study": Pseudonyms(key_env="DATASET_KEY")})
+    keys = {"study": Pseudonyms(key_env="DATASET_KEY")}
     said = settings().model_copy(
-        update={"datasets": DatasetSettings(folder=tmp_path / "out", workers=1), "fhir": fhir}
+        update={"datasets": DatasetSettings(folder=tmp_path / "out", workers=1), "pseudonyms": keys}
     )
     assert isinstance(said, Settings)
     with opened(lake, said) as found:

@@ -24,7 +24,7 @@ from dicomlake.jobs.cohorts import approving
 from dicomlake.jobs.federation.asking import ask, export, sites_of
 from dicomlake.jobs.federation.studies import Study, load
 from dicomlake.jobs.index import index
-from dicomlake.settings import Federation, FederationSite, FhirSettings, Pseudonyms, Settings, Tls
+from dicomlake.settings import Federation, FederationSite, Pseudonyms, Settings, Tls
 from dicomlake.testing.dicom import encode, image, uid
 from dicomlake.web import app
 from tests.sources.pacs.test_dimse_tls import made as certificate
@@ -104,7 +104,7 @@ def _settings(folder: Path, name: str) -> Settings:
     key.write_text("k" * 40)
     return Settings(
         federation=Federation(site=name, out=folder / "out", pseudonyms="study", overlapping=4),
-        fhir=FhirSettings(pseudonyms={"study": Pseudonyms(key_file=key)}),
+        pseudonyms={"study": Pseudonyms(key_file=key)},
     )
 
 
@@ -129,7 +129,7 @@ def places(lakes: dict[str, Path], tmp_path: Path) -> Iterator[dict[str, Place]]
             lake = Path(shutil.copytree(original, folder / "lake"))
             settings = _settings(folder, name)
             (lake / "dicomlake.toml").write_text(
-                f'[fhir.pseudonyms.study]\nkey_file = "{folder / "key"}"\n'
+                f'[pseudonyms.study]\nkey_file = "{folder / "key"}"\n'
             )
             (folder / "token").write_text(Tokens(lake).add("coordinator", Role.partner))
             url, server = stack.enter_context(

@@ -17,7 +17,7 @@ from dicomlake.api import Lake
 from dicomlake.jobs.fhir.making import Maker
 from dicomlake.jobs.fhir.sites import site_of
 from dicomlake.jobs.fhir.targets import study_ids
-from dicomlake.settings import FhirSettings, Project, Pseudonyms, Settings
+from dicomlake.settings import Project, Pseudonyms, Settings
 from dicomlake.web.fhir import answers, finding
 
 from .guarded import HIDDEN, MARK, STUDY, House, copied, house, make_lake
@@ -454,10 +454,10 @@ def test_there_are_not_too_many_exports(inside: House) -> None:
 
 def test_a_project_may_see_pseudonyms_alone(hiding: Path, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k" * 40)
-    given = FhirSettings(pseudonyms={"study": Pseudonyms(key_file=tmp_path / "key")})
-    changed = guarded().model_dump(exclude={"fhir", "project"})
+    given = {"study": Pseudonyms(key_file=tmp_path / "key")}
+    changed = guarded().model_dump(exclude={"pseudonyms", "project"})
     made = Settings(
-        **changed, fhir=given,
+        **changed, pseudonyms=given,
         project={"open": Project(pseudonyms="study", filter=guarded().project["open"].filter),
                  "all": Project()},
     )  # fmt: skip

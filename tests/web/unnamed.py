@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dicomlake.jobs.door.cleaning import door_of
 from dicomlake.jobs.door.views import bring_up
-from dicomlake.settings import Deidentify, FhirSettings, Project, Pseudonyms, Service, Settings
+from dicomlake.settings import Deidentify, Project, Pseudonyms, Service, Settings
 
 from ..planted import KEY, MARK
 from .guarded import House, house
@@ -29,8 +29,7 @@ def settings(folder: Path) -> Settings:
     }
     shown = Deidentify(roles=("viewer", "researcher"), pseudonyms="study")
     service = Service(deidentify=shown)
-    fhir = FhirSettings(pseudonyms=keys)
-    return Settings(project=projects, service=service, fhir=fhir)
+    return Settings(project=projects, service=service, pseudonyms=keys)
 
 
 def reveals(content: bytes, said: list[str]) -> list[str]:
@@ -45,7 +44,7 @@ def reveals(content: bytes, said: list[str]) -> list[str]:
 def unnamed(lake: Path, folder: Path) -> Iterator[House]:
     """A service of the lake, whose views are there already."""
     made = settings(folder)
-    for name in made.fhir.pseudonyms:
+    for name in made.pseudonyms:
         bring_up(lake, door_of(made, made.service.deidentify.profile, name))
     with house(lake, made) as found:
         yield found

@@ -64,7 +64,7 @@ def index(
         ),
     ] = "",
     pseudonyms: Annotated[
-        str, typer.Option(metavar="NAME", help="By which key: a name under fhir.pseudonyms.")
+        str, typer.Option(metavar="NAME", help="By which key: a name of [pseudonyms.NAME].")
     ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar, no summary.")] = False,
 ) -> None:

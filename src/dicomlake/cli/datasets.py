@@ -37,9 +37,7 @@ WhereOption = Annotated[
     str, typer.Option(help="Instead of a cohort: series that meet a condition.")
 ]
 ProfileOption = Annotated[str, typer.Option(help="How it is cleaned: the name of a profile.")]
-PseudonymsOption = Annotated[
-    str, typer.Option(help="Name of [fhir.pseudonyms.NAME] in dicomlake.toml.")
-]
+PseudonymsOption = Annotated[str, typer.Option(help="Name of [pseudonyms.NAME] in dicomlake.toml.")]
 IdentifiedOption = Annotated[
     bool, typer.Option("--identified", help="Leave everything as it is: identified data.")
 ]

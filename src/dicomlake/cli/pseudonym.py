@@ -22,7 +22,7 @@ def pseudonym(
         list[str] | None, typer.Option(help="A pseudonym: say whose it is. May be repeated.")
     ] = None,
     pseudonyms: Annotated[
-        str, typer.Option(metavar="NAME", help="Which pseudonyms: a name under fhir.pseudonyms.")
+        str, typer.Option(metavar="NAME", help="Which pseudonyms: a name of [pseudonyms.NAME].")
     ] = "",
 ) -> None:
     """Say which pseudonym patients have, or whose pseudonyms they are.

@@ -53,7 +53,7 @@ class NewDataset(NewEstimate):
 
     name: str = Field("", max_length=32, description="Else that of the cohort")
     profile: str = Field(max_length=64, description="Of de-identification; identified: as it is")
-    pseudonyms: str = Field("", max_length=64, description="Of the settings, under fhir")
+    pseudonyms: str = Field("", max_length=64, description="Of [pseudonyms.NAME]")
     layout: Layout = "plain"
     tables: Literal["parquet", "csv"] = "parquet"
     waves: Literal["parquet", "npz"] = "parquet"
@@ -189,7 +189,7 @@ def choices(http: Request, desk: TheDesk) -> DatasetChoices:
     targets = [kinds[s.kind] + name for name, s in settings.source.items() if s.kind in kinds]
     return DatasetChoices(
         profiles=profiles(),
-        pseudonyms=list(settings.fhir.pseudonyms),
+        pseudonyms=list(settings.pseudonyms),
         formats=list(FORMATS),
         layouts=list(LAYOUTS),
         targets=targets,

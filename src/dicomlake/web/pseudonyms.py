@@ -24,7 +24,7 @@ def _discreet(request: Request) -> None:
 router = APIRouter(tags=["pseudonyms"], dependencies=[Depends(_discreet), needs(May.REIDENTIFY)])
 TheDesk = Annotated[Desk, Depends(desk_of)]
 Said = Annotated[str, Field(min_length=1, max_length=256)]
-Name = Annotated[str, Field(max_length=64, description="Under fhir.pseudonyms, if there are more")]
+Name = Annotated[str, Field(max_length=64, description="Of [pseudonyms.NAME], if there are more")]
 
 
 class PersonIn(Shape):

@@ -13,7 +13,7 @@ from dicomlake.testing.dicom import uid
 from dicomlake.testing.volumes import Phantom, axial, chest, series
 
 KEY = "a key of thirty-two bytes or more, of a test"
-SETTINGS = """[fhir.pseudonyms.study]
+SETTINGS = """[pseudonyms.study]
 key_env = "DATASET_KEY"
 """
 WHERE = "Modality in ('CT', 'SEG')"

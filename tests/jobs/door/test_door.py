@@ -43,7 +43,7 @@ def prepared(folder: Path, name: str = "lake") -> Path:
     lake.mkdir(parents=True)
     (folder / "secret.key").write_text("0123456789abcdef0123456789abcdef-lake")
     (lake / "dicomlake.toml").write_text(
-        f'[fhir.pseudonyms.study]\nkey_file = "{folder / "secret.key"}"\n'
+        f'[pseudonyms.study]\nkey_file = "{folder / "secret.key"}"\n'
     )
     fix(Store.create(lake), read(lake), PROFILE, "study")
     return lake

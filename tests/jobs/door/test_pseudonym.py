@@ -29,7 +29,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = ""
     for name in ("study", "other"):
         (folder / f"{name}.key").write_text(f"0123456789abcdef0123456789abcdef-{name}")
-        said += f'[fhir.pseudonyms.{name}]\nkey_file = "{folder / name}.key"\n'
+        said += f'[pseudonyms.{name}]\nkey_file = "{folder / name}.key"\n'
     (made / SETTINGS).write_text(said)
     return made
 
@@ -89,7 +89,7 @@ def test_a_gpas_knows_those_that_the_lake_does_not(lake: Path, tmp_path: Path) -
     (tmp_path / "key").write_text("k" * 40)
     with Gpas("study") as gpas:
         said = {"kind": "gpas", "url": gpas.address, "domain": "study"}
-        made = {"fhir": {"pseudonyms": {"t": {**said, "key_file": str(tmp_path / "key")}}}}
+        made = {"pseudonyms": {"t": {**said, "key_file": str(tmp_path / "key")}}}
         settings = Settings.model_validate(made)
         view = bring_up(lake, door_of(settings, PROFILE, "t"))
         (pseudonym,) = pseudonyms(settings, "t", [ANN])

@@ -66,7 +66,7 @@ def settings(key: Path, **more: Any) -> Settings:
         patients={"": f"https://{MARK}.example/pid"},
     )  # fmt: skip
     given = {"study": Pseudonyms(key_file=key, **more)}
-    return Settings(fhir=FhirSettings(site=site, pseudonyms=given, target=target))
+    return Settings(fhir=FhirSettings(site=site, target=target), pseudonyms=given)
 
 
 def telling(store: Store) -> set[str]:

@@ -735,7 +735,7 @@ export type Form = {
 
 export type Given = {
   pseudonyms: string[];
-  /** Under fhir.pseudonyms, if there are more */
+  /** Of [pseudonyms.NAME], if there are more */
   name: string;
 };
 
@@ -1096,7 +1096,7 @@ export type NewDataset = {
   name: string;
   /** Of de-identification; identified: as it is */
   profile: string;
-  /** Of the settings, under fhir */
+  /** Of [pseudonyms.NAME] */
   pseudonyms: string;
   layout: "plain" | "bids" | "monai" | "nnunet" | "federated";
   tables: "parquet" | "csv";
@@ -1317,7 +1317,7 @@ export type PatientOut = {
 
 export type People = {
   people: PersonIn[];
-  /** Under fhir.pseudonyms, if there are more */
+  /** Of [pseudonyms.NAME], if there are more */
   name: string;
 };
 

@@ -69,7 +69,7 @@ class Wanted:
             raise UsageError("Identified data has no pseudonyms: leave one of the two out.")
         if self.profile not in ("", IDENTIFIED) and not self.pseudonyms:
             raise UsageError(
-                f"The profile {self.profile} needs --pseudonyms: the name of [fhir.pseudonyms.NAME]"
+                f"The profile {self.profile} needs --pseudonyms: the name of [pseudonyms.NAME]"
                 " in dicomlake.toml."
             )
         if not self.profile:

@@ -127,9 +127,9 @@ def cleaner_for(lake: Path, wanted: Wanted) -> Cleaner:
     """What cleans the objects of a dataset; UsageError when there is no such profile or key."""
     if wanted.identified:
         return Unchanged()
-    settings = read(lake).fhir.pseudonyms
+    settings = read(lake).pseudonyms
     if wanted.pseudonyms not in settings:
-        known = ", ".join(settings) or "none yet; write [fhir.pseudonyms.NAME] in dicomlake.toml"
+        known = ", ".join(settings) or "none yet; write [pseudonyms.NAME] in dicomlake.toml"
         raise UsageError(f"There are no pseudonyms {wanted.pseudonyms!r}. There are: {known}.")
     return cleaner_of(wanted.profile, settings[wanted.pseudonyms])
 

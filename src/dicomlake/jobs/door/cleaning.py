@@ -63,12 +63,12 @@ def door_of(
     cleaners: Callable[[str, Pseudonyms], Cleaner] = cleaner_of,
 ) -> Door:
     """The door of a profile and of pseudonyms by their name; UsageError when there are none."""
-    found = settings.fhir.pseudonyms.get(pseudonyms)
+    found = settings.pseudonyms.get(pseudonyms)
     if found is None:
-        names = ", ".join(settings.fhir.pseudonyms) or "none yet"
+        names = ", ".join(settings.pseudonyms) or "none yet"
         raise UsageError(
             f"The settings have no pseudonyms {pseudonyms!r}. There are: {names}. Add them as "
-            f"[fhir.pseudonyms.{pseudonyms or 'NAME'}] with a key_file or key_env."
+            f"[pseudonyms.{pseudonyms or 'NAME'}] with a key_file or key_env."
         )
     return Door(profile, pseudonyms, found, cleaners)
 

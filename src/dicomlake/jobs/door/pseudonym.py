@@ -34,17 +34,17 @@ def name_of(lake: str | Path, settings: Settings, asked: str = "") -> str:
     """
     door = Store(lake).door if is_lake(lake) else {}
     named = [asked, str(door.get("pseudonyms", "")), settings.service.deidentify.pseudonyms]
-    there = settings.fhir.pseudonyms
+    there = settings.pseudonyms
     name = next(filter(None, named), "") or (next(iter(there)) if len(there) == 1 else "")
     if name not in there:
-        names = ", ".join(there) or "none yet: add [fhir.pseudonyms.NAME] with a key_file"
+        names = ", ".join(there) or "none yet: add [pseudonyms.NAME] with a key_file"
         raise UsageError(f"Say which pseudonyms are meant. The settings have: {names}.")
     return name
 
 
 @contextmanager
 def _given(settings: Settings, name: str) -> Iterator[Pseudonyms]:
-    made = pseudonyms_of(name, settings.fhir.pseudonyms[name])
+    made = pseudonyms_of(name, settings.pseudonyms[name])
     try:
         yield made
     finally:

@@ -106,7 +106,7 @@ def pseudonymised(making: Making, settings: Settings, name: str) -> Making:
     """What makes the same with the pseudonyms of a name; as it is when there is none."""
     if not name:
         return making
-    chosen = settings.fhir.pseudonyms[name]
+    chosen = settings.pseudonyms[name]
     return Pseudonymised(making, name, chosen, pseudonyms_of(name, chosen))
 
 
