@@ -106,6 +106,7 @@ def file_of(item: Item, found: Replaced) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = dcmread(io.BytesIO(item.data))
+        data.pop(0xFFFEE0DD, None)  # a delimiter at the end of some files, which is no element
         syntax = UID(found.syntax or str(data.file_meta.TransferSyntaxUID))
         big = syntax == "1.2.840.10008.1.2.2"
         for tag, value in found.values.items():
