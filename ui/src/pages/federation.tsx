@@ -37,7 +37,7 @@ export default function FederationPage() {
     }
   };
   return (
-    <div className="page page-wide">
+    <div className="page">
       <div className="page-head">
         <h1>{t("nav.federation")}</h1>
       </div>
