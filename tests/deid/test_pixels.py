@@ -235,3 +235,19 @@ def test_harmless_text_may_stay_where_the_profile_says_so() -> None:
     item = object_of(known)
     after = frames_in(rewritten(item, cleaned(item, step, Anna())))
     assert correlation(known, after, name) < 0.2
+
+
+@pytest.mark.parametrize("letter", ["L", "R"])
+def test_the_letter_of_a_side_stays_and_initials_go(letter: str) -> None:
+    before = sector()
+    stays = planted_in(before, (20, 20), text=letter, size=24, values=(240, 5))
+    goes = [
+        planted_in(before, (10, 270), text="L R", size=24, values=(240, 5)),
+        planted_in(before, (280, 260), text="LONG ROSE", size=16, values=(240, 5)),
+    ]
+    item = object_of(before)
+    after = frames_in(rewritten(item, cleaned(item, PixelStep())))
+    assert correlation(before, after, stays) > 0.99
+    assert [round(correlation(before, after, one), 1) for one in goes] == [0, 0]
+    blanked = frames_in(rewritten(item, cleaned(item, PixelStep({"markers": False}))))
+    assert correlation(before, blanked, stays) < 0.2

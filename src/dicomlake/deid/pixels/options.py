@@ -19,14 +19,15 @@ class Options:
     """How pixels are made harmless.
 
     `look`: at which objects. `policy`: all text goes, or only what is not known to be harmless.
-    `devices`: files of rules of a site, beside ours. `regions`: whether the regions of ultrasound
-    say what stays. `most_frames`: of so many frames each one is searched for text, of more as many
-    as differ most. `most_rounds`: how often a frame is searched again before it is given up.
-    `threads` of the detection; 0: all.
+    `markers`: a letter L or R that stands alone stays. `devices`: files of rules of a site, beside
+    ours. `regions`: whether the regions of ultrasound say what stays. `most_frames`: of so many
+    frames each one is searched for text, of more as many as differ most. `most_rounds`: how often a
+    frame is searched again before it is given up. `threads` of the detection; 0: all.
     """
 
     look: str = "suspected"
     policy: str = "blank_all_text"
+    markers: bool = True
     devices: tuple[str, ...] = ()
     regions: bool = True
     most_frames: int = 12

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SURE = 0.9
 """How sure the network is of a line at least that may stay."""
+_SIDES, _UPRIGHT = ("L", "R"), 1.2
+"""Letters that say which side a picture shows, and how wide one is for its height at most."""
 _LOCK = threading.Lock()
 _WORD = re.compile(r"[^\W\d_]+")
 _MEASURE = re.compile(r"[-+]?\d{1,4}([.,]\d{1,3})?")
@@ -50,6 +52,14 @@ class Reader:
         text, confidence = self.text(line)
         return confidence >= SURE and is_harmless(text) and not words.spans(text)
 
+    def is_marker(self, picture: NDArray[np.uint8], box: Box) -> bool:
+        """Whether a box has one letter alone, which says left or right."""
+        area = picture[box.y0 : box.y1, box.x0 : box.x1]
+        if area.shape[1] > _UPRIGHT * area.shape[0] or not _is_one_letter(area):
+            return False
+        text, confidence = self.text(area)
+        return confidence >= SURE and text.strip() in _SIDES
+
     def text(self, line: NDArray[np.uint8]) -> tuple[str, float]:
         """What a line says, and how sure that is."""
         colours = np.repeat(line[..., None], 3, axis=2) if line.ndim == 2 else line
@@ -61,6 +71,19 @@ class Reader:
     def _network(self) -> Any:
         with _LOCK:
             return _recognizer(self._threads)
+
+
+def _is_one_letter(area: NDArray[np.uint8]) -> bool:
+    """Whether one thing that hangs together stands out in a picture, and nothing beside it."""
+    import cv2
+
+    gray = np.asarray(area.mean(axis=2) if area.ndim == 3 else area, np.uint8)
+    _, black = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    if (black[0].mean() + black[-1].mean() + black[:, 0].mean() + black[:, -1].mean()) > 510:
+        black = 255 - black
+    count, _, stats, _ = cv2.connectedComponentsWithStats(np.asarray(black, np.uint8))
+    sizes = sorted((int(stats[n, cv2.CC_STAT_AREA]) for n in range(1, count)), reverse=True)
+    return bool(sizes) and sum(sizes[1:]) < 0.1 * sizes[0]
 
 
 def is_harmless(text: str) -> bool:

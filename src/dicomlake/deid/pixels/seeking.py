@@ -117,6 +117,8 @@ class Seeker:
         for _ in range(self._options.most_rounds + 1):
             new = [box for each in shown for box in self._search(each, least, turned=turned)]
             new = [box for box in new if not _is_plain(shown, box)]
+            if self._options.markers:
+                new = [b for b in new if not self._reader.is_marker(shown[0], b)]
             if words is not None:
                 new = [b for b in new if not self._reader.may_stay(shown[0], b, words)]
             if not new:
