@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dicomlake.cli import app
-from dicomlake.cli.commands import console
+from dicomlake.cli.commands import HERE, LakeOption, console
 
 if TYPE_CHECKING:
     from dicomlake.jobs.erasing import Preview
 
 
 @app.command(
-    epilog="Examples:  dicomlake erase lake P000014 --keep-proof proof.json    "
-    "dicomlake erase lake - --yes < id.txt    dicomlake erase lake P000014 --check"
+    epilog="Examples:  dicomlake erase P000014 --keep-proof proof.json --lake lake    "
+    "dicomlake erase - --yes < id.txt    dicomlake erase P000014 --check"
 )
 def erase(
-    lake: Annotated[Path, typer.Argument(help="The lake.")],
     patient: Annotated[
         str, typer.Argument(metavar="PATIENT", help="PatientID; - reads it from standard input.")
     ] = "",
+    lake: LakeOption = HERE,
     issuer: Annotated[str | None, typer.Option(help="Issuer of the PatientID; '' is none.")] = None,
     study: Annotated[
         str | None, typer.Option(metavar="UID", help="Erase only this study of the patient.")

@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from dicomlake.cli import app
-from dicomlake.cli.commands import LakeArgument
+from dicomlake.cli.commands import HERE, LakeOption
 
 
 @app.command(
-    epilog="Examples:  dicomlake pseudonym lake 4711 --issuer HOSPITAL    "
-    "dicomlake pseudonym lake --back CPU2ESUBDAMXJAR3H6OCYGJB3E"
+    epilog="Examples:  dicomlake pseudonym 4711 --issuer HOSPITAL --lake lake    "
+    "dicomlake pseudonym --back CPU2ESUBDAMXJAR3H6OCYGJB3E"
 )
 def pseudonym(
-    lake: LakeArgument,
     ids: Annotated[list[str] | None, typer.Argument(help="PatientIDs, one or several.")] = None,
+    lake: LakeOption = HERE,
     issuer: Annotated[str, typer.Option(help="Issuer of these PatientIDs.")] = "",
     back: Annotated[
         list[str] | None, typer.Option(help="A pseudonym: say whose it is. May be repeated.")

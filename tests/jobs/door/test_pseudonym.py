@@ -67,7 +67,7 @@ def test_projects_have_no_value_in_common(lake: Path, settings: Settings) -> Non
 def test_the_command(lake: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     def told(*more: str) -> str:
         with pytest.raises(SystemExit) as stopped:
-            main(["pseudonym", str(lake), *more])
+            main(["pseudonym", *more, "--lake", str(lake)])
         assert stopped.value.code == 0
         return capsys.readouterr().out.strip()
 
