@@ -36,7 +36,7 @@ const PLACES: [string, Key, string][] = [
   ["charts", "nav.charts", "count"],
   ["saved", "nav.saved", "count"],
   ["cohorts", "cohorts", "count"],
-  ["datasets", "nav.datasets", "curate"],
+  ["datasets", "nav.datasets", "export"],
   ["jobs", "nav.jobs", "fetch"],
   ["enrichers", "nav.enrichers", "watch"],
   ["sources", "nav.sources", "watch"],

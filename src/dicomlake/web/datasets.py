@@ -32,13 +32,7 @@ Format = Literal["dicom", "nifti", "png", "waveforms", "tables"]
 Layout = Literal["plain", "bids", "monai", "nnunet", "federated"]
 
 
-def _whole(request: Request) -> None:
-    """403 for those who see a part of the lake: datasets are made of the whole."""
-    if not sees_all(request):
-        raise Failed(403, "Your project sees a part of the lake; datasets are made of all of it.")
-
-
-router = APIRouter(tags=["datasets"], dependencies=[Depends(_whole)])
+router = APIRouter(tags=["datasets"])
 
 
 class NewEstimate(Shape):
@@ -167,7 +161,7 @@ _CHOICES = {
 
 @router.get(
     "/api/datasets",
-    dependencies=[needs(May.CURATE)],
+    dependencies=[needs(May.EXPORT)],
     summary="List the datasets of the lake",
     responses={**shown([_DATASET]), **documented(403, 503)},
 )
@@ -178,7 +172,7 @@ def datasets(desk: TheDesk) -> list[DatasetOut]:
 
 @router.get(
     "/api/datasets/choices",
-    dependencies=[needs(May.CURATE)],
+    dependencies=[needs(May.EXPORT)],
     summary="Show what can be chosen for a dataset",
     responses={**shown(_CHOICES), **documented(403, 503)},
 )
@@ -201,7 +195,7 @@ def choices(http: Request, desk: TheDesk) -> DatasetChoices:
 
 @router.post(
     "/api/datasets/estimate",
-    dependencies=[needs(May.CURATE)],
+    dependencies=[needs(May.EXPORT)],
     summary="Say how much a dataset would be",
     responses={**shown(_ESTIMATE), **documented(403, 404, 422, 503)},
 )
@@ -217,7 +211,7 @@ def estimated(new: NewEstimate, desk: TheDesk) -> DatasetEstimate:
 
 @router.post(
     "/api/datasets",
-    dependencies=[needs(May.CURATE)],
+    dependencies=[needs(May.EXPORT)],
     status_code=202,
     summary="Make a dataset of a cohort",
     response_model=DatasetOut,
@@ -256,7 +250,7 @@ def make(new: NewDataset, http: Request, desk: TheDesk) -> DatasetOut:
 
 @router.get(
     "/api/datasets/{name}",
-    dependencies=[needs(May.CURATE)],
+    dependencies=[needs(May.EXPORT)],
     summary="Show a dataset",
     responses={**shown(_DETAILS), **documented(403, 404, 503)},
 )
@@ -274,7 +268,7 @@ def show(name: str, desk: TheDesk) -> DatasetDetails:
 
 @router.get(
     "/api/datasets/{name}/card",
-    dependencies=[needs(May.CURATE)],
+    dependencies=[needs(May.EXPORT)],
     summary="Show the card of a finished dataset",
     response_class=HTMLResponse,
     responses={**shown("<!doctype html>", "text/html"), **documented(403, 404, 503)},
@@ -289,7 +283,7 @@ def card(name: str, desk: TheDesk) -> HTMLResponse:
 
 @router.post(
     "/api/datasets/{name}/resume",
-    dependencies=[needs(May.CURATE)],
+    dependencies=[needs(May.EXPORT)],
     status_code=202,
     summary="Go on with a dataset",
     response_model=DatasetOut,
@@ -315,7 +309,7 @@ def resume(name: str, how: DatasetAgain, http: Request, desk: TheDesk) -> Datase
 
 @router.delete(
     "/api/datasets/{name}",
-    dependencies=[needs(May.CURATE)],
+    dependencies=[needs(May.EXPORT)],
     summary="Stop a dataset that is being made",
     responses={**shown(_DATASET), **documented(403, 404, 503)},
 )

@@ -30,7 +30,9 @@ class May(StrEnum):
     AUDIT = "audit"
     """The audit log."""
     CURATE = "curate"
-    """Cohorts: freezing, including and excluding, splitting; asking for and starting exports."""
+    """Cohorts: freezing, including and excluding, splitting, asking for approval."""
+    EXPORT = "export"
+    """Datasets: making them, and seeing which were made."""
     RELEASE = "release"
     """Approving cohorts, and withdrawing patients from them."""
     REIDENTIFY = "reidentify"
@@ -52,7 +54,7 @@ class Role(StrEnum):
 
 
 _VIEWER = frozenset((May.OPEN, May.ENTER, May.COUNT))
-_RESEARCHER = _VIEWER | {May.READ, May.SQL, May.CURATE}
+_RESEARCHER = _VIEWER | {May.READ, May.SQL, May.CURATE, May.EXPORT}
 _STEWARD = _RESEARCHER | {
     May.WATCH,
     May.FETCH,
@@ -70,6 +72,7 @@ ALLOWED = {
 }
 """What each role may do."""
 WHOLE = frozenset((May.SQL, May.WATCH, May.FETCH, May.STORE, May.OPERATE, May.AUDIT)) | {
+    May.EXPORT,
     May.RELEASE,
     May.REIDENTIFY,
     May.ERASE,
