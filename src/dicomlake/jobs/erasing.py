@@ -248,6 +248,7 @@ class _Erasing:
         })  # fmt: skip
         self.progress.advance()
         rebuild(self.store, full=True)
+        self.store.touch(run_id)  # who holds the lake open opens it anew, before files go
         self.progress.advance()
         files, _ = rows.purge(self.store)
         self._count(older_files=files)

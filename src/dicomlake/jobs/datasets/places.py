@@ -21,7 +21,7 @@ def safe(name: str) -> str:
     few digits of a hash.
 
     >>> safe("1.2.840"), safe("a/b")
-    ('1.2.840', 'a-b-c14cddc0')
+    ('1.2.840', 'a-b-82badf67')
     """
     found = _SAFE.sub("-", name)[:80].lstrip(".")
     if found == name and found:
