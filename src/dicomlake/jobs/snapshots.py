@@ -56,7 +56,7 @@ class Snapshots(Generic[T]):
         self._open: OrderedDict[int, T] = OrderedDict()
         self._newest, self._looked = -1, 0.0
         self._shown, self._took, self._since = -1, 0.0, 0.0
-        self._preparing = False
+        self._preparing = self._slow = False
         self._lock = threading.RLock()
 
     def at(self, version: int | None = None) -> T:
@@ -76,12 +76,18 @@ class Snapshots(Generic[T]):
             self._open.move_to_end(version)
             return self._open[version]
 
+    def renew(self) -> None:
+        """Let go of all versions: their files are gone."""
+        with self._lock:
+            self._open.clear()
+            self._newest = self._shown = -1
+
     def _ready(self, newest: int) -> T:
         """The newest version, or the one before while it is prepared."""
         now = time.monotonic()
         if newest in self._open:
             self._shown = newest
-        elif self._shown not in self._open or not self._large(self._open[self._shown]):
+        elif self._shown not in self._open or not self._slow:
             self._show(newest, self._opened(newest, newest), now)
         elif not self._preparing and now - self._since > SHOWN_FOR * self._took:
             self._preparing = True
@@ -103,6 +109,7 @@ class Snapshots(Generic[T]):
 
     def _show(self, version: int, found: T, began: float) -> None:
         self._open[version] = found
+        self._slow = self._large(found)  # later its files may be gone
         self._since = time.monotonic()
         self._shown, self._took = version, self._since - began
         self._forget()

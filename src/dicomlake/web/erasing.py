@@ -130,6 +130,7 @@ def erase(wanted: Erase, request: Request, desk: TheDesk) -> ErasureProof:
         allow_again=wanted.allow_again,
         settings=desk.settings,
     )
+    desk.lakes.renew()
     note(request, erasure=proof.id, whole=proof.whole)
     return ErasureProof.model_validate(proof.as_json())
 
