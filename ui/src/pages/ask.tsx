@@ -203,7 +203,7 @@ export function AskPage() {
             <Link className="to-charts" href={`/charts?q=${encodeURIComponent(work.text ?? "")}&level=${level}&count=${PLURAL[level]}`}>
               {t("nav.charts")}
             </Link>
-            {where && may("operate") && (
+            {where && work.text && may("operate") && (
               <Link className="to-charts" href={`/enrichers?q=${encodeURIComponent(work.text ?? "")}`}>
                 {t("ask.enrich")}
               </Link>
