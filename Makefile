@@ -5,7 +5,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 # All but totalsegmentator, which has constraints of its own: constraints/totalsegmentator.txt.
-EXTRAS := deid export kafka pacs pandas pixels polars segment web
+EXTRAS := clinical convert deid dose export kafka pacs pandas pixels polars segment web
 
 UI := src/dicomlake/web/static/index.html
 UI_SOURCES := $(shell find ui -path ui/node_modules -prune -o -type f -not -name '*.py' -print)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dicomlake.dicom import dictionary
 
-VERSION = 4
+VERSION = 5
 """Layout of the tables; a lake of another one is refused with a clear message."""
 
 STAMP = pa.timestamp("us", "UTC")
@@ -541,6 +541,70 @@ ENRICHMENTS = pa.schema(
      "findings come from; a later one supersedes, none is overwritten"},
 )  # fmt: skip
 
+_OF_PATIENT = [
+    _whole("patient_key", "number of the patient: of issuer and PatientID as in series; null: only "
+           "the accession number is known"),
+    _attribute("PatientID"),
+    _attribute("IssuerOfPatientID"),
+    _attribute("AccessionNumber"),
+    _text("encounter", "identifier of the encounter that it belongs to, as sent"),
+    _text("status", "status as sent: completed, final, active, ..."),
+    _text("source", "name of the system that it came from, as named when importing"),
+    _text("identifier", "identifier in that system"),
+    _text("origin", "where it was read: file and line or entry, without patient data"),
+    _text("run_id", "the run that brought it"),
+    _field("imported", STAMP, "when it was brought"),
+]  # fmt: skip
+
+CLINICAL_EVENTS = pa.schema(
+    [
+        _field("fact_key", pa.int64(), "number of the fact: of source and identifier, or of what "
+               "it says where it has none; the same fact brought twice is one row"),
+        *_OF_PATIENT,
+        _text("kind", "condition, procedure, observation, medication, encounter or patient"),
+        *_coded("code", "what it is: the diagnosis, procedure, observable, medication"),
+        _listed("codes", pa.string(), "all codings of it, SCHEME:VALUE, that of code first"),
+        _text("text", "what it is called or what it says, in words as sent"),
+        *_coded("value", "value of an observation that is a code"),
+        _field("number", pa.float64(), "value of an observation, dose of a medication, as sent"),
+        _text("unit", "unit of the number, UCUM where the source says so"),
+        _field("quantity", pa.float64(), "the number in quantity_unit"),
+        _text("quantity_unit", "the unit in which numbers of this kind are compared, UCUM"),
+        *_coded("site", "where in the body", sent=False),
+        *_coded("laterality", "side", sent=False),
+        _field("started", STAMP, "when it began or was done, in UTC; a known day is its begin"),
+        _field("ended", STAMP, "when it ended; null: one moment, or not over"),
+        _text("precision", "how exactly started is known: year, month, day or second"),
+    ],
+    {"comment": "one row per diagnosis, procedure, laboratory value, medication, stay of a "
+     "patient"},
+)  # fmt: skip
+
+_SECTION = pa.struct([pa.field(n, pa.string()) for n in ("title", "code", "text")])
+
+DOCUMENTS = pa.schema(
+    [
+        _field(
+            "document_key",
+            pa.int64(),
+            "number of the document: of source and identifier, or "
+            "of its text; the same document brought twice is one row",
+        ),
+        *_OF_PATIENT,
+        _attribute("StudyInstanceUID"),
+        *_coded("type", "type of the document, LOINC where the source says so"),
+        _text("title", "title as sent"),
+        _text("language", "language of the text, RFC 5646: de, en, fr, es; null: not known"),
+        _field("written", STAMP, "when it was written or released, in UTC"),
+        _text("text", "the whole text"),
+        _listed("sections", _SECTION, "its sections: title, LOINC code where known, and text"),
+        _text("affirmed", "sentences and parts of them that say that something is there"),
+        _text("negated", "those that say that something is not there: no sign of, kein Nachweis"),
+        _text("uncertain", "those that leave it open: cannot be excluded, Verdacht auf"),
+    ],
+    {"comment": "one row per text of a report from outside of DICOM"},
+)
+
 COUNTED = """
 (row_number() over (
     partition by event_key
@@ -697,6 +761,8 @@ ALL = {
     "annotations": ANNOTATIONS,
     "findings": FINDINGS,
     "enrichments": ENRICHMENTS,
+    "clinical_events": CLINICAL_EVENTS,
+    "documents": DOCUMENTS,
     "runs": RUNS,
     "failures": FAILURES,
     "files": FILES,
@@ -712,6 +778,10 @@ STATED = ("annotations", "findings")
 """Tables of what enrichers state; rows count while their enrichment is not superseded."""
 CHILDREN = ("instances", "elements", *CONTENTS, *STATED, "enrichments")
 """Tables whose rows count only while `series` holds their series_id."""
+CLINICAL = ("clinical_events", "documents")
+"""Tables of what is known of patients from elsewhere; of a version of the lake like the others."""
+PINNED = (*CHILDREN, *CLINICAL)
+"""Tables whose versions every version of `series` remembers."""
 
 
 def comment_of(field: pa.Field | pa.Schema) -> str:

@@ -154,7 +154,7 @@ def test_what_may_be_left_out():
             {"same": {"level": ["series"], "part": NAME}},
             UsageError,
             "At same: ['series'] is no level for same. Use one of item, segment, channel, event,"
-            " total, annotation, finding, instance, series, study, patient.",
+            " total, annotation, finding, fact, document, instance, series, study, patient.",
         ),
         (
             {"one_of": {"path": "Modality", "values": "CT"}},

@@ -265,7 +265,7 @@ def test_offsets_are_kept_as_fixed_ones():
             lambda: Same("house", A),
             UsageError,
             "'house' is no level for same. Use one of item, segment, channel, event, total,"
-            " annotation, finding, instance, series, study, patient.",
+            " annotation, finding, fact, document, instance, series, study, patient.",
         ),
         (
             lambda: Related(A, B, "near"),

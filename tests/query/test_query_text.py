@@ -172,7 +172,7 @@ EXPECT_OP = "Expected = != < <= > >= exists missing contains like between in wit
             "same(serie, Modality exists)",
             5,
             "Expected one of item, segment, channel, event, total, annotation, finding, "
-            "instance, series, study, patient, not 'serie'."
+            "fact, document, instance, series, study, patient, not 'serie'."
             " Did you mean series?",
         ),
         ("same(series Modality exists)", 12, "Expected ',' after series, not 'Modality'."),

@@ -46,6 +46,8 @@ def columns(name: str) -> Iterator[tuple[str, str, str, str]]:
     The tables are views NAME_segments and so on.
     """
     for root, table in ROWS.items():
+        if table in tables.CLINICAL:
+            continue  # rows of patients, not of series
         source = f"{name}_{table}"
         first = "parent is null" if root == "item" else "true"
         rows = _select(source, f"where {first}", path=literal(root), vr="'SQ'", number="1")

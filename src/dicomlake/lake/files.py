@@ -35,6 +35,8 @@ ORDER = {
     "annotations": ("structure", "code", "series_id"),
     "findings": ("rule", "series_id"),
     "enrichments": ("series_id", "enrichment_id"),
+    "clinical_events": ("code", "patient_key", "started"),
+    "documents": ("patient_key", "written"),
     "runs": ("run_id",),
     "failures": ("uri",),
     "files": ("uri",),

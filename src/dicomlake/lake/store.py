@@ -38,7 +38,7 @@ from dicomlake.lake.files import (
 __all__ = ["CHILDREN", "MARK", "WORK", "Store", "connect", "is_lake", "view"]
 
 MARK = "dicomlake.json"
-OLDER = (1, 2, 3)
+OLDER = (1, 2, 3, 4)
 """Layouts that `Store.create` brings up to date; nothing is lost."""
 WORK = "_work"
 """Folder for what is only needed while a job runs."""
@@ -81,6 +81,8 @@ _OURS = frozenset(
 """What besides tables may be in the folder of a lake that is not made yet."""
 CHILDREN = tables.CHILDREN
 """Tables whose rows count only while `series` holds their series_id."""
+PINNED = tables.PINNED
+"""Tables whose versions every version of `series` remembers."""
 CURRENT = (
     "select max(enrichment_id) as enrichment_id from {} where state <> 'failed' "
     "group by series_id, enricher"
@@ -194,7 +196,7 @@ class Store:
     def table(self, name: str) -> DeltaTable:
         """The Delta table of that name at the version of this store."""
         if name not in self._open:
-            if name in ("series", *CHILDREN):
+            if name in ("series", *PINNED):
                 self._open_snapshot()
             else:
                 self._open[name] = self._opened(name)
@@ -204,7 +206,7 @@ class Store:
         """Open `series` and its child tables so that they fit together while somebody writes."""
         while True:
             series = self._opened("series")
-            children = {name: self._opened(name) for name in CHILDREN}
+            children = {name: self._opened(name) for name in PINNED}
             if self._pins or self._opened("series").version() == series.version():
                 self._open |= {"series": series, **children}
                 return
@@ -339,13 +341,14 @@ class Store:
             return {"series": version}  # the newest child tables hold all of it
         for entry in newest.history():
             if entry.get("version") == version:
-                return {"series": version, **json.loads(entry.get(_PIN, "{}"))}
+                none = dict.fromkeys(tables.CLINICAL, 0)
+                return {"series": version, **none, **json.loads(entry.get(_PIN, "{}"))}
         raise LakeError(f"The lake has no version {version}; the newest is {newest.version()}.")
 
     def _check_complete(self, version: int) -> None:
         """LakeError when files of this version are gone."""
         gone = f"Version {version} of {self.path} cannot be read any more: compact removed it."
-        for name in ("series", *CHILDREN):
+        for name in ("series", *PINNED):
             try:
                 paths = self.paths(name)
             except LakeError as error:
@@ -513,7 +516,7 @@ class Store:
     def _said_with_series(self) -> dict[str, str]:
         """What every commit of `series` carries."""
         return {
-            _PIN: json.dumps({n: int(self.table(n).version()) for n in CHILDREN}),
+            _PIN: json.dumps({n: int(self.table(n).version()) for n in PINNED}),
             _HIGHEST: str(self.next_id() - 1),
         }
 

@@ -26,6 +26,8 @@ ROWS = {
     "total": "dose_totals",
     "annotation": "annotations",
     "finding": "findings",
+    "fact": "clinical_events",
+    "document": "documents",
 }
 """What one row of each table of contents is called in questions."""
 ANATOMY = "anatomy"
@@ -56,6 +58,11 @@ _HIDDEN = frozenset(
         "enrichment_id",
         "box",
         "regions",
+        "fact_key",
+        "document_key",
+        "patient_key",
+        "codes",
+        "sections",
     ]
 )
 _PERSONS = frozenset(["creator", "observer"])

@@ -43,8 +43,8 @@ OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
 LEVELS = ("patient", "study", "series", "instance")
 """What a query may answer with."""
 SAME_LEVELS = (
-    "item", "segment", "channel", "event", "total", "annotation", "finding", "instance", "series",
-    "study", "patient",
+    "item", "segment", "channel", "event", "total", "annotation", "finding", "fact", "document",
+    "instance", "series", "study", "patient",
 )  # fmt: skip
 """What conditions may be asked to hold on together."""
 RELATIONS = ("before", "after", "within")
@@ -473,6 +473,8 @@ _CODED = {
     "event": "region",
     "total": "laterality",
     "annotation": "structure",
+    "fact": "code",
+    "document": "type",
 }
 """A column with codes of each table."""
 

@@ -1,0 +1,1 @@
+"""Converters: files of other formats made into DICOM objects."""
