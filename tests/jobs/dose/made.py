@@ -43,10 +43,9 @@ class CT:
 
     def item(self) -> Item:
         """Its container (TID 10013)."""
+        ctdi, dlp = dcm("113830", "Mean CTDIvol"), dcm("113838", "DLP")
         dose = [
-            number(dcm("113830", "Mean CTDIvol"), self.ctdi, MGY)
-            if self.ctdi is not None
-            else None,
+            number(ctdi, self.ctdi, MGY) if self.ctdi is not None else None,
             code(dcm("113835", "CTDIw Phantom Type"), PHANTOMS[self.phantom])
             if self.phantom
             else None,
