@@ -34,8 +34,9 @@ EVENT = {
     "accumulated_ctdivol_forward_estimate": ("CTDIvol_alert_estimate", 1.0),
 }
 NAMES = """CT-ESR-GE_Optima CT-RDSR-GEPixelMed CT-RDSR-Siemens_Flash-TAP-SS
-    CT-RDSR-Toshiba_DoseCheck CT-RDSR-Siemens-Continued-1 CT-RDSR-Siemens-Continued-2 CT-RDSR-Philips_BigBore4DCT
-    RF-RDSR-GE RF-RDSR-Siemens-Zee RF-RDSR-Siemens-Zee_adjusted RF-RDSR-Philips_Allura
+    CT-RDSR-Toshiba_DoseCheck CT-RDSR-Siemens-Continued-1
+    CT-RDSR-Siemens-Continued-2 CT-RDSR-Philips_BigBore4DCT RF-RDSR-GE
+    RF-RDSR-Siemens-Zee RF-RDSR-Siemens-Zee_adjusted RF-RDSR-Philips_Allura
     RF-RDSR-Eurocolumbus RF-RDSR-Canon-Alphenix-rotational DX-RDSR-Canon_CXDI
     MG-RDSR-GEPristina-DBT MG-RDSR-Hologic_2D MG-Im-GE-SenDS-scaled NM-RRDSR-Siemens
     ESR_non-dose""".split()
