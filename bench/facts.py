@@ -57,11 +57,11 @@ def _write_omop(folder: Path, facts: int) -> None:
             f"{literal(folder / 'person.csv')} (header)"
         )
         db.execute(
-            "copy (select i as measurement_id, i % {0} as person_id, 3000000 + (i * 7919) % 500 "
+            "copy (select i as measurement_id, i % {} as person_id, 3000000 + (i * 7919) % 500 "
             "as measurement_concept_id, date '2010-01-01' + ((i * 31) % 5000)::int as "
             "measurement_date, round(((i * 104729) % 5000) / 37, 1) as value_as_number, "
             "['g/dL', 'mmol/L', 'mg/dL', '%'][1 + i % 4] as unit_source_value, "
-            "'LAB' || (i * 7919) % 500 as measurement_source_value from range({1}) r(i)) to {2} "
+            "'LAB' || (i * 7919) % 500 as measurement_source_value from range({}) r(i)) to {} "
             "(header)".format(people, facts, literal(folder / "measurement.csv"))
         )
 
