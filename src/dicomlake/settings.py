@@ -495,6 +495,16 @@ class DatasetSettings(_Settings):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 
+class ClinicalSettings(_Settings):
+    """How clinical facts are brought in.
+
+    `issuers`: systems of identifiers in FHIR, or assigning authorities in HL7 messages, and the
+    IssuerOfPatientID that they stand for ("" where the images name none).
+    """
+
+    issuers: dict[str, str] = {}
+
+
 class FederationSite(_Credentials):
     """A site that is asked: `[site.NAME]` of a file of sites, `[federation.sites.NAME]` here."""
 
@@ -545,6 +555,7 @@ class Settings(_Settings):
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
     datasets: DatasetSettings = DatasetSettings()
+    clinical: ClinicalSettings = ClinicalSettings()
     federation: Federation = Federation()
 
     @field_validator("source", "project", "pseudonyms")

@@ -24,7 +24,7 @@ app = typer.Typer(
 
 
 MODULES = """access benching charts cohorts commands datasets deid deidpixels enriching erasing
-    federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
+    facts federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
     service viewer"""
 """Modules of commands."""
 
