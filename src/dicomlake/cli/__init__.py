@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-MODULES = """access benching charts cohorts commands datasets deid deidpixels enriching erasing
+MODULES = """access benching charts cohorts commands datasets deid deidpixels dose enriching erasing
     federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
     service viewer"""
 """Modules of commands."""
