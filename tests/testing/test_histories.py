@@ -6,11 +6,12 @@ import csv
 import json
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dicomlake.testing.hospital import Histories, histories
+from dicomlake.testing.hospital import Histories, histories, originals
 from dicomlake.testing.hospital.history import QUESTIONS, history
 from dicomlake.testing.hospital.letters import LANGUAGES
 
@@ -148,3 +149,21 @@ def test_nothing_happens_outside_of_the_years_that_are_told() -> None:
         for fact in history(7, number).facts:
             assert datetime(2011, 1, 1) < fact.started < datetime(2026, 12, 31)
             assert fact.ended is None or fact.ended > fact.started
+
+
+def test_ecgs_and_the_register_are_of_patients_who_came_for_the_heart(tmp_path: Path) -> None:
+    counts = originals(tmp_path, PATIENTS)
+    register = table(tmp_path / "labels" / "register.csv", "latin-1", ";")
+    files = sorted((tmp_path / "ecg").rglob("*.*"))
+    assert len(register) == counts.pop("register") == len(files)
+    assert Counter(path.stem[:-6] for path in files) == counts
+    assert set(counts) == {"scp", "aecg", "muse", "sierra"}
+    assert {path.parent.name for path in files} == {"NORD", "SUD", "WEST"}
+    paced = {(row["Haus"], row["Patient"]) for row in register if row["Herzschrittmacher"] == "ja"}
+    known = {
+        (told.person.issuer, told.person.id)
+        for told in map(partial(history, 7), range(1, PATIENTS + 1))
+        if any(fact.name == "pacemaker" for fact in told.facts)
+    }
+    assert paced == known
+    assert known

@@ -112,7 +112,13 @@ class _Nord:
         self.files[kind].write(orjson.dumps(resource).decode() + "\n")
 
 
-def _names(person: Person) -> tuple[str, str]:
+def names_of(person: Person) -> tuple[str, str]:
+    """Family and given name of a patient, in Latin letters or those of the patient.
+
+    >>> from dicomlake.testing.hospital.people import person
+    >>> names_of(person(7, 4))
+    ('Kakuu', 'Tarou')
+    """
     family, given, *_ = f"{person.name.partition('=')[0]}^".split("^")
     return family, given
 
@@ -122,7 +128,7 @@ def _reference(person: Person) -> dict[str, str]:
 
 
 def _patient(person: Person) -> dict[str, Any]:
-    family, given = _names(person)
+    family, given = names_of(person)
     return {
         "resourceType": "Patient",
         "id": f"p{person.number}",
@@ -217,7 +223,7 @@ def message(person: Person, letter: Letter) -> str:
     >>> message(told.person, told.letters[0]).split("|")[8]
     'ORU^R01^ORU_R01'
     """
-    family, given = _names(person)
+    family, given = names_of(person)
     moment = f"{letter.written:%Y%m%d%H%M%S}"
     lines = [line for line in letter.text.split("\n") if line]
     segments = [
@@ -276,7 +282,7 @@ class _Sud:
         self.index.writerow(
             ("file", "PatientID", "AccessionNumber", "written", "title", "identifier")
         )
-        (folder / "actes.yaml").write_bytes(_data("actes.yaml"))
+        (folder / "actes.yaml").write_bytes(mapping("actes.yaml"))
 
     def write(self, told: History) -> None:
         for fact in told.facts:
@@ -297,7 +303,8 @@ class _Sud:
             )
 
 
-def _data(name: str) -> bytes:
+def mapping(name: str) -> bytes:
+    """A mapping file of the hospital."""
     return (resources.files(__package__) / "mappings" / name).read_bytes()
 
 
