@@ -68,11 +68,11 @@ def test_tables_of_labels_are_those_of_the_truth(folder: Path, truth: dict[str, 
     assert [(row[0], bool(row[3])) for row in list(sheet.iter_rows(values_only=True))[1:]] == [
         (who.id, who.tavi) for who in truth["BIRKE"].patients
     ]
-    billed = rows(folder / "eiche/facts/leistungen.csv", "utf-8", ";")
+    billed = rows(folder / "eiche/labels/leistungen.csv", "utf-8", ";")
     assert {row["Patient"] for row in billed if row["Kode"] == "5-35a.04"} == {
         who.id for who in truth["EICHE"].patients if who.tavi
     }
-    acts = rows(folder / "heron/facts/actes.tsv", "latin-1", "\t")
+    acts = rows(folder / "heron/labels/actes.tsv", "latin-1", "\t")
     assert {row["ipp"] for row in acts if row["code"] == "Z95.0"} == {
         who.id for who in truth["HERON"].patients if who.pacemaker
     }

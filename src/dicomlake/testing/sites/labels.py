@@ -139,7 +139,7 @@ def _codes(patients: list[Patient]) -> Iterator[File]:
             rows.append((who.id, *_GERMAN[name], f"{_when(who, name):%d.%m.%Y}"))
         if who.pacemaker and who.number % 2:
             rows.append((who.id, "OPS", "5-377.30", f"{who.treated:%d.%m.%Y}"))
-    yield "facts/leistungen.csv", _table(("Patient", "Katalog", "Kode", "Datum"), rows)
+    yield "labels/leistungen.csv", _table(("Patient", "Katalog", "Kode", "Datum"), rows)
 
 
 def _omop(patients: list[Patient]) -> Iterator[File]:
@@ -222,7 +222,7 @@ def _acts(patients: list[Patient]) -> Iterator[File]:
         for name, _ in _had(who)
     ]
     head = ("ipp", "nomenclature", "code", "date")
-    yield "facts/actes.tsv", _table(head, rows, delimiter="\t", encoding="latin-1")
+    yield "labels/actes.tsv", _table(head, rows, delimiter="\t", encoding="latin-1")
 
 
 SOURCES: dict[str, Callable[[list[Patient]], Iterator[File]]] = {
