@@ -39,7 +39,8 @@ def write(
     """Write eight sites, each into a folder of its own; the truth about each by its name.
 
     A site has `dicom`, `ecg`, `labels` and `facts`, as far as it has such files, and `mapping`:
-    labels.yaml, facts.yaml, and codes/ with words of the house.
+    labels.yaml says what the columns of tables mean; lake/ belongs into the folder of the lake and
+    has what words of the house mean.
     """
     found = {}
     for at, site in enumerate(SITES, 1):
