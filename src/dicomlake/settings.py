@@ -495,6 +495,41 @@ class DatasetSettings(_Settings):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 
+class DoseHook(_Credentials):
+    """Who is told of new alarms of dose: a POST of JSON without anything of patients."""
+
+    url: str
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+            raise ValueError("url must begin with http:// or https://")
+        return value
+
+
+class DoseSettings(_Settings):
+    """How radiation dose is told: `[dose]`.
+
+    `folder`: of tables of the site, `_dose` in the lake when left out; `factor_set`: of effective
+    dose; `least`: patients or events that a statement on a group needs; `head293`, `interpolate`:
+    see docs/dose.md; `country`: whose reference levels count; `weights`: kg of standard adults;
+    `alarms`: sets of rules that are on as well; `z`: from which distance on events stand out.
+    """
+
+    folder: Path | None = None
+    factor_set: str = "AAPM 96"
+    least: Annotated[int, Field(ge=2, le=10_000)] = 20
+    head293: bool = False
+    interpolate: bool = False
+    country: str = ""
+    weights: tuple[float, float] = (50.0, 90.0)
+    alarms: tuple[str, ...] = ()
+    z: Annotated[float, Field(gt=0)] = 3.5
+    webhook: DoseHook | None = None
+
+
 class FederationSite(_Credentials):
     """A site that is asked: `[site.NAME]` of a file of sites, `[federation.sites.NAME]` here."""
 
@@ -546,6 +581,7 @@ class Settings(_Settings):
     lake: LakeSettings = LakeSettings()
     datasets: DatasetSettings = DatasetSettings()
     federation: Federation = Federation()
+    dose: DoseSettings = DoseSettings()
 
     @field_validator("source", "project", "pseudonyms")
     @classmethod
