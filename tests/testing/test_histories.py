@@ -33,12 +33,12 @@ OMOP = {
     "drug_exposure": "medication",
     "visit_occurrence": "encounter",
 }
-ACTES = {
-    "diagnostic": "condition",
-    "acte": "procedure",
+SUD = {
+    "diagnostics": "condition",
+    "actes": "procedure",
     "biologie": "observation",
-    "médicament": "medication",
-    "séjour": "encounter",
+    "medicaments": "medication",
+    "sejours": "encounter",
 }
 
 
@@ -68,7 +68,8 @@ def resources(folder: Path) -> list[dict]:
 def test_facts_of_all_houses_are_those_of_the_truth(folder: Path, truth: Histories) -> None:
     found = Counter(KINDS.get(r["resourceType"], "patient") for r in resources(folder))
     del found["patient"]
-    found += Counter(ACTES[r["type"]] for r in table(folder / "SUD" / "actes.csv", "latin-1", ";"))
+    for name, kind in SUD.items():
+        found[kind] += len(table(folder / "SUD" / f"{name}.csv", "latin-1", ";"))
     for name, kind in OMOP.items():
         found[kind] += len(table(folder / "WEST" / "omop" / f"{name}.csv"))
     assert found == truth.facts

@@ -251,56 +251,44 @@ def _plain(text: str) -> str:
 # --- SUD: a table and text files ------------------------------------------------------------------
 
 _COLUMNS = (
-    "ipp", "numero_demande", "type", "nomenclature", "code", "libelle", "valeur", "unite",
-    "debut", "fin", "identifiant",
+    "ipp", "numero_demande", "nomenclature", "code", "libelle", "valeur", "unite", "debut", "fin",
+    "identifiant",
 )  # fmt: skip
-_TYPES = {
-    "condition": "diagnostic",
-    "procedure": "acte",
+_TABLES_OF_SUD = {
+    "condition": "diagnostics",
+    "procedure": "actes",
     "observation": "biologie",
-    "medication": "médicament",
-    "encounter": "séjour",
+    "medication": "medicaments",
+    "encounter": "sejours",
 }
-_NOMENCLATURES = {
-    "I10": "CIM-10",
-    "CCAM": "CCAM",
-    "LN": "LOINC",
-    "ATC": "ATC",
-    "SCT": "SNOMED CT",
-}
+_NOMENCLATURES = {"I10": "CIM-10", "CCAM": "CCAM", "LN": "LOINC", "ATC": "ATC"}
 
 
 class _Sud:
     def __init__(self, folder: Path, held: ExitStack) -> None:
         self.letters = folder / "lettres"
         self.letters.mkdir(parents=True, exist_ok=True)
-        table = _opened(folder / "actes.csv", held, "latin-1")
-        self.table = csv.writer(table, delimiter=";", lineterminator="\r\n")
-        self.table.writerow(_COLUMNS)
+        self.tables = {}
+        for kind, name in _TABLES_OF_SUD.items():
+            table = _opened(folder / f"{name}.csv", held, "latin-1")
+            self.tables[kind] = csv.writer(table, delimiter=";", lineterminator="\r\n")
+            self.tables[kind].writerow(_COLUMNS)
         index = _opened(self.letters / "index.csv", held)
         self.index = csv.writer(index, lineterminator="\n")
         self.index.writerow(
             ("file", "PatientID", "AccessionNumber", "written", "title", "identifier")
         )
-        (folder / "actes.yaml").write_bytes(mapping("actes.yaml"))
+        folder.with_suffix(".yaml").write_bytes(mapping("SUD.yaml"))
 
     def write(self, told: History) -> None:
         for fact in told.facts:
-            self.table.writerow(_row(told.person, fact))
+            self.tables[fact.kind].writerow(_row(told.person, fact))
         for letter in told.letters:
             name = f"{letter.identifier}.txt"
             (self.letters / name).write_text(letter.text, encoding="utf-8")
             written = f"{letter.written:%Y-%m-%d %H:%M:%S}"
-            self.index.writerow(
-                (
-                    name,
-                    told.person.id,
-                    letter.accession,
-                    written,
-                    letter.title,
-                    letter.identifier,
-                )
-            )
+            who = told.person.id, letter.accession
+            self.index.writerow((name, *who, written, letter.title, letter.identifier))
 
 
 def mapping(name: str) -> bytes:
@@ -315,7 +303,6 @@ def _row(person: Person, fact: Fact) -> tuple[str, ...]:
     return (
         person.id,
         fact.accession,
-        _TYPES[fact.kind],
         _NOMENCLATURES[code.scheme] if code else "",
         code.value if code else "",
         concept.words[1] if concept else "",
