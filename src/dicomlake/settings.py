@@ -530,6 +530,16 @@ class DoseSettings(_Settings):
     webhook: DoseHook | None = None
 
 
+class ClinicalSettings(_Settings):
+    """How clinical facts are brought in.
+
+    `issuers`: systems of identifiers in FHIR, or assigning authorities in HL7 messages, and the
+    IssuerOfPatientID that they stand for ("" where the images name none).
+    """
+
+    issuers: dict[str, str] = {}
+
+
 class FederationSite(_Credentials):
     """A site that is asked: `[site.NAME]` of a file of sites, `[federation.sites.NAME]` here."""
 
@@ -580,6 +590,7 @@ class Settings(_Settings):
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
     datasets: DatasetSettings = DatasetSettings()
+    clinical: ClinicalSettings = ClinicalSettings()
     federation: Federation = Federation()
     dose: DoseSettings = DoseSettings()
 
