@@ -329,6 +329,22 @@ class Enrich(_Settings):
         }
 
 
+class WatchedFolder(_Settings):
+    """A folder whose files are converted when they come: `[convert.NAME]`.
+
+    `mapping`: a mapping file; `header`: attributes of objects that files do not tell; `source`:
+    what the lake calls where they came from, NAME when left out. `done`: what was converted is
+    moved to FOLDER/done, or kept where it is. A file is taken when nobody changed it for `quiet_s`.
+    """
+
+    folder: Path
+    mapping: Path | None = None
+    header: dict[str, str] = {}
+    source: str = ""
+    done: Literal["move", "keep"] = "move"
+    quiet_s: Annotated[float, Field(ge=0)] = 5.0
+
+
 class FhirTarget(_Credentials):
     """A FHIR server that the lake publishes to.
 
@@ -586,6 +602,7 @@ class Settings(_Settings):
     service: Service = Service()
     project: dict[str, Project] = {}
     enrich: dict[str, Enrich] = {}
+    convert: dict[str, WatchedFolder] = {}
     pseudonyms: dict[str, Pseudonyms] = {}
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
@@ -594,7 +611,7 @@ class Settings(_Settings):
     federation: Federation = Federation()
     dose: DoseSettings = DoseSettings()
 
-    @field_validator("source", "project", "pseudonyms")
+    @field_validator("source", "project", "pseudonyms", "convert")
     @classmethod
     def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -624,6 +641,13 @@ class Settings(_Settings):
     @property
     def _deidentify(self) -> Deidentify:
         return self.service.deidentify
+
+    def watched(self, name: str) -> WatchedFolder:
+        """The watched folder of a name; UsageError names those that there are."""
+        if name not in self.convert:
+            known = ", ".join(self.convert) or "none yet; write [convert.NAME] in dicomlake.toml"
+            raise UsageError(f"There is no watched folder {name!r}. There are: {known}.")
+        return self.convert[name]
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""
