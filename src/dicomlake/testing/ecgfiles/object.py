@@ -67,7 +67,6 @@ def dicom(ecg: Ecg, **attributes: Value) -> bytes:
 
 def _group(ecg: Ecg, label: str, samples: NDArray[np.int16]) -> dict[str, Value]:
     return {
-        "MultiplexGroupTimeOffset": 0,
         "WaveformOriginality": "ORIGINAL" if label == "RHYTHM" else "DERIVED",
         "NumberOfWaveformChannels": len(LEADS),
         "NumberOfWaveformSamples": len(samples),
