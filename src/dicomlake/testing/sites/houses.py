@@ -67,7 +67,7 @@ SITES: tuple[Site, ...] = (
     Site(
         "FJORD", "en", ("dicom", "scp"),
         (Words("Coronary CT angiogram", "CARDIAC 0.75", "HEART"),),
-        (Words("CT pulmonary angiogram", "LUNG", "HEART"),),
+        (Words("CT chest", "LUNG", "HEART"),),
         "omop", "F{:05d}",
     ),
     Site(
