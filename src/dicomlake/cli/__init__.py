@@ -24,8 +24,8 @@ app = typer.Typer(
 
 
 MODULES = """access benching charts cohorts commands converting datasets deid deidpixels enriching
-    erasing federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
-    service viewer"""
+    erasing facts federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports
+    segmenter service viewer"""
 """Modules of commands."""
 
 

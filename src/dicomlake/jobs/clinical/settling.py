@@ -164,8 +164,8 @@ def _complete(db: duckdb.DuckDBPyConnection, name: str) -> None:
             "code_value": "coalesce(s.code_value, t.value)",
             "code_scheme": "coalesce(s.code_scheme, t.scheme)",
             "code_meaning": "coalesce(s.code_meaning, t.meaning)",
-            "codes": "coalesce(nullif(s.codes, []), "
-            "case when coalesce(s.code, c.code, t.code) is not null "
+            "codes": "coalesce(nullif(s.codes, []), case when "
+            "coalesce(s.code, c.code, t.code) is not null "
             "then [coalesce(s.code, c.code, t.code)] end)",
             "text": "coalesce(s.text, t.text)",
             "quantity": "coalesce(s.quantity, case when u.factor = 1 then s.number "
