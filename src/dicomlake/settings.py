@@ -556,6 +556,35 @@ class ClinicalSettings(_Settings):
     issuers: dict[str, str] = {}
 
 
+class ActivitySettings(_Settings):
+    """What is known of devices beside their pictures: `[activity]`.
+
+    `hours`: working hours from Monday to Friday, such as "07:30-16:00"; derived of the days of each
+    device when left out. `timezone`: of the devices, such as "Europe/Berlin", by which the audit
+    log is read; that of this machine when left out.
+    """
+
+    hours: str = ""
+    timezone: str = ""
+
+    @field_validator("hours")
+    @classmethod
+    def _hours(cls, value: str) -> str:
+        if value and not _HOURS.fullmatch(value):
+            raise ValueError(f"{value!r} are no hours; write them like 07:30-16:00")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            if value:
+                ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is no time zone; write it like Europe/Berlin") from error
+        return value
+
+
 class FederationSite(_Credentials):
     """A site that is asked: `[site.NAME]` of a file of sites, `[federation.sites.NAME]` here."""
 
@@ -610,6 +639,8 @@ class Settings(_Settings):
     clinical: ClinicalSettings = ClinicalSettings()
     federation: Federation = Federation()
     dose: DoseSettings = DoseSettings()
+
+    activity: ActivitySettings = ActivitySettings()
 
     @field_validator("source", "project", "pseudonyms", "convert")
     @classmethod
