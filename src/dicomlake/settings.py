@@ -521,6 +521,8 @@ class ClinicalSettings(_Settings):
     issuers: dict[str, str] = {}
 
 
+
+
 class DoseHook(_Credentials):
     """Who is told of new alarms of dose: a POST of JSON without anything of patients."""
 
@@ -554,6 +556,16 @@ class DoseSettings(_Settings):
     alarms: tuple[str, ...] = ()
     z: Annotated[float, Field(gt=0)] = 3.5
     webhook: DoseHook | None = None
+
+
+class ClinicalSettings(_Settings):
+    """How clinical facts are brought in.
+
+    `issuers`: systems of identifiers in FHIR, or assigning authorities in HL7 messages, and the
+    IssuerOfPatientID that they stand for ("" where the images name none).
+    """
+
+    issuers: dict[str, str] = {}
 
 
 class ActivitySettings(_Settings):
@@ -639,6 +651,7 @@ class Settings(_Settings):
     clinical: ClinicalSettings = ClinicalSettings()
     federation: Federation = Federation()
     dose: DoseSettings = DoseSettings()
+
     activity: ActivitySettings = ActivitySettings()
 
     @field_validator("source", "project", "pseudonyms", "convert")
