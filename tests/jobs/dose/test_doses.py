@@ -174,6 +174,23 @@ class TestPatients:
         assert sorted(r["DLP_total"] for r in found) == [40.0, 100.0]
         assert len({r["patient_key"] for r in found}) == 2
 
+    def test_merged_ids_are_one_person(self, lake: dicomlake.Lake, tmp_path: Path) -> None:
+        own = tmp_path / "patients.csv"
+        head = "PatientID,IssuerOfPatientID,same_as,same_as_issuer\n"
+        own.write_text(f"{head}P2,OTHER,P2,\nP2,,P1,\n")
+        found = lake.dose.patients(folder=tmp_path, today=TODAY)
+        assert sorted(found.column("PatientID").to_pylist()) == ["P1", "P3"]
+        (one,) = rows(found, PatientID="P1")
+        assert (one["studies"], one["DLP_total"]) == (5, 1420.0)
+        assert one["DLP_highest"] == 1180.0
+        history = lake.dose.patient(one["patient_key"], folder=tmp_path)
+        assert history.num_rows == 5
+        other = rows(lake.dose.patients(), IssuerOfPatientID="OTHER")[0]["patient_key"]
+        assert lake.dose.patient(other, folder=tmp_path).equals(history)
+        own.write_text(f"{head}P2,,P1,\nP1,,P2,\n")
+        with pytest.raises(UsageError, match="in a circle"):
+            lake.dose.patients(folder=tmp_path)
+
     def test_history(self, lake: dicomlake.Lake) -> None:
         key = rows(lake.dose.patients(), PatientID="P1")[0]["patient_key"]
         found = lake.dose.patient(key)

@@ -51,7 +51,7 @@ SHOWN = {"Gy.m2": ("cGy.cm2", 1e6)}
 """Units in which people read what is kept in others, and the factor."""
 
 _PATIENT = [
-    _whole("patient_key", "number of the patient, as in series"),
+    _whole("patient_key", "number of the patient as in series, or of whom a site says it is"),
     _text("PatientID", "Patient ID"),
     _text("IssuerOfPatientID", "Issuer of Patient ID"),
     _text("PatientSex", "Patient's Sex"),
