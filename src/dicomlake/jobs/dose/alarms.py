@@ -123,12 +123,12 @@ def alarms(
 
 def _found(engine: Any, where: Node | None, options: DoseOptions, ticket: object) -> Iterator[Row]:
     rules = rules_of(options)
-    if any(rule.per == "event" for rule in rules):
-        for row in told(engine, where, options=options, ticket=ticket):
-            for rule in rules:
-                if rule.per == "event" and rule.fits(row):
-                    yield from _alarm(rule, row, row.get(rule.quantity), row["event_key"])
-    rows = list(summed(engine, where, options=options, ticket=ticket))
+    events = list(told(engine, where, options=options, ticket=ticket))
+    for row in events:
+        for rule in rules:
+            if rule.per == "event" and rule.fits(row):
+                yield from _alarm(rule, row, row.get(rule.quantity), row["event_key"])
+    rows = list(summed(engine, where, options=options, ticket=ticket, given=events))
     for row in rows:
         for rule in rules:
             if rule.per == "study" and rule.fits(row):

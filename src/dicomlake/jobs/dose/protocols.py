@@ -25,8 +25,8 @@ _PACKAGE = "dicomlake.jobs.dose.tables"
 _ON = ("protocol", "StudyDescription", "RequestedProcedureDescription")
 """Columns that rules look at when they do not say which."""
 COLUMNS = frozenset(
-    """protocol StudyDescription RequestedProcedureDescription SeriesDescription kind type region
-    Manufacturer ManufacturerModelName StationName DeviceSerialNumber InstitutionName device_uid
+    """protocol StudyDescription RequestedProcedureDescription kind type region
+    Manufacturer ManufacturerModelName StationName DeviceSerialNumber InstitutionName
     PatientID PatientName""".split()
 )
 """Columns that rules may look at."""
@@ -79,6 +79,7 @@ class Names:
     nobody: tuple[Rule, ...]
     stamp: str
     _known: dict[tuple[Any, ...], Rule | None] = field(default_factory=dict)
+    _looked: dict[int, tuple[tuple[str, ...], bool]] = field(default_factory=dict)
 
     def protocol(self, row: Mapping[str, Any], day: date | None) -> Rule | None:
         """The rule that names the protocol of a row; remembered."""
@@ -97,15 +98,22 @@ class Names:
     def _first(
         self, rules: tuple[Rule, ...], row: Mapping[str, Any], day: date | None
     ) -> Rule | None:
-        names = sorted({name for rule in rules for name in rule.on} | _ALWAYS)
-        dated = day if any(rule.valid_from or rule.valid_to for rule in rules) else None
-        key = (id(rules), dated, *[row.get(name) for name in names])
+        if id(rules) not in self._looked:
+            self._looked[id(rules)] = _looked_at(rules)
+        names, with_history = self._looked[id(rules)]
+        key = (id(rules), day if with_history else None, *map(row.get, names))
         if key not in self._known:
             self._known[key] = next((rule for rule in rules if rule.holds(row, day)), None)
         return self._known[key]
 
 
 _ALWAYS = frozenset(["kind", "ManufacturerModelName"])
+
+
+def _looked_at(rules: tuple[Rule, ...]) -> tuple[tuple[str, ...], bool]:
+    """Columns that some rules look at, and whether any of them has a history."""
+    names = {name for rule in rules for name in rule.on} | _ALWAYS
+    return tuple(sorted(names)), any(rule.valid_from or rule.valid_to for rule in rules)
 
 
 def names_of(own: Path | None) -> Names:

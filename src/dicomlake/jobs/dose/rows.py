@@ -8,7 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from dicomlake import tables
 from dicomlake.dicom.values import days_of
+from dicomlake.jobs.dose import schemas
 from dicomlake.jobs.dose.options import DoseOptions
 from dicomlake.jobs.dose.people import People
 from dicomlake.query import Node
@@ -35,10 +37,17 @@ _PEOPLE = """people as (
             select series_id from dose_events union select series_id from dose_totals))
     group by study_key)"""
 """What all series of a study say of the patient: reports often say less than images."""
-_OF_SERIES = """s."SeriesInstanceUID", s."SeriesDescription", s."Manufacturer",
+_MORE = """series_id water_equivalent_diameter SSDE CTDIvol_notification DLP_notification
+    CTDIvol_notification_estimate DLP_notification_estimate""".split()
+_USED = {
+    "dose_events": [n for n in tables.DOSE_EVENTS.names if n in {*schemas.EVENTS.names, *_MORE}],
+    "dose_totals": [name for name in tables.DOSE_TOTALS.names if name != "sent"],
+}
+"""Columns that are read: a row has no more, for there may be a million of them."""
+_OF_SERIES = """s."SeriesInstanceUID", s."Manufacturer",
     s."ManufacturerModelName", s."StationName", s."DeviceSerialNumber",
     array_to_string(s."SoftwareVersions", ', ') as "SoftwareVersions", s."InstitutionName",
-    s.study_key, p.* exclude (study_key)"""
+    p.* exclude (study_key)"""
 
 
 def chosen(engine: Any, where: Node | None, level: str, ticket: object = None) -> set[int] | None:
@@ -59,9 +68,11 @@ def read(
     """
     ids = chosen(engine, where, options.level, ticket)
     order = "started, event_key" if table == "dose_events" else "item, plane, laterality"
+    used = ", ".join(f'e."{name}"' for name in _USED[table])
     counted = "where e.counted" if table == "dose_events" else ""
     found = engine.read(
-        f"with {_PEOPLE} select e.*, {_OF_SERIES} from {table} e join series s using (series_id) "
+        f"with {_PEOPLE} select {used}, {_OF_SERIES} from {table} e "
+        "join series s using (series_id) "
         f"join people p on p.study_key = s.study_key {counted} "
         f'order by "StudyDate", e."StudyInstanceUID", {order}, e."SOPInstanceUID"',
         [],

@@ -46,11 +46,18 @@ def studies(
 
 
 def summed(
-    engine: Any, where: Node | None, *, options: DoseOptions, ticket: object = None
+    engine: Any,
+    where: Node | None,
+    *,
+    options: DoseOptions,
+    ticket: object = None,
+    given: Iterable[Row] | None = None,
 ) -> Iterator[Row]:
-    """The same as rows."""
+    """The same as rows; `given`: the events, where they are told already."""
     events: dict[str, list[Row]] = defaultdict(list)
-    for row in told(engine, where, options=options, ticket=ticket):
+    if given is None:
+        given = told(engine, where, options=options, ticket=ticket)
+    for row in given:
         events[_key(row)].append(row)
     stated = _stated(engine, where, options, ticket)
     peaks = peaks_of_studies(engine, ticket)
