@@ -8,12 +8,13 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dicomlake.errors import DataError, UsageError
 from dicomlake.testing.ecgfiles import Ecg, aecg, made, muse, scp, sierra
 from dicomlake.testing.ecgfiles.binary import record, sections
-from tests.converters.ecg import convert, format_of, measured, texts, written
+from tests.converters.ecg import convert, format_of, in_turn, leads_of, measured, texts, written
 
 WRITERS: dict[str, Callable[[Ecg], bytes]] = {
     "scp": scp,
@@ -56,8 +57,12 @@ REFUSED = {
     "scp without rhythm": (lambda: without(6), "no section 6"),
     "scp without samples": (
         lambda: resealed(3, patched(2, struct.pack("<II", 5, 4))), "no samples"),
-    "scp leads of different times": (
-        lambda: resealed(3, patched(2, struct.pack("<II", 1, 4))), "not recorded at the same time"),
+    "scp a lead of a time of its own": (
+        lambda: resealed(3, patched(6, struct.pack("<I", 70_000))), "fewer samples than"),
+    "aecg six sets of leads": (lambda: _sets(aecg(SHORT), 6), "has 7 sets of leads"),
+    "aecg sets without times": (
+        lambda: changed(_sets(aecg(SHORT), 2), "TIME_ABSOLUTE", "TIME_RELATIVE", 1),
+        "does not say when each of its sets"),
     "scp bimodal": (lambda: resealed(6, patched(5, b"\1")), "bimodal"),
     "scp coding": (lambda: resealed(6, patched(4, b"\7")), "coded in a way that is not known"),
     "scp scale": (lambda: resealed(6, patched(0, b"\0\0")), "how large its steps are"),
@@ -99,10 +104,6 @@ REFUSED = {
     "muse no rhythm": (lambda: changed(muse(SHORT), ">Rhythm<", ">Other<"), "no rhythm"),
     "muse no base 64": (lambda: changed(muse(SHORT), "<WaveFormData>", "<WaveFormData>!"),
                         "no base 64"),
-    "muse offset": (
-        lambda: changed(muse(SHORT), "<LeadTimeOffset>0</LeadTimeOffset>",
-                        "<FirstSampleBaseline>5</FirstSampleBaseline>"),
-        "whose meaning is not published"),
     "muse rate": (lambda: changed(muse(SHORT), "SampleBase>", "SomeBase>"), "samples a second"),
     "muse exponent": (
         lambda: changed(muse(SHORT), "<SampleExponent>0", "<SampleExponent>99"), "SampleExponent"),
@@ -144,6 +145,16 @@ def _without_digits(data: bytes) -> bytes:
     return re.sub(rb"<digits>[^<]*</digits>", b"<digits></digits>", data)
 
 
+def _sets(data: bytes, count: int) -> bytes:
+    """An aECG whose leads come several times, each half a second after the one before."""
+    start = data.index(b"<component><sequenceSet>")
+    end = data.index(b"</sequenceSet></component>") + len(b"</sequenceSet></component>")
+    head = f'<head value="{SHORT.moment:%Y%m%d%H%M%S}'.encode()
+    one = data[start:end]
+    rest = [one.replace(head, head + b".%02d" % (50 * i % 100)) for i in range(1, count)]
+    return data[:end] + b"".join(rest) + data[end:]
+
+
 def _other_sample(data: bytes) -> bytes:
     at = data.index(b"<WaveFormData>") + 40
     return data[:at] + (b"A" if data[at : at + 1] != b"A" else b"B") + data[at + 1 :]
@@ -156,6 +167,47 @@ def test_what_cannot_be_read_is_refused_with_the_reason(what: str) -> None:
         convert(make())
     assert reason in str(caught.value)
     assert not any(secret in str(caught.value) for secret in SECRETS)
+
+
+def test_checksums_of_another_kind_are_noted() -> None:
+    converted = convert(changed(muse(SHORT), "<LeadDataCRC32>", "<LeadDataCRC32>1"))
+    assert "no lead fits its LeadDataCRC32: checksums of another kind, not tried" in converted.notes
+    assert not any("CRC32" in note for note in convert(muse(SHORT)).notes)
+
+
+def test_what_is_not_applied_is_noted() -> None:
+    old, new = (
+        "<LeadTimeOffset>0<",
+        "<FirstSampleBaseline>5</FirstSampleBaseline><LeadTimeOffset>2<",
+    )
+    notes = convert(changed(muse(SHORT), old, new)).notes
+    for name in ("FirstSampleBaseline", "LeadTimeOffset"):
+        assert f"{name} was not applied: its meaning is not published" in notes
+    samples = SHORT.samples.copy()
+    samples[5, 0] = -0x8000
+    notes = convert(scp(made(21, seconds=2, samples=samples), compressed=False)).notes
+    assert any("lowest number of 16 bits" in note for note in notes)
+
+
+def test_leads_recorded_one_after_another_are_groups_with_their_times() -> None:
+    """Three leads at a time for half a second each, as paper shows them."""
+    converted = convert(in_turn(SHORT))
+    wave = converted.objects[0]
+    assert wave.SOPClassUID.name == "12-lead ECG Waveform Storage"
+    labels = ["RHYTHM", "RHYTHM +500 ms", "RHYTHM +1000 ms", "RHYTHM +1500 ms"]
+    assert [group.MultiplexGroupLabel for group in wave.WaveformSequence] == labels
+    assert {group.WaveformOriginality for group in wave.WaveformSequence} == {"ORIGINAL"}
+    for i, label in enumerate(labels):
+        for name, found in leads_of(wave, label).items():
+            wanted = SHORT.lead(name)[i * 250 : (i + 1) * 250].astype(np.int64)
+            assert np.array_equal(found, wanted * 5_000_000), name
+    assert any("one after another" in note for note in converted.notes)
+
+
+def test_sets_of_an_annotated_ecg_are_groups_with_their_times() -> None:
+    wave = convert(_sets(aecg(SHORT), 2)).objects[0]
+    labels = [group.MultiplexGroupLabel for group in wave.WaveformSequence]
+    assert labels == ["RHYTHM", "RHYTHM +500 ms", "MEDIAN BEAT"]
 
 
 BOMBS = {
@@ -256,7 +308,7 @@ def test_mutated_sections_with_right_checksums() -> None:
     for subtracted in (False, True):
         bodies = sections(SHORT, subtracted=subtracted)
         for number, body in bodies.items():
-            for mutant in mutants(body, 40, number):
+            for mutant in mutants(body, 16, number):
                 done.append(survives(record({**bodies, number: mutant}), SECRETS))
     assert any(done)
     assert not all(done)

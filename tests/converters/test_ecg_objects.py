@@ -15,7 +15,7 @@ from pydicom import Dataset
 import dicomlake
 from dicomlake.errors import DataError
 from dicomlake.testing.ecgfiles import LEADS, aecg, made, muse, scp, sierra
-from tests.converters.ecg import convert, format_of, leads_of, measured
+from tests.converters.ecg import convert, format_of, in_turn, leads_of, measured
 
 
 def program(name: str, package: str) -> str:
@@ -35,7 +35,7 @@ def objects(request: pytest.FixtureRequest) -> list[Dataset]:
     nameless = made(3, family="", given="", patient_id="", sex="", rate=2000, seconds=3)
     files = [writer(ecg) for ecg in (plain, paced, nameless)
              for writer in (scp, aecg, muse, sierra)]  # fmt: skip
-    files += [aecg(made(4, seconds=40)), scp(made(5), subtracted=True)]
+    files += [aecg(made(4, seconds=40)), scp(made(5), subtracted=True), in_turn(made(6))]
     files.append(aecg(plain).replace(b"MDC_ECG_LEAD_V6", b"MDC_ECG_LEAD_OWN"))
     corpus = Path(__file__).resolve().parents[3] / "shared" / "corpus"
     files += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -66,11 +67,13 @@ def read(data: bytes) -> Recording:
     rhythm, beat = _series(root, found)
     _patient(root, found)
     _device(root, rhythm, found)
-    group, head = _sequences(rhythm, RHYTHM, found)
-    found.groups.append(group)
-    found.moment = _began(root, rhythm, head)
-    if beat is not None and next(children(beat, "component", "sequenceSet"), None) is not None:
-        found.groups.append(_sequences(beat, MEDIAN, found, group)[0])
+    sets = [_sequences(each, rhythm, RHYTHM, found) for each in _sets(rhythm)]
+    if not sets:
+        raise DataError("it has no leads")
+    found.groups += [replace(group, offset=_offset(sets[0][1], head)) for group, head in sets]
+    found.moment = _began(root, rhythm, sets[0][1])
+    for each in _sets(beat)[:1]:
+        found.groups.append(_sequences(each, beat, MEDIAN, found, sets[0][0])[0])
     for series in (rhythm, beat):
         for each in children(series, "subjectOf", "annotationSet", "component", "annotation"):
             _annotation(each, found)
@@ -96,19 +99,32 @@ def _series(root: Element, found: Recording) -> tuple[Element, Element | None]:
     return rhythms[0], beats[0] if beats else None
 
 
+def _sets(series: Element | None) -> list[Element]:
+    return list(children(series, "component", "sequenceSet"))
+
+
+def _offset(first: str, head: str) -> Decimal:
+    """ms from the time of the first set of leads to that of another, as they are written."""
+    if first == head:
+        return Decimal(0)
+    times = [moment_of_hl7(each) for each in (first, head)]
+    if (
+        times[0] is None
+        or times[1] is None
+        or (times[0].tzinfo is None) != (times[1].tzinfo is None)
+    ):
+        raise DataError("it does not say when each of its sets of leads was recorded")
+    return Decimal(round((times[1] - times[0]).total_seconds() * 1_000_000)) / 1000
+
+
 def _sequences(
-    series: Element, label: str, found: Recording, like: Group | None = None
+    node: Element, series: Element | None, label: str, found: Recording, like: Group | None = None
 ) -> tuple[Group, str]:
-    """The leads of a series, and the absolute time of the first sample as written, or ""."""
-    sets = list(children(series, "component", "sequenceSet"))
-    if not sets:
-        raise DataError("it has no leads")
-    if len(sets) > 1:
-        found.notes.append("a series has more than one set of sequences; the first was taken")
+    """The leads of a set, and the absolute time of the first sample as written, or ""."""
     rate, head = None, ""
     leads: list[tuple[str, NDArray[np.int64]]] = []
     scales, baselines = [], []
-    for sequence in children(sets[0], "component", "sequence"):
+    for sequence in children(node, "component", "sequence"):
         code = attribute(sequence, "code", "code")
         value = child(sequence, "value")
         if code.upper().startswith("TIME_"):
@@ -158,7 +174,7 @@ def _scale(value: Element | None, what: str) -> tuple[Decimal, Decimal]:
     return found[0], found[1]
 
 
-def _filters(series: Element) -> Iterator[tuple[str, Decimal]]:
+def _filters(series: Element | None) -> Iterator[tuple[str, Decimal]]:
     """low, high and notch with their frequencies in Hz."""
     kinds = {"LOW_PASS": "high", "HIGH_PASS": "low", "NOTCH": "notch"}
     for variable in children(series, "controlVariable", "controlVariable"):

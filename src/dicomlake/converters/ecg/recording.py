@@ -48,6 +48,7 @@ class Group:
     notch: Decimal | None = None
     numbers: tuple[int, ...] = ()
     """Numbers of the leads in MDC, where the file has numbers."""
+    offset: Decimal = Decimal(0)  # ms after the first sample of the recording
 
     @property
     def is_original(self) -> bool:
