@@ -308,7 +308,7 @@ def test_mutated_sections_with_right_checksums() -> None:
     for subtracted in (False, True):
         bodies = sections(SHORT, subtracted=subtracted)
         for number, body in bodies.items():
-            for mutant in mutants(body, 16, number):
+            for mutant in mutants(body, 10, number):
                 done.append(survives(record({**bodies, number: mutant}), SECRETS))
     assert any(done)
     assert not all(done)
@@ -406,6 +406,45 @@ def test_the_header_fills_what_the_file_lacks() -> None:
         convert(record(bodies), AcquisitionDateTime="31.1.2024")
     with pytest.raises(UsageError, match="PatientIdd"):
         convert(scp(one), PatientIdd="1")
+
+
+def test_dates_of_the_header_are_those_of_its_study_alone() -> None:
+    one = made(36)
+    dates = {"StudyDate": "20010203", "StudyTime": "040506", "AcquisitionDateTime": "20010203"}
+    for made_ in convert(scp(one), "a.scp", **dates).objects:
+        assert made_.StudyDate == f"{one.moment:%Y%m%d}"
+    wave, report = convert(scp(one), "a.scp", StudyInstanceUID="1.2.3", **dates).objects
+    for made_ in (wave, report):
+        assert (made_.StudyDate, made_.StudyTime) == ("20010203", "040506")
+        assert made_.ContentDate == f"{one.moment:%Y%m%d}"
+    assert wave.AcquisitionDateTime == f"{one.moment:%Y%m%d%H%M%S}"
+    assert "AcquisitionDateTime" not in report
+
+
+def test_sizes_of_patients() -> None:
+    size = "<HeightCM>171.33333333333</HeightCM><WeightKG>70.5</WeightKG><Gender>"
+    wave = convert(changed(muse(SHORT), "<Gender>", size)).objects[0]
+    assert (wave.PatientSize, wave.PatientWeight) == (1.71333, 70.5)
+    wave = convert(changed(muse(SHORT), "<Gender>", "<HeightCM>1713</HeightCM><Gender>")).objects[0]
+    assert "PatientSize" not in wave
+
+
+def test_a_large_huffman_table_takes_no_longer() -> None:
+    """Four thousand codes of 12 bits: each bit is looked at once, not each code."""
+    codes = b"".join(
+        struct.pack("<BBBhI", 12, 12, 1, i % 7, int(f"{i:012b}"[::-1], 2)) for i in range(4096)
+    )
+    stream = random.Random(1).randbytes(1_500) * 43
+    signal = struct.pack("<HHBB12H", 5000, 2000, 0, 0, *([len(stream)] * 12)) + stream * 12
+    count = len(stream) * 8 // 12
+    listed = bytes([12, 4]) + b"".join(struct.pack("<IIB", 1, count, i) for i in range(1, 13))
+    bodies = {1: sections(SHORT)[1], 2: struct.pack("<HH", 1, 4096) + codes, 3: listed, 6: signal}
+    wave = convert(record(bodies)).objects[0]
+    first = f"{int.from_bytes(stream[:3], 'big'):024b}"
+    found = next(iter(leads_of(wave, "RHYTHM").values()))[:2] // 5_000_000
+    assert found.tolist() == [int(first[:12], 2) % 7, int(first[12:], 2) % 7]
+    with pytest.raises(DataError, match="more than 4096 codes"):
+        convert(record({**bodies, 2: struct.pack("<HH", 1, 4097) + codes + codes[:9]}))
 
 
 def test_what_it_was_made_of_stands_in_the_objects() -> None:

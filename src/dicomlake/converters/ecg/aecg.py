@@ -18,6 +18,7 @@ from dicomlake.converters.ecg.recording import (
     Group,
     Recording,
     age,
+    born,
     check_size,
     decimal,
     group_of,
@@ -232,8 +233,8 @@ def _patient(root: Element, found: Recording) -> None:
     sex = attribute(demographics, "administrativeGenderCode", "code").upper()
     found.say("PatientSex", {"M": "M", "F": "F", "UN": "O"}.get(sex, ""), "CS")
     day = attribute(demographics, "birthTime", "value")[:8]
-    if re.fullmatch(r"(1[89]|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", day, re.ASCII):
-        found.header["PatientBirthDate"] = day
+    if len(day) == 8:
+        found.header["PatientBirthDate"] = born(day, "%Y%m%d")
     for related in children(root, "controlVariable", "relatedObservation"):
         if attribute(related, "code", "code") == "21612-7":  # LOINC: reported age
             unit = _AGES.get(attribute(related, "value", "unit") or "a", "?")

@@ -74,10 +74,9 @@ def _patient(node: Element | None, found: Recording) -> None:
     )
     unit = text(node, "AgeUnits").upper()[:1]
     found.say("PatientAge", age(decimal(text(node, "PatientAge")), unit or "?"), "SH")
-    if (height := decimal(text(node, "HeightCM"))) and height < 300:
-        found.header["PatientSize"] = str(height / 100)
-    if (weight := decimal(text(node, "WeightKG"))) and weight < 700:
-        found.header["PatientWeight"] = str(weight)
+    height = decimal(text(node, "HeightCM"))
+    found.size("PatientSize", height / 100 if height else None)
+    found.size("PatientWeight", decimal(text(node, "WeightKG")))
 
 
 def _test(node: Element | None, found: Recording) -> None:

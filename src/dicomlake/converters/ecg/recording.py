@@ -81,6 +81,11 @@ class Recording:
         if text and (tidy := self.tidied(keyword, text, vr)):
             self.header[keyword] = tidy
 
+    def size(self, keyword: str, number: Decimal | None) -> None:
+        """Take Patient's Size (metres) or Weight (kg), where somebody can have it."""
+        if number is not None and 0 < number < {"PatientSize": 3, "PatientWeight": 700}[keyword]:
+            self.header[keyword] = f"{float(number):.6g}"
+
     def tidied(self, keyword: str, text: str, vr: str) -> str:
         """A text without what DICOM does not allow; an identity that is too long is refused."""
         tidy = " ".join(_CONTROLS.sub(" ", text).split())

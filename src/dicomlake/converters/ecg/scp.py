@@ -39,6 +39,7 @@ HEAD = 16
 """Bytes before the body of a section: checksum, number, length, versions."""
 _NOTHING = (29999, 0xFFFF)
 _DEFAULT_TABLE = 19999
+_MOST_CODES = 4096
 _LANGUAGES = {
     0x01: "latin-1", 0x03: "iso8859-2", 0x0B: "iso8859-4", 0x13: "iso8859-5", 0x1B: "iso8859-6",
     0x23: "iso8859-7", 0x2B: "iso8859-8", 0x33: "iso8859-11", 0x3B: "iso8859-15",
@@ -208,7 +209,7 @@ def _about(record: _Record, found: Recording) -> None:
     for keyword, tag, units in (("PatientSize", 6, _METRES), ("PatientWeight", 7, _KILOGRAMS)):
         number, unit = _measured(values.get(tag, b""))
         if number and unit in units:
-            found.header[keyword] = f"{float(number * units[unit]):.6g}"
+            found.size(keyword, number * units[unit])
     found.say("InstitutionName", say.get(16))
     found.say("InstitutionalDepartmentName", say.get(18))
     found.say("ReferringPhysicianName", person(say.get(20, ""), ""), "PN")
@@ -302,6 +303,8 @@ def _tables(body: bytes) -> list[HuffmanTable]:
         codes = []
         if length * 9 > len(body) - place or length == 0:
             raise DataError("its section 2 is truncated in a Huffman table")
+        if length > _MOST_CODES:
+            raise DataError(f"its section 2 has a Huffman table of more than {_MOST_CODES} codes")
         for _ in range(length):
             prefix, whole, mode, value, base = struct.unpack_from("<BBBhI", body, place)
             place += 9
