@@ -447,6 +447,30 @@ def test_a_large_huffman_table_takes_no_longer() -> None:
         convert(record({**bodies, 2: struct.pack("<HH", 1, 4097) + codes + codes[:9]}))
 
 
+def test_what_people_say_counts_before_what_devices_say() -> None:
+    one = made(37)
+    said = (
+        "<subjectOf><annotationSet><author><assignedEntity><assignedAuthorType><assignedPerson/>"
+        "</assignedAuthorType></assignedEntity></author>"
+        '<component><annotation><code code="MDC_ECG_TIME_PD_QT"/><value value="0.4" unit="s"/>'
+        '</annotation></component><component><annotation><code code="MDC_ECG_INTERPRETATION"/>'
+        "<value>Read by hand</value></annotation></component></annotationSet></subjectOf></series>"
+    )
+    converted = convert(changed(aecg(one), "</series>", said))
+    numbers = measured(converted.objects[1])
+    assert numbers["2:16160"] == (400, "ms")
+    assert numbers["2:15872"] == (one.pr, "ms")
+    assert texts(converted.objects[1], "271921002") == ["Read by hand"]
+    assert "statements of the device were left out: a person's are there" in converted.notes
+
+
+def test_characters_that_are_lost_are_noted() -> None:
+    bodies = sections(made(38, family="@@@@"))
+    broken = record({**bodies, 1: bodies[1].replace(b"@@@@", b"M\xfcll")})  # no UTF-8
+    converted = convert(broken)
+    assert "PatientName has characters that the encoding of the file lacks" in converted.notes
+
+
 def test_what_it_was_made_of_stands_in_the_objects() -> None:
     from hashlib import sha256
 

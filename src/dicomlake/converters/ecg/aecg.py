@@ -75,9 +75,7 @@ def read(data: bytes) -> Recording:
     found.moment = _began(root, rhythm, sets[0][1])
     for each in _sets(beat)[:1]:
         found.groups.append(_sequences(each, beat, MEDIAN, found, sets[0][0])[0])
-    for series in (rhythm, beat):
-        for each in children(series, "subjectOf", "annotationSet", "component", "annotation"):
-            _annotation(each, found)
+    _annotations([rhythm, beat], found)
     return found
 
 
@@ -276,6 +274,24 @@ def _trial(node: Element | None, found: Recording) -> None:
     found.say("ClinicalTrialSiteID", attribute(site, "id", "extension"))
     found.say("ClinicalTrialSiteName", text(site, "location", "name"))
     found.header["ClinicalTrialSubjectID"] = found.header["PatientID"]
+
+
+def _annotations(series: list[Element | None], found: Recording) -> None:
+    """What people say, and what devices say beside it; the people's statements stand alone."""
+    sets = [each for one in series for each in children(one, "subjectOf", "annotationSet")]
+    author = ("author", "assignedEntity", "assignedAuthorType", "assignedPerson")
+    by_people = [each for each in sets if child(each, *author) is not None]
+    for each in by_people:
+        for annotation in children(each, "component", "annotation"):
+            _annotation(annotation, found)
+    said = list(found.statements)
+    for each in sets:
+        if each not in by_people:
+            for annotation in children(each, "component", "annotation"):
+                _annotation(annotation, found)
+    if said and found.statements != said:
+        found.statements = said
+        found.notes.append("statements of the device were left out: a person's are there")
 
 
 def _annotation(node: Element, found: Recording) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 8_000_000
 """So many samples, of all leads together, are read: an hour of twelve leads has 21 million."""
-MOST_BYTES = 128 << 20
+MOST_BYTES = 64 << 20
 """A larger file is no resting ECG."""
 MOST_LEADS = 85
 UV = {"nV": Decimal("0.001"), "uV": Decimal(1), "mV": Decimal(1000), "V": Decimal(1_000_000)}
@@ -89,6 +89,8 @@ class Recording:
     def tidied(self, keyword: str, text: str, vr: str) -> str:
         """A text without what DICOM does not allow; an identity that is too long is refused."""
         tidy = " ".join(_CONTROLS.sub(" ", text).split())
+        if "\ufffd" in tidy:
+            self.notes.append(f"{keyword} has characters that the encoding of the file lacks")
         if vr == "PN":
             tidy = tidy.replace("=", " ")
         if len(tidy) > (most := _LIMITS[vr]):
