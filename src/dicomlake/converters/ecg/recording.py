@@ -62,7 +62,8 @@ class Recording:
 
     `header` are attributes by keyword, as the file says them. `moment` is when the recording began,
     with a zone only if the file has one. `measured` maps a name of `codes` to a number in its unit.
-    `spikes` are pacemaker spikes in ms after the first sample.
+    `derivation` says how measurements come from what the file states, where they are not stated
+    as such. `spikes` are pacemaker spikes in ms after the first sample.
     """
 
     format: str
@@ -71,6 +72,7 @@ class Recording:
     groups: list[Group] = field(default_factory=list)
     measured: dict[str, Decimal] = field(default_factory=dict)
     statements: list[str] = field(default_factory=list)
+    derivation: str = ""
     summary: str = ""
     language: str = ""
     spikes: list[int] = field(default_factory=list)

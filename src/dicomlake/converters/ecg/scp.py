@@ -474,12 +474,16 @@ def _intervals(waves: list[int], found: Recording) -> None:
     p_on, p_off, qrs_on, qrs_off, t_off = waves
     pairs = {"P": (p_on, p_off), "PR": (p_on, qrs_on), "QRS": (qrs_on, qrs_off),
              "QT": (qrs_on, t_off)}  # fmt: skip
+    there = []
     for name, (start, end) in pairs.items():
         if not {start, end} & set(_NOTHING) and 0 <= start < end:
             found.measure(name, end - start)
-    found.notes.append(
-        "P, PR, QRS and QT are the differences of the boundaries of waves that section 7 states"
-    )
+            there.append(name)
+    if there:
+        found.derivation = (
+            f"{', '.join(there)}: differences of the boundaries of waves that section 7 states"
+        )
+        found.notes.append(found.derivation)
 
 
 def _statements(record: _Record, number: int, found: Recording) -> None:
