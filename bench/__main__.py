@@ -15,6 +15,7 @@ from bench import (
     datasets,
     deid,
     deidbench,
+    ecg,
     enrich,
     explore,
     facts,
@@ -48,7 +49,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes", "deid",
-        "fhir", "deid-benchmark", "datasets", "pixels", "facts",
+        "fhir", "deid-benchmark", "datasets", "pixels", "facts", "ecg",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -68,6 +69,10 @@ def main() -> None:
     if asked.only in (None, "pixels"):
         rows = pixels.measure(1 if asked.quick else 3)
         show("Pixels searched for text, and those that pass, one core", ("", "measured"), rows)
+    if asked.only in (None, "ecg"):
+        if why := ecg.missing():
+            print(f"\n{why}")
+        show("ECG files made into DICOM, one core", ecg.HEAD, ecg.measure(8 if asked.quick else 40))
     if asked.only in (None, "folder"):
         rows = folder.measure(40 if asked.quick else 160)
         show("A folder to tables, two processes", ("", "files/s", "x script"), rows)
