@@ -17,6 +17,8 @@ VERSION = 5
 """Layout of the tables; a lake of another one is refused with a clear message."""
 
 STAMP = pa.timestamp("us", "UTC")
+ANY_UNIT = "*"
+"""The unit of columns whose numbers are of many kinds, each row with a unit of its own."""
 
 # Constant over a series by the information model, or shown as the most frequent value.
 SERIES_KEYWORDS = """
@@ -570,7 +572,7 @@ CLINICAL_EVENTS = pa.schema(
         *_coded("value", "value of an observation that is a code"),
         _field("number", pa.float64(), "value of an observation, dose of a medication, as sent"),
         _text("unit", "unit of the number, UCUM where the source says so"),
-        _field("quantity", pa.float64(), "the number in quantity_unit"),
+        _field("quantity", pa.float64(), "the number in quantity_unit", unit=ANY_UNIT),
         _text("quantity_unit", "the unit in which numbers of this kind are compared, UCUM"),
         *_coded("site", "where in the body", sent=False),
         *_coded("laterality", "side", sent=False),

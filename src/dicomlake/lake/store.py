@@ -54,6 +54,8 @@ DATASETS = "_datasets"
 """Folder of what datasets hold, and of whom; readable by its owner alone."""
 PUBLISH = "_publish"
 """Folder of what was published where; readable by its owner alone."""
+DOSE = "_dose"
+"""Folder of a site's own tables of dose, of states of alarms and of measured sizes."""
 SETTINGS = "dicomlake.toml"
 """The file of settings; it may be there before the lake is."""
 SPILL = "_spill"
@@ -71,6 +73,7 @@ _OURS = frozenset(
         ACCESS,
         DATASETS,
         PUBLISH,
+        DOSE,
         EXTRACTIONS,
         SETTINGS,
         ".lock",
