@@ -150,6 +150,7 @@ class TestResuming:
             read.append(path.name)
             original(self, path)
 
+        monkeypatch.setattr(bringing, "TOGETHER", 1)
         monkeypatch.setattr(bringing.Fhir, "read", reading)
         with pytest.raises(KeyboardInterrupt):
             bring(lake, [folder], source="clinic")
