@@ -598,6 +598,8 @@ def shown(path: str) -> str:
     if not name:
         return "null"
     column = shown_field(path)
+    if about.unit == tables.ANY_UNIT:
+        return f"{_text_of(column)} || coalesce(' ' || c.{name}_unit, '')"
     if about.vr == "SQ" and about.vm != "1-n":
         meaning = f'c."{name}_meaning"'
         if f"{name}_meaning" in tables.ALL[about.table].names:
