@@ -17,6 +17,7 @@ from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
+    converting,
     datasets,
     deid,
     deidpreview,
@@ -140,6 +141,7 @@ _OURS = (
     deid.router,
     deidpreview.router,
     datasets.router,
+    converting.router,
     enriching.router,
     erasing.router,
     federation.router,
