@@ -134,12 +134,7 @@ def dataset_of(header: Mapping[str, Any]) -> Dataset:
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
 
-    said = {
-        tag: element
-        for tag, element in header.items()
-        if "BulkDataURI" not in element and tag[:4] != "0002"
-    }
-    found = Dataset.from_json(said)
+    found = Dataset.from_json({t: e for t, e in _told(header).items() if t[:4] != "0002"})
     found.file_meta = FileMetaDataset()
     if syntax := text(header, "TransferSyntaxUID"):
         found.file_meta.TransferSyntaxUID = UID(syntax)
@@ -170,3 +165,14 @@ def _headers_in(folder: Path) -> Iterator[dict[str, Any]]:
                     yield orjson.loads(reader.read(fetch, size).json)
                 except DataError:
                     continue
+
+
+def _told(header: Mapping[str, Any]) -> dict[str, Any]:
+    """A header without bulk data, also that of items: samples of an ECG lie in a sequence."""
+    return {
+        tag: {**element, "Value": [_told(item) for item in element["Value"]]}
+        if element.get("vr") == "SQ" and "Value" in element
+        else element
+        for tag, element in header.items()
+        if "BulkDataURI" not in element
+    }
