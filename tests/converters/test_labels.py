@@ -224,7 +224,7 @@ class TestFacts:
         assert [(f["kind"], f["code"]) for f in facts] == [
             ("procedure", "OPS:5-604.0"),
             ("procedure", "OPS:5-601"),
-            ("condition", "ICD10GM:C61"),
+            ("condition", "I10GM:C61"),
         ]
         assert facts[0]["started"] == datetime(2016, 5, 3, 10, 30, tzinfo=UTC)
         assert facts[0]["precision"] == "second"

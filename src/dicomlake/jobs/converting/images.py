@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -129,12 +130,20 @@ def checked(keys: Mapping[str, str]) -> None:
 
 
 def dataset_of(header: Mapping[str, Any]) -> Dataset:
-    """A header (DICOM JSON) as a dataset, without what was left out of it."""
-    from pydicom import Dataset
+    """A header (DICOM JSON) as a dataset, without what was left out of it.
+
+    Values that pydicom would object to are taken as they are, or left out.
+    """
+    from pydicom import Dataset, config
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
 
-    found = Dataset.from_json({t: e for t, e in _told(header).items() if t[:4] != "0002"})
+    found = Dataset()
+    with config.disable_value_validation():
+        for tag, element in _told(header).items():
+            if tag[:4] != "0002":
+                with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
+                    found.update(Dataset.from_json({tag: element}))
     found.file_meta = FileMetaDataset()
     if syntax := text(header, "TransferSyntaxUID"):
         found.file_meta.TransferSyntaxUID = UID(syntax)
