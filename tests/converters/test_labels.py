@@ -379,6 +379,11 @@ class TestMapping:
             (3, "column 'EF' has no number", []),
         ]
 
+    def test_a_table_that_is_too_long_is_to_be_split(self, convert) -> None:
+        rows = ["P1,1"] * 20_001
+        with pytest.raises(DataError, match="more than 20,000 rows: split it"):
+            convert(mapping(EF), csv("Pat,EF", *rows))
+
     def test_without_a_mapping(self, convert) -> None:
         with pytest.raises(DataError, match="--mapping"):
             convert({}, csv("a,b", "1,2"))
