@@ -24,8 +24,8 @@ app = typer.Typer(
 
 
 MODULES = """access activity benching charts cohorts commands datasets deid deidpixels enriching
-    erasing federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
-    service viewer"""
+    erasing federation fhir fhirfiles fhirvalidate inside omop pacs pseudonym quality reports
+    segmenter service viewer"""
 """Modules of commands."""
 
 
