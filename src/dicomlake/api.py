@@ -34,6 +34,7 @@ from dicomlake.jobs.datasets.making import make as make_dataset
 from dicomlake.jobs.datasets.wanted import Wanted
 from dicomlake.jobs.deid.files import FilesReport, deidentify_files
 from dicomlake.jobs.deid.planning import plan_of_lake
+from dicomlake.jobs.dose.told import Doses
 from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
@@ -128,6 +129,11 @@ class Lake:
     def engine(self) -> Any:
         """The engine that answers; see `dicomlake.contracts.Engine`."""
         return plugins.load("engines", self._engine_name)(self._store)
+
+    @property
+    def dose(self) -> Doses:
+        """Radiation dose: `.events()`, `.studies()`, `.patients()`, `.levels()`, `.alarms()`."""
+        return Doses(self.path, self.engine)
 
     @cached_property
     def totals(self) -> dict[str, int]:

@@ -20,6 +20,7 @@ from dicomlake.engines.groups import By, Grouped
 from dicomlake.errors import UsageError
 from dicomlake.jobs import cohorts
 from dicomlake.jobs.access.roles import WHOLE
+from dicomlake.jobs.dose.overview import TABLES
 from dicomlake.jobs.index import index
 from dicomlake.jobs.saved import Saved
 from dicomlake.query import parse
@@ -175,9 +176,23 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         yield "/api/deid/plan", "POST", "/api/deid/plan", {"json": wanted}
     yield "/api/deid/profiles", "GET", "/api/deid/profiles", {}
     yield "/api/deid/profiles/{name}", "GET", "/api/deid/profiles/basic", {}
+    yield from of_doses()
     yield from of_cohorts()
     yield from of_dicomweb()
     yield from of_fhir()
+
+
+def of_doses() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for where in QUESTIONS[:5]:
+        asked = {"params": {"where": where} if where else {}}
+        route = "/api/dose/overview"
+        yield route, "GET", route, asked
+        yield route, "POST", route, {"json": {"where": where}}
+        yield "/api/dose/report", "GET", "/api/dose/report", asked
+        for name in TABLES:
+            yield "/api/dose/{name}", "GET", f"/api/dose/{name}", asked
+            yield "/api/dose/{name}", "POST", f"/api/dose/{name}", {"json": {"where": where}}
+    yield "/api/dose/patients/{patient_key}", "GET", "/api/dose/patients/1", {}
 
 
 def of_cohorts() -> Iterator[tuple[str, str, str, dict[str, Any]]]:

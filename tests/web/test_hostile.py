@@ -193,6 +193,8 @@ READ_JSON = [
     ("POST", "/api/federation/ask"), ("POST", "/api/federation/answer"),
     ("POST", "/api/federation/export"),
     ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),
+    ("POST", "/api/dose/overview"), ("POST", "/api/dose/none"),
+    ("POST", "/api/dose/alarms/none"),
 ]  # fmt: skip
 
 

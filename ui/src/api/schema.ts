@@ -15,6 +15,12 @@ export type AccessOut = {
   exports: ExportRow[];
 };
 
+export type AlarmSaid = {
+  state: "open" | "seen" | "closed";
+  /** Why; an alarm is not closed without */
+  reason: string;
+};
+
 export type Anatomy = {
   places: string[];
   rows: Pair[];
@@ -575,6 +581,68 @@ export type DocumentsOut = {
   documents: FoundDocument[];
 };
 
+export type DoseColumn = {
+  name: string;
+  type: "text" | "integer" | "number" | "date" | "datetime" | "boolean" | "list" | "object";
+  /** UCUM; empty where it has none */
+  unit: string;
+  /** What it holds */
+  text: string;
+};
+
+export type DoseKind = {
+  kind: string;
+  studies: number;
+};
+
+export type DoseOverview = {
+  version: number;
+  counts: Totals;
+  kinds: DoseKind[];
+  years: DoseYear[];
+  /** Of the effective dose, as the settings say */
+  factor_set: string;
+  seconds: number;
+};
+
+export type DosePage = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  /** All dose of the studies that have what it finds */
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Of the effective dose */
+  factor_set?: string | null;
+  /** Also events of phantoms and tests */
+  phantoms: boolean;
+  /** Of reference levels */
+  country?: string | null;
+  /** Length of the rolling window */
+  days: number;
+  /** A column; a leading minus: downwards */
+  order: string;
+  limit: number;
+  offset: number;
+};
+
+export type DoseRows = {
+  version: number;
+  name: string;
+  factor_set: string;
+  columns: DoseColumn[];
+  rows: unknown[][];
+  /** Rows that there are, whatever the limit */
+  total: number;
+  seconds: number;
+};
+
+export type DoseYear = {
+  kind: string;
+  studies: number;
+  year: number | null;
+};
+
 export type Drawing = {
   /** The condition: a JSON tree, or text; everything when left out */
   where?: Record<string, unknown> | string | null;
@@ -879,7 +947,6 @@ export type FoundDocument = {
   source: string | null;
   status: string | null;
   snippets: Snippet[];
-  more: number;
 };
 
 export type GapRow = {
@@ -1911,10 +1978,8 @@ export type Sides = {
 };
 
 export type Snippet = {
-  /** affirmed, negated, uncertain, or empty */
+  /** affirmed, negated or uncertain */
   state: string;
-  /** Whether it begins earlier */
-  cut: boolean;
   pieces: Piece[];
 };
 
@@ -2482,6 +2547,13 @@ export type Answers = {
   "GET /api/deid/profiles/{name}": ProfileDetails;
   "GET /api/documents": DocumentsOut;
   "GET /api/documents/{document_key}": DocumentOut;
+  "POST /api/dose/alarms/{id}": DoseRows;
+  "GET /api/dose/overview": DoseOverview;
+  "POST /api/dose/overview": DoseOverview;
+  "GET /api/dose/patients/{patient_key}": DoseRows;
+  "GET /api/dose/report": unknown;
+  "GET /api/dose/{name}": DoseRows;
+  "POST /api/dose/{name}": DoseRows;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;

@@ -9,7 +9,7 @@ import { Loading, Message, Trouble } from "../parts/states.tsx";
 import { go, Link, useAddress } from "../route.tsx";
 import { type Key, useTexts } from "../texts.tsx";
 
-type DocumentHead = Omit<FoundDocument, "snippets" | "more">;
+type DocumentHead = Omit<FoundDocument, "snippets">;
 
 const PAGE = 25;
 const LANGUAGES = ["de", "en", "fr", "es"];
@@ -97,7 +97,7 @@ function Ask({ words, language, negated }: { words: string; language: string; ne
 }
 
 function Found({ one }: { one: FoundDocument }) {
-  const { t, n } = useTexts();
+  const { t } = useTexts();
   return (
     <article className="card">
       <h2>
@@ -107,7 +107,6 @@ function Found({ one }: { one: FoundDocument }) {
       {one.snippets.map((snippet, at) => (
         <Said key={at} snippet={snippet} />
       ))}
-      {one.more > 0 && <p className="hint">{t("documents.more", { n: n(one.more) })}</p>}
     </article>
   );
 }
@@ -132,7 +131,6 @@ function Said({ snippet }: { snippet: Snippet }) {
     <p className="snippet">
       {word && <span className="state-word">{t(word)}</span>}
       <span className={snippet.state ? `state-${snippet.state}` : undefined}>
-        {snippet.cut && "… "}
         {snippet.pieces.map((piece, at) => (piece.hit ? <mark key={at}>{piece.text}</mark> : <span key={at}>{piece.text}</span>))}
       </span>
     </p>
