@@ -24,7 +24,7 @@ app = typer.Typer(
 
 
 MODULES = """access activity benching charts cohorts commands converting datasets deid
-    deidpixels dose enriching erasing facts federation fhir fhirfiles fhirvalidate inside pacs
+    deidpixels dose enriching erasing facts federation fhir fhirfiles fhirvalidate inside omop pacs
     pseudonym quality reports segmenter service viewer"""
 """Modules of commands."""
 
