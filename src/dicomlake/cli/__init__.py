@@ -23,8 +23,8 @@ app = typer.Typer(
 )
 
 
-MODULES = """access benching charts cohorts commands datasets deid deidpixels dose enriching erasing
-    federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
+MODULES = """access benching charts cohorts commands datasets deid deidpixels dose dosereport enriching
+    erasing federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
     service viewer"""
 """Modules of commands."""
 
