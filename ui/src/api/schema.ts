@@ -1,5 +1,11 @@
 // Made from the OpenAPI document of the service: python ui/openapi.py
 
+export type AlarmSaid = {
+  state: "open" | "seen" | "closed";
+  /** Why; an alarm is not closed without */
+  reason: string;
+};
+
 export type Anatomy = {
   places: string[];
   rows: Pair[];
@@ -466,6 +472,68 @@ export type Difference = {
   change: "added" | "removed" | "changed";
   a: unknown[] | null;
   b: unknown[] | null;
+};
+
+export type DoseColumn = {
+  name: string;
+  type: "text" | "integer" | "number" | "date" | "datetime" | "boolean" | "list" | "object";
+  /** UCUM; empty where it has none */
+  unit: string;
+  /** What it holds */
+  text: string;
+};
+
+export type DoseKind = {
+  kind: string;
+  studies: number;
+};
+
+export type DoseOverview = {
+  version: number;
+  counts: Totals;
+  kinds: DoseKind[];
+  years: DoseYear[];
+  /** Of the effective dose, as the settings say */
+  factor_set: string;
+  seconds: number;
+};
+
+export type DosePage = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  /** All dose of the studies that have what it finds */
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Of the effective dose */
+  factor_set?: string | null;
+  /** Also events of phantoms and tests */
+  phantoms: boolean;
+  /** Of reference levels */
+  country?: string | null;
+  /** Length of the rolling window */
+  days: number;
+  /** A column; a leading minus: downwards */
+  order: string;
+  limit: number;
+  offset: number;
+};
+
+export type DoseRows = {
+  version: number;
+  name: string;
+  factor_set: string;
+  columns: DoseColumn[];
+  rows: unknown[][];
+  /** Rows that there are, whatever the limit */
+  total: number;
+  seconds: number;
+};
+
+export type DoseYear = {
+  kind: string;
+  studies: number;
+  year: number | null;
 };
 
 export type Drawing = {
@@ -2210,6 +2278,13 @@ export type Answers = {
   "POST /api/deid/preview": PreviewOut;
   "GET /api/deid/profiles": ProfileOut[];
   "GET /api/deid/profiles/{name}": ProfileDetails;
+  "POST /api/dose/alarms/{id}": DoseRows;
+  "GET /api/dose/overview": DoseOverview;
+  "POST /api/dose/overview": DoseOverview;
+  "GET /api/dose/patients/{patient_key}": DoseRows;
+  "GET /api/dose/report": unknown;
+  "GET /api/dose/{name}": DoseRows;
+  "POST /api/dose/{name}": DoseRows;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
