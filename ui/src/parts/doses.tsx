@@ -148,15 +148,16 @@ const ROW = 24;
 export function Boxes({ rows, label, unit }: { rows: Box[]; label: string; unit: string }) {
   const { n } = useTexts();
   const heads = rows.map((row, at) => row.group !== undefined && row.group !== rows[at - 1]?.group);
-  const most = Math.max(...rows.flatMap((row) => [row.high, row.mark ?? 0]), 1e-9);
+  // Single values far out would press all boxes together: their lines end in a dot at the edge.
+  const most = Math.max(...rows.flatMap((row) => [Math.min(row.high, row.q3 + 3 * (row.q3 - row.q1)), row.mark ?? 0]), 1e-9);
   const tall = rows.length * ROW + heads.filter(Boolean).length * 20 + 24;
   return (
     <Frame height={tall} label={label}>
       {(width) => {
-        const left = Math.min(Math.max(width * 0.3, 120), 250);
-        const right = width < 520 ? 52 : 150;
+        const left = Math.min(Math.max(width * 0.3, 104), 250);
+        const right = width < 520 ? 108 : 150;
         const room = Math.max(width - left - right, 40);
-        const at = (value: number) => left + (value / most) * room;
+        const at = (value: number) => left + Math.min(value / most, 1) * room;
         let y = 0;
         const drawn = rows.map((row, place) => {
           const head = heads[place];
@@ -177,6 +178,7 @@ export function Boxes({ rows, label, unit }: { rows: Box[]; label: string; unit:
                   {short(row.label, left - 14)}
                 </text>
                 <line className="whisker" x1={at(row.low)} x2={at(row.high)} y1={middle} y2={middle} />
+                {row.high > most && <circle className="far" cx={left + room} cy={middle} r={2.5} />}
                 <rect className={`box ${row.tone ?? ""}`} x={at(row.q1)} y={middle - 6} width={Math.max(at(row.q3) - at(row.q1), 1.5)} height={12} rx={2} />
                 <line className="median" x1={at(row.median)} x2={at(row.median)} y1={middle - 8} y2={middle + 8} />
                 {row.mark !== null && row.mark !== undefined && (
@@ -219,7 +221,7 @@ export function Sticks({ points, label, unit }: { points: Point[]; label: string
   return (
     <Frame height={height} label={label}>
       {(width) => {
-        const [left, low, top] = [52, 24, 12];
+        const [left, low, top] = [52, 24, 24];
         const room = width - left - 20;
         const tall = height - low - top;
         const x = (at: number) => left + 8 + (last > first ? ((times[at]! - first) / (last - first)) * (room - 8) : room / 2);
