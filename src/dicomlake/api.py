@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from functools import cached_property
 from html import escape
@@ -25,6 +25,8 @@ from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import charts, cohorts, documents, enriching, extraction, quality, statements
+from dicomlake.jobs.activity import Activity
+from dicomlake.jobs.activity import Asked as AskedActivity
 from dicomlake.jobs.cohorts import Cohort
 from dicomlake.jobs.cohorts.keeping import Version
 from dicomlake.jobs.datasets.making import Report as DatasetReport
@@ -54,6 +56,8 @@ Values = str | Iterable[str]
 """One value, or several."""
 _MOST_SPREADS = 1000
 """Lists of values, histograms and fill rates that are remembered."""
+_MOST_ACTIVITIES = 256 * 1024**2
+"""Bytes of examinations that are remembered."""
 
 
 _INSIDE = {
@@ -268,6 +272,24 @@ class Lake:
 
         found: dict[str, Any] = self._spreads.once(key, look)
         return found
+
+    def activity(
+        self,
+        where: Condition = None,
+        asked: AskedActivity | None = None,
+        ticket: object = None,
+    ) -> Activity:
+        """What devices did, of what a question finds: map, utilisation, gaps and days as tables.
+
+        `asked`: level of the question, period and working hours; see docs/activity.md.
+        """
+        node = parse(where, _lines) if isinstance(where, str) else where
+        wanted = replace(asked or AskedActivity(), where=node)
+        return self._activities.once(wanted, lambda: Activity.of(self.engine, wanted, ticket))
+
+    @cached_property
+    def _activities(self) -> Remembered[AskedActivity, Activity]:
+        return Remembered(_MOST_ACTIVITIES, lambda found: found.size)
 
     def chart(self, spec: Mapping[str, Any], where: Condition = None) -> pa.Table:
         """The groups that a chart of one's own shows, under the names of its fields.

@@ -329,6 +329,22 @@ class Enrich(_Settings):
         }
 
 
+class WatchedFolder(_Settings):
+    """A folder whose files are converted when they come: `[convert.NAME]`.
+
+    `mapping`: a mapping file; `header`: attributes of objects that files do not tell; `source`:
+    what the lake calls where they came from, NAME when left out. `done`: what was converted is
+    moved to FOLDER/done, or kept where it is. A file is taken when nobody changed it for `quiet_s`.
+    """
+
+    folder: Path
+    mapping: Path | None = None
+    header: dict[str, str] = {}
+    source: str = ""
+    done: Literal["move", "keep"] = "move"
+    quiet_s: Annotated[float, Field(ge=0)] = 5.0
+
+
 class FhirTarget(_Credentials):
     """A FHIR server that the lake publishes to.
 
@@ -495,6 +511,16 @@ class DatasetSettings(_Settings):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 
+class ClinicalSettings(_Settings):
+    """How clinical facts are brought in.
+
+    `issuers`: systems of identifiers in FHIR, or assigning authorities in HL7 messages, and the
+    IssuerOfPatientID that they stand for ("" where the images name none).
+    """
+
+    issuers: dict[str, str] = {}
+
+
 class DoseHook(_Credentials):
     """Who is told of new alarms of dose: a POST of JSON without anything of patients."""
 
@@ -528,6 +554,35 @@ class DoseSettings(_Settings):
     alarms: tuple[str, ...] = ()
     z: Annotated[float, Field(gt=0)] = 3.5
     webhook: DoseHook | None = None
+
+
+class ActivitySettings(_Settings):
+    """What is known of devices beside their pictures: `[activity]`.
+
+    `hours`: working hours from Monday to Friday, such as "07:30-16:00"; derived of the days of each
+    device when left out. `timezone`: of the devices, such as "Europe/Berlin", by which the audit
+    log is read; that of this machine when left out.
+    """
+
+    hours: str = ""
+    timezone: str = ""
+
+    @field_validator("hours")
+    @classmethod
+    def _hours(cls, value: str) -> str:
+        if value and not _HOURS.fullmatch(value):
+            raise ValueError(f"{value!r} are no hours; write them like 07:30-16:00")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            if value:
+                ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is no time zone; write it like Europe/Berlin") from error
+        return value
 
 
 class FederationSite(_Credentials):
@@ -576,14 +631,18 @@ class Settings(_Settings):
     service: Service = Service()
     project: dict[str, Project] = {}
     enrich: dict[str, Enrich] = {}
+    convert: dict[str, WatchedFolder] = {}
     pseudonyms: dict[str, Pseudonyms] = {}
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
     datasets: DatasetSettings = DatasetSettings()
+    clinical: ClinicalSettings = ClinicalSettings()
     federation: Federation = Federation()
     dose: DoseSettings = DoseSettings()
 
-    @field_validator("source", "project", "pseudonyms")
+    activity: ActivitySettings = ActivitySettings()
+
+    @field_validator("source", "project", "pseudonyms", "convert")
     @classmethod
     def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -613,6 +672,13 @@ class Settings(_Settings):
     @property
     def _deidentify(self) -> Deidentify:
         return self.service.deidentify
+
+    def watched(self, name: str) -> WatchedFolder:
+        """The watched folder of a name; UsageError names those that there are."""
+        if name not in self.convert:
+            known = ", ".join(self.convert) or "none yet; write [convert.NAME] in dicomlake.toml"
+            raise UsageError(f"There is no watched folder {name!r}. There are: {known}.")
+        return self.convert[name]
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""

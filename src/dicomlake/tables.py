@@ -17,6 +17,8 @@ VERSION = 5
 """Layout of the tables; a lake of another one is refused with a clear message."""
 
 STAMP = pa.timestamp("us", "UTC")
+ANY_UNIT = "*"
+"""The unit of columns whose numbers are of many kinds, each row with a unit of its own."""
 
 # Constant over a series by the information model, or shown as the most frequent value.
 SERIES_KEYWORDS = """
@@ -552,6 +554,8 @@ _OF_PATIENT = [
     _text("source", "name of the system that it came from, as named when importing"),
     _text("identifier", "identifier in that system"),
     _text("origin", "where it was read: file and line or entry, without patient data"),
+    _field("updated", STAMP, "when the source last changed it; of versions of one thing the newest "
+           "counts"),
     _text("run_id", "the run that brought it"),
     _field("imported", STAMP, "when it was brought"),
 ]  # fmt: skip
@@ -568,7 +572,7 @@ CLINICAL_EVENTS = pa.schema(
         *_coded("value", "value of an observation that is a code"),
         _field("number", pa.float64(), "value of an observation, dose of a medication, as sent"),
         _text("unit", "unit of the number, UCUM where the source says so"),
-        _field("quantity", pa.float64(), "the number in quantity_unit"),
+        _field("quantity", pa.float64(), "the number in quantity_unit", unit=ANY_UNIT),
         _text("quantity_unit", "the unit in which numbers of this kind are compared, UCUM"),
         *_coded("site", "where in the body", sent=False),
         *_coded("laterality", "side", sent=False),
@@ -645,7 +649,7 @@ FAILURES = pa.schema(
         _field("uri", pa.string(), "what could not be read"),
         _field("size", pa.int64(), "its bytes"),
         _field("modified", STAMP, "when the file was last changed"),
-        _field("stage", pa.string(), "open, read, store, or retrieve (from an archive)"),
+        _field("stage", pa.string(), "open, read, store, retrieve (from an archive) or import"),
         _field("reason", pa.string(), "why, in words and without patient data"),
         _field("met", STAMP, "when"),
     ],

@@ -9,7 +9,7 @@ from dicomlake.lake import Store
 
 pytest.register_assert_rewrite("dicomlake.testing.engines", "dicomlake.testing.contents")
 
-from dicomlake.testing import contents, engines, hospital  # noqa: E402
+from dicomlake.testing import contents, engines, histories, hospital  # noqa: E402
 from dicomlake.testing.enrichers import Told  # noqa: E402
 
 
@@ -18,6 +18,7 @@ def duck(tmp_path_factory):
     """DuckDB on the lake of the engine contract."""
     folder = tmp_path_factory.mktemp("handmade")
     index([engines.write(folder / "objects")], folder / "lake", workers=1)
+    histories.tell(Store(folder / "lake"))
     return DuckEngine(Store(folder / "lake"))
 
 

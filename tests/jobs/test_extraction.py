@@ -27,8 +27,10 @@ from dicomlake.lake import Store
 from dicomlake.lake.store import EXTRACTIONS
 from dicomlake.query.attributes import ROWS, fields
 from dicomlake.terms import Code
-from dicomlake.testing import hospital
+from dicomlake.testing import engines, hospital
 from dicomlake.testing.dicom import dataset, encode, image, uid
+from dicomlake.testing.histories import DOCUMENTS, FACTS, tell
+from dicomlake.testing.histories import rows as told
 from dicomlake.testing.hospital import codes as c
 from dicomlake.testing.hospital import reports as r
 from dicomlake.testing.hospital.codes import dcm, sct, ucum
@@ -347,7 +349,50 @@ def hospital_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("extraction")
     hospital.write(place / "archive", 8)
     index([place / "archive"], place / "lake", workers=1)
+    store = Store(place / "lake")
+    somebody = store.read("series", ["PatientID"]).column(0)[0].as_py()
+    for name, said in (("clinical_events", FACTS), ("documents", DOCUMENTS)):
+        theirs = [{**row, "PatientID": somebody} for row in said]
+        store.append(name, told(store, name, theirs))
+    store.touch("told")
     return place / "lake"
+
+
+@pytest.fixture(scope="module")
+def told_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("facts")
+    index([engines.write(place / "objects")], place / "lake", workers=1)
+    tell(Store(place / "lake"))
+    return place / "lake"
+
+
+class TestFacts:
+    """Facts and documents come once for each patient, study or series that they belong to."""
+
+    def test_of_patients(self, told_lake: Path) -> None:
+        columns = {
+            "mean": {"path": "fact.quantity", "unit": "g", "several": "mean"},
+            "sugar": {"path": "fact.quantity", "where": "fact.code within LN:15074-8",
+                      "several": "last", "unit": "mmol/L"},
+            "first": {"path": "fact.kind", "several": "first"},
+            "many": {"path": "fact.code", "several": "count"},
+            "title": {"path": "document.title", "several": "last"},
+        }  # fmt: skip
+        found = rows(told_lake, columns, each="patient")
+        assert picked(found, "PatientID", "sugar", "first", "many", "title") == [
+            ("P1", 6.1, "observation", 3, "MR-Befund"),
+            ("P2", None, "observation", 4, "CT report"),
+            ("P3", None, "condition", 2, None),
+        ]
+
+    def test_of_studies(self, told_lake: Path) -> None:
+        column = {"path": "fact.code", "value": "code", "several": "list"}
+        found = rows(told_lake, {"code": column}, each="study")
+        days = [str(row["StudyDate"]) for row in found]
+        said = {day: sorted(row["code"]) for day, row in zip(days, found, strict=True)}
+        assert said["2021-06-01"] == ["ATC:C09AA05", "I10GM:C34.1", "LN:8867-4"]
+        assert said["2021-06-20"] == ["ATC:C09AA05", "CCAM:JGFA006", "I10GM:C34.1"]
+        assert said["2020-01-10"] == ["LN:15074-8", "LN:15074-8", "SCT:90470006"]
 
 
 class TestHospital:

@@ -127,6 +127,16 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "/api/queries", "GET", "/api/queries", {}
     yield "/api/permalink", "GET", "/api/permalink", {"params": {"link": "q0"}}
     yield "/api/patients/{patient_key}", "GET", "/api/patients/1", {}
+    route = "/api/patients/{patient_key}/timeline"
+    yield route, "GET", "/api/patients/1/timeline", {}
+    for negated in ("true", "false"):
+        wanted = {"words": "seen", "negated": negated}
+        yield "/api/documents", "GET", "/api/documents", {"params": wanted}
+    yield "/api/documents/{document_key}", "GET", "/api/documents/1", {}
+    for part in ("devices", "utilisation", "gaps", "access"):
+        for where in ({}, {"where": "Modality = 'MR'"}):
+            route = f"/api/activity/{part}"
+            yield route, "GET", route, {"params": where}
     yield "/api/studies/{StudyInstanceUID}", "GET", f"/api/studies/{STUDY}", {}
     yield "/api/series/{SeriesInstanceUID}", "GET", f"/api/series/{SEEN}", {}
     yield "/api/studies/{StudyInstanceUID}/findings", "GET", f"/api/studies/{STUDY}/findings", {}

@@ -218,10 +218,11 @@ class Shown:
                 continue
             asked = contents.asked_rows(path)
             same = _same(asked.table, page)
+            source = self.search.rows_among(asked.table, page)
             rows = self.db.execute(
                 f"select p.place, list(distinct {contents.shown(path)}) as shown, "
                 f"list(distinct {contents.number(path)}) as numbers "
-                f"from {asked.table} c join {page} p on p.series_id = c.series_id and {same} "
+                f"from {source} c join {page} p on p.series_id = c.series_id and {same} "
                 f"where {asked.where.sql} group by p.place",
                 list(asked.where.values),
             ).fetchall()
@@ -236,8 +237,10 @@ class Shown:
 
     def _rows(self, path: str, page: str, same: str) -> pa.Array:
         """How many rows of a table of contents there are inside."""
+        table = attribute(path).table
+        number = f"count(distinct c.{path}_key)" if table in tables.CLINICAL else "count(*)"
         found = self.db.execute(
-            f"select p.place, count(*) from {attribute(path).table} c "
+            f"select p.place, {number} from {self.search.rows_among(table, page)} c "
             f"join {page} p on p.series_id = c.series_id and {same} group by p.place"
         ).fetchall()
         count = dict(found)
@@ -311,7 +314,8 @@ def _type(about: dictionary.Attribute) -> pa.DataType:
 
 def _same(table: str, page: str) -> str:
     """SQL of whether a row `c` belongs to a row `p` of a page of instances or of other things."""
-    single = page == "members" and table not in tables.STATED
+    whole = table in tables.STATED or table in tables.CLINICAL
+    single = page == "members" and not whole
     return 'p."SOPInstanceUID" = c."SOPInstanceUID"' if single else "true"
 
 

@@ -21,6 +21,7 @@ from dicomlake.dicom.concepts import code_of
 from dicomlake.dicom.dictionary import segments
 from dicomlake.engines.conditions import FEW, Columns, Part, joined, over
 from dicomlake.errors import Unsupported
+from dicomlake.lake.linking import LINKED
 from dicomlake.query import (
     And,
     Between,
@@ -40,13 +41,16 @@ from dicomlake.query.attributes import (
     ANATOMY,
     ANATOMY_OF,
     ANATOMY_PATHS,
+    CLINICAL,
     ROWS,
     attribute,
+    is_clinical,
     is_content,
 )
 from dicomlake.query.headers import comparable
 from dicomlake.query.nodes import paths_of
 from dicomlake.terms.mapping import normal
+from dicomlake.terms.trees import beginnings
 
 if TYPE_CHECKING:
     from dicomlake.engines.conditions import Leaf, Lists
@@ -113,6 +117,34 @@ def by_instance(table: str) -> str:
     return (
         f'(select s.*, i."SOPInstanceUID" from {table} s join instances i '
         "on i.series_id = s.series_id)"
+    )
+
+
+def is_of_people(node: Node) -> bool:
+    """Whether a condition is about facts or documents: on one path, or on one and the same row."""
+    if isinstance(node, Same):
+        return node.level in CLINICAL
+    return is_clinical(getattr(node, "path", ""))
+
+
+def people(node: Node, lists: Lists, what: str = "c.patient_key, c.study_key") -> Part:
+    """SELECT of what is asked of the facts or documents that meet a condition, each one alone.
+
+    `study_key`: the study that one belongs to; null: all that its patient has.
+    """
+    table = attribute(paths_of(node)[0]).table
+    where = row_condition(node, lists)
+    return Part(f"select {what} from {LINKED[table]} c where {where.sql}", where.values)
+
+
+def rows_among(table: str, some: str) -> str:
+    """SQL of the rows `c` of a table that belong to series of a table `some`, with series_id."""
+    if table not in LINKED:
+        return table
+    return (
+        f"(select l.*, k.series_id from {LINKED[table]} l join (select series_id, patient_key, "
+        f"study_key from series where series_id in (select series_id from {some})) k "
+        "on k.patient_key = l.patient_key and (l.study_key is null or l.study_key = k.study_key))"
     )
 
 
@@ -262,6 +294,8 @@ def _of_field(node: Leaf, lists: Lists) -> Part:
             codes = _codes(node.path)
             each = " or ".join(f"m.{one} = ?" for one in codes)
             return Part(f"len(list_filter({column}, lambda m: {each})) > 0", (code,) * len(codes))
+        if about.table in tables.CLINICAL:
+            return _coded(node, about.table, name)
         if about.table == "annotations" and name in ("structure", "code"):
             found = Part(
                 f"({column} = ? or coalesce(list_contains(c.also, ?), false))", (code, code)
@@ -272,7 +306,38 @@ def _of_field(node: Leaf, lists: Lists) -> Part:
     if listed:
         parts = _alike(node) if isinstance(node, OneOf) else [node]
         return _some([_among(part, column, lists) for part in parts])
+    if about.unit == tables.ANY_UNIT:
+        return _some([_of_any_unit(part, lists) for part in _by_kind(node)])
     return _fitting(node, about.unit, shown_field(node.path), about.vr == "PN", lists)
+
+
+def _coded(node: Within, table: str, name: str) -> Part:
+    """A condition on a code of a fact or document: equal, mapped, or narrower by how it begins.
+
+    Any of all codings of a fact will do.
+    """
+    column = f'c."{name}"'
+    begin = beginnings(node.code.value, node.code.scheme)
+
+    def test(column: str) -> Part:
+        if not begin:
+            return Part(f"{column} = ?", (_code(node),))
+        inside = Part(f"({column} >= ? and {column} < ?)")
+        return joined("or", [Part(inside.sql, (one, _past(one))) for one in begin])
+
+    if name != "code" or "codes" not in tables.ALL[table].names:
+        return test(column)
+    if not begin:
+        return test(column) | Part("coalesce(list_contains(c.codes, ?), false)", (_code(node),))
+    each = test("m")
+    return test(column) | Part(
+        f"coalesce(len(list_filter(c.codes, lambda m: {each.sql})), 0) > 0", each.values
+    )
+
+
+def _past(beginning: str) -> str:
+    """The first text after all that begin so."""
+    return beginning[:-1] + chr(ord(beginning[-1]) + 1)
 
 
 def _codes(path: str) -> list[str]:
@@ -296,6 +361,20 @@ def meaning_field(path: str) -> str:
     root, _, name = path.partition(".")
     meaning = f"{name}_meaning"
     return f'c."{meaning}"' if meaning in tables.ALL[ROWS[root]].names else ""
+
+
+def _by_kind(node: Leaf) -> list[Leaf]:
+    return [*_alike(node)] if isinstance(node, OneOf) else [node]
+
+
+def _of_any_unit(node: Leaf, lists: Lists) -> Part:
+    """A condition on a number whose row says its unit, with values of one kind."""
+    value: Any = getattr(node, "value", getattr(node, "low", None))
+    value = node.values[0] if isinstance(node, OneOf) else value
+    found = _test(node, _NUMBER, lists)
+    if isinstance(value, Quantity):
+        found = Part("c.quantity_unit = ?", (value.common[1],)) & found
+    return found
 
 
 def _fitting(node: Leaf, unit: str, column: str, person: bool, lists: Lists) -> Part:

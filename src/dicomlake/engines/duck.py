@@ -32,11 +32,12 @@ from dicomlake.engines.groups import Grouped, Groups
 from dicomlake.engines.order import Order, Page
 from dicomlake.engines.quality import Conformance, conformance
 from dicomlake.engines.remembered import Remembered
-from dicomlake.engines.search import Instances, Search, scans
+from dicomlake.engines.search import Instances, Search, moments, scans
 from dicomlake.engines.snapshot import Mask, Snapshot
 from dicomlake.errors import Cancelled, LakeError, UsageError
 from dicomlake.lake import Store, results
 from dicomlake.lake.database import literal
+from dicomlake.lake.linking import show_linked
 from dicomlake.lake.store import EXTRACTIONS, SPILL, connect
 from dicomlake.query import Node, Query
 
@@ -61,6 +62,7 @@ class DuckEngine:
         self._store, self._memory_limit = store, memory_limit
         self._tables: duckdb.DuckDBPyConnection | None = None
         self._scans = scans(_MOST_REMEMBERED)
+        self._dated = moments(_MOST_REMEMBERED)
         self._known: Remembered[tuple[Node | None, str], _Found] = Remembered(
             _MOST_REMEMBERED, lambda found: found.size
         )
@@ -142,7 +144,7 @@ class DuckEngine:
             return table
 
     def _search(self, run: _Running) -> Search:
-        return Search(run.db, self._snapshot, run.check, scanned=self._scans)
+        return Search(run.db, self._snapshot, run.check, scanned=self._scans, dated=self._dated)
 
     def _found(self, run: _Running, where: Node | None, level: str) -> _Found:
         """What meets a condition; remembered."""
@@ -248,6 +250,7 @@ class DuckEngine:
             if self._tables is None:
                 db = _connection(self._store, self._memory_limit)
                 self._store.show_current(db)
+                show_linked(db)
                 _confine(db, self._store)
                 self._tables = db
             return self._tables

@@ -242,7 +242,8 @@ class Groups:
         elif kind == "number" or numbers:
             value = contents.number(path)
         sql = (
-            f"select c.series_id, {value} as v from {asked.table} c "
+            f"select c.series_id, {value} as v from "
+            f"{self.search.rows_among(asked.table, 'chosen')} c "
             f"join chosen on chosen.series_id = c.series_id where {asked.where.sql}"
         )
         return Part(sql, asked.where.values)

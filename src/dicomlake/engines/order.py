@@ -20,8 +20,9 @@ from dicomlake.engines.conditions import Part, columns_of
 from dicomlake.engines.counts import COUNTS, MODALITIES, counts
 from dicomlake.engines.search import Instances, Search
 from dicomlake.engines.snapshot import Mask, Numbers
+from dicomlake.lake.linking import LINKED
 from dicomlake.query import Query
-from dicomlake.query.attributes import attribute, is_content
+from dicomlake.query.attributes import attribute, is_clinical, is_content
 from dicomlake.query.headers import Item, sort_values
 
 ORDER = {
@@ -164,6 +165,8 @@ class Order:
         """SQL of the value inside of objects by which each series, or each object, is ordered."""
         asked = contents.asked_rows(path)
         where = _inlined(asked.where)
+        if asked.table in tables.CLINICAL:
+            return self._of_people(path, down)
         source = contents.by_instance(asked.table) if "SOP" in key else asked.table
         value = f"{'max' if down else 'min'}({contents.sortable(path, down)})"
         return (
@@ -171,9 +174,26 @@ class Order:
             f"group by {key} having value is not null"
         )
 
+    def _of_people(self, path: str, down: bool) -> str:
+        """SQL of the value of facts or documents by which each series is ordered."""
+        self.search.link()
+        pick = "max" if down else "min"
+        value = f"{pick}({contents.sortable(path, down)})"
+        return (
+            f"select k.series_id, {pick}(v.value) as value from series k join ("
+            f"select c.patient_key, c.study_key, {value} as value "
+            f"from {LINKED[attribute(path).table]} c group by all having value is not null"
+            ") v on v.patient_key = k.patient_key "
+            "and (v.study_key is null or v.study_key = k.study_key) group by k.series_id"
+        )
+
     def _by_contents(self, path: str) -> str:
         """SQL that orders instances `i` by what is inside of them."""
         down, path = path.startswith("-"), path.removeprefix("-")
+        if is_clinical(path):
+            rows = self._of_people(path, down)
+            value = f"(select v.value from ({rows}) v where v.series_id = i.series_id)"
+            return f"{value} {'desc' if down else ''} nulls last"
         rows = self._inside(path, down, 'c.series_id, c."SOPInstanceUID"')
         value = (
             f"(select v.value from ({rows}) v where v.series_id = i.series_id "
@@ -231,6 +251,9 @@ class Order:
         if path in COUNTS or path == MODALITIES:
             key = self._key(path)
             return lambda number, _uid, _: key[np.searchsorted(self.snapshot.ids, number)]
+        if is_clinical(path):
+            of_series = dict(self.db.execute(self._of_people(path, pick is max)).fetchall())
+            return lambda number, _uid, _: of_series.get(number)
         if is_content(path):
             rows = self._inside(path, pick is max, 'c.series_id, c."SOPInstanceUID"')
             said = {(n, uid): value for n, uid, value in self.db.execute(rows).fetchall()}

@@ -17,17 +17,18 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from dicomlake import tables
 from dicomlake.dicom import dictionary
 from dicomlake.engines import conditions, contents
 from dicomlake.engines.conditions import ALWAYS, HAS_VALUE, NEVER, Forms, Leaf, Lists, Part
 from dicomlake.engines.counts import COUNTS, MODALITIES, counts, meets
 from dicomlake.engines.remembered import Remembered
-from dicomlake.engines.snapshot import Mask, Numbers, Snapshot
+from dicomlake.engines.snapshot import Histories, Mask, Numbers, Snapshot, near
 from dicomlake.errors import Unsupported
 from dicomlake.query import And, Exists, Missing, Node, Not, Or, Related, Same
 from dicomlake.query.attributes import ROWS, is_content
 from dicomlake.query.headers import Test, decider
-from dicomlake.query.nodes import paths_of
+from dicomlake.query.nodes import clinical_row, paths_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,11 +63,16 @@ def scans(most: int) -> Remembered[Node, tuple[Mask, Mask]]:
     return Remembered(most, lambda found: found[0].nbytes + found[1].nbytes)
 
 
+def moments(most: int) -> Remembered[Node, Histories]:
+    """Facts and documents that sides of `related` find; up to so many bytes."""
+    return Remembered(most, lambda found: found.size)
+
+
 @dataclass(slots=True)
 class Search:
     """Evaluates the conditions of one query. `check` raises when the answer was cancelled.
 
-    `scanned`: what single conditions found before, in this snapshot.
+    `scanned`: what single conditions found before, in this snapshot; `dated`: facts and documents.
     """
 
     db: duckdb.DuckDBPyConnection
@@ -74,6 +80,7 @@ class Search:
     check: Callable[[], None]
     _per_series: dict[Node, Mask] = field(default_factory=dict)
     scanned: Remembered[Node, tuple[Mask, Mask]] = field(default_factory=lambda: scans(1 << 30))
+    dated: Remembered[Node, Histories] = field(default_factory=lambda: moments(1 << 30))
     _judgements: dict[Node, tuple[Mask, Mask]] = field(default_factory=dict)
 
     def series(self, node: Node, level: str, narrow: Mask | None = None) -> Mask:
@@ -123,7 +130,7 @@ class Search:
 
     @_find.register
     def _(self, node: Same, level: str, narrow: Mask) -> Mask:
-        if _asks_rows(node):
+        if _asks_rows(node) or contents.is_of_people(node):
             mask = self._with_rows(node)
         elif node.level == "item":
             mask = self._judged(node, self._some_item(node.part) & narrow, self._decided)
@@ -138,19 +145,28 @@ class Search:
 
     @_find.register
     def _(self, node: Related, level: str, narrow: Mask) -> Mask:
-        snapshot = self.snapshot
-        first = self._find(node.first, "series", narrow) & narrow
-        second = self._find(node.second, "series", snapshot.lift(first, "patient"))
         bounded = node.days_low is not None or node.days_high is not None
         nearest = 0 if node.relation == "within" or bounded else 1
         low = nearest if node.days_low is None else node.days_low
         high = np.inf if node.days_high is None else node.days_high
-        mask = snapshot.none()
+        first = self._timed(node.first, narrow)
+        second = self._timed(node.second, self.snapshot.lift(first.series(), "patient"))
+        met = np.zeros(len(first.line), bool)
         if node.relation in ("before", "within"):
-            mask |= snapshot.near(first, second, low, high)
+            met |= near(first.line, second.line, low, high)
         if node.relation in ("after", "within"):
-            mask |= snapshot.near(first, second, -high, -low)
-        return snapshot.lift(mask, level)
+            met |= near(first.line, second.line, -high, -low)
+        return self.snapshot.lift(first.series(met), level)
+
+    def _timed(self, node: Node, narrow: Mask) -> _Timed:
+        """What meets a side of `related`, with its days."""
+        row = clinical_row(node)
+        if not row:
+            places, line = self.snapshot.line(self._find(node, "series", narrow) & narrow)
+            return _Timed(self.snapshot, line, places=places)
+        when = f'c."{_WHEN[row]}"::date'
+        found = self.dated.once(node, partial(self._histories, node, when), self.check)
+        return _Timed(self.snapshot, found.line, rows=found)
 
     # Conditions on one attribute, on single series
 
@@ -168,10 +184,39 @@ class Search:
 
     def _scan_rows(self, node: Node) -> tuple[Mask, Mask]:
         lists: Lists = {}
+        if contents.is_of_people(node):
+            found = self._histories(node)
+            return self.snapshot.having(found), self.snapshot.none()
         select = contents.objects(node, lists, contents.SERIES)
         what = Part(f"select distinct series_id from ({select.sql})", select.values)
         mask = self.snapshot.mask(self._fetch(what, lists)["series_id"])
         return mask, self.snapshot.none()
+
+    def _histories(self, node: Node, when: str = "") -> Histories:
+        """The facts or documents that meet a condition, each one alone; `when`: SQL of the day."""
+        self.link()
+        lists: Lists = {}
+        what = "c.patient_key, c.study_key"
+        if when:
+            what += f", date_diff('day', date '1970-01-01', {when})::bigint as day"
+        select = contents.people(node, lists, what)
+        for name, table in lists.items():
+            self.db.register(name, table)
+        self.check()
+        known = "where day is not null" if when else ""
+        distinct = f"select distinct * from ({select.sql}) {known}"
+        found = self.db.sql(distinct, params=[*select.values])
+        return self.snapshot.histories(found.to_arrow_table())
+
+    def rows_among(self, table: str, some: str) -> str:
+        """SQL of rows of contents, of facts or documents with the series_id of a table `some`."""
+        if table in tables.CLINICAL:
+            self.link()
+        return contents.rows_among(table, some)
+
+    def link(self) -> None:
+        """Make the views of facts and documents that know whose they are."""
+        self.snapshot.link(self.db)
 
     def _scan(self, node: Leaf) -> tuple[Mask, Mask]:
         paths = self.any_depth(node.path)
@@ -342,6 +387,7 @@ class Search:
         Times are those of series, and so are the counts of series, studies and patients.
         """
         related = isinstance(node, Related) or getattr(node, "path", "") in _COUNTED
+        related = related or contents.is_of_people(node)
         if not related and not (isinstance(node, Same) and node.level in _GROUPS):
             return None
         if node not in self._per_series:
@@ -495,8 +541,34 @@ class Search:
         return self.db.execute(select.sql, list(select.values)).fetchnumpy()
 
 
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """What meets a side of `related`: series, or rows of facts or documents, and their days."""
+
+    snapshot: Snapshot
+    line: Numbers
+    places: Numbers | None = None
+    rows: Histories | None = None
+
+    def series(self, some: Mask | None = None) -> Mask:
+        """The series of all or some of it."""
+        some = np.ones(len(self.line), bool) if some is None else some
+        if self.rows is not None:
+            return self.snapshot.having(self.rows.part(some))
+        assert self.places is not None
+        mask = self.snapshot.none()
+        mask[self.places[some]] = True
+        return mask
+
+
+_WHEN = {"fact": "started", "document": "written"}
+"""The column with the time of a row."""
+
+
 def _asks_rows(node: Node) -> bool:
-    """Whether a condition is about rows of contents: on one path, or on one and the same row."""
+    """Whether a condition is about rows inside of objects: on one path, or on one and the same."""
+    if contents.is_of_people(node):
+        return False
     if isinstance(node, Same) and node.level in ROWS:
         return any(map(is_content, paths_of(node.part)))
     return isinstance(node, Leaf) and is_content(node.path)

@@ -6,13 +6,17 @@ lifted to studies and patients here, in a few milliseconds and without another q
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from dicomlake.lake.linking import keep_links
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,10 +59,12 @@ class Snapshot:
             name: found.column(name).to_numpy(zero_copy_only=False).astype(bool)
             for name in ("first", "some")
         }
-        self.patients, self.patient_count = _dense(found.column("patient_key"))
-        self.studies, self.study_count = _dense(found.column("study_key"))
+        self.patients, self._patient_keys = _dense(found.column("patient_key"))
+        self.studies, self._study_keys = _dense(found.column("study_key"))
+        self.patient_count, self.study_count = len(self._patient_keys), len(self._study_keys)
         self._highest = int(self.ids[-1]) if len(self.ids) else 0
         self._known: dict[Hashable, Any] = {}
+        self._lock, self._linked = threading.Lock(), False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,6 +74,13 @@ class Snapshot:
         if what not in self._known:
             self._known[what] = find()
         return self._known[what]
+
+    def link(self, db: duckdb.DuckDBPyConnection) -> None:
+        """Make the views of facts and documents that know whose they are; this is done once."""
+        with self._lock:
+            if not self._linked:
+                keep_links(db)
+                self._linked = True
 
     def none(self) -> Mask:
         """No series."""
@@ -106,6 +119,28 @@ class Snapshot:
         hit[of[mask]] = True
         return hit[of]
 
+    def histories(self, table: pa.Table) -> Histories:
+        """Facts or documents: rows of patient_key, study_key and `day`, as numbers of ours."""
+        patients = _places(table.column("patient_key"), self._patient_keys)
+        studies = _places(table.column("study_key"), self._study_keys)
+        tied = table.column("study_key").is_valid().to_numpy()
+        there = (patients >= 0) & ((studies >= 0) | ~tied)
+        days = _numbers(table, "day") if "day" in table.column_names else None
+        return Histories(patients[there], studies[there], None if days is None else days[there])
+
+    def having(self, found: Histories) -> Mask:
+        """The series that these facts or documents belong to."""
+        tied = found.studies >= 0
+        patients = np.zeros(self.patient_count, bool)
+        patients[found.patients[~tied]] = True
+        mask: Mask = patients[self.patients]
+        if tied.any():
+            studies, theirs = np.zeros(self.study_count, bool), np.zeros(self.patient_count, bool)
+            studies[found.studies[tied]] = True
+            theirs[found.patients[tied]] = True
+            mask |= studies[self.studies] & theirs[self.patients]
+        return mask
+
     def totals(self, mask: Mask, instances: Numbers) -> dict[str, int]:
         """Patients, studies, series and instances; `instances` counts them per series."""
         counts = {}
@@ -128,20 +163,58 @@ class Snapshot:
                 found.append(f"{here:,} of the series found, {lake:,} of the lake, {why}")
         return tuple(found)
 
-    def near(self, first: Mask, second: Mask, low: float, high: float) -> Mask:
-        """Those of the first with one of the second, same patient, `low` to `high` days later."""
-        known = self.days > _NO_DAY
-        line = self.patients * _SPAN + self.days
-        there = np.unique(line[second & known])
-        asked = np.flatnonzero(first & known)
-        most = _SPAN // 4  # more days than any calendar has
-        earliest = line[asked] + int(np.ceil(max(low, -most)))
-        latest = line[asked] + int(np.floor(min(high, most)))
-        at = np.searchsorted(there, earliest)
-        there = np.append(there, np.iinfo(np.int64).max)
-        found = self.none()
-        found[asked[there[at] <= latest]] = True
-        return found
+    def line(self, mask: Mask) -> tuple[Numbers, Numbers]:
+        """Places of some series that have a day, and where that is on the line of all patients."""
+        places = np.flatnonzero(mask & (self.days > _NO_DAY))
+        return places, self.patients[places] * _SPAN + self.days[places]
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """Facts or documents: the number of the patient, of the study or -1, and the day of each."""
+
+    patients: Numbers
+    studies: Numbers
+    days: Numbers | None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return 3 * self.patients.nbytes
+
+    @property
+    def line(self) -> Numbers:
+        """Where their days are on the line of all patients."""
+        assert self.days is not None
+        return self.patients * _SPAN + self.days
+
+    def part(self, some: Mask) -> Histories:
+        """Some of them."""
+        days = None if self.days is None else self.days[some]
+        return Histories(self.patients[some], self.studies[some], days)
+
+
+def near(first: Numbers, second: Numbers, low: float, high: float) -> Mask:
+    """Which of the first have one of the second, of the same patient, `low` to `high` days later.
+
+    >>> near(np.array([10, 50]), np.array([12]), 0, 5).tolist()
+    [True, False]
+    """
+    there = np.unique(second)
+    most = _SPAN // 4  # more days than any calendar has
+    earliest = first + int(np.ceil(max(low, -most)))
+    latest = first + int(np.floor(min(high, most)))
+    at = np.searchsorted(there, earliest)
+    there = np.append(there, np.iinfo(np.int64).max)
+    found: Mask = there[at] <= latest
+    return found
+
+
+def _places(column: pa.ChunkedArray, keys: pa.Array) -> Numbers:
+    """The place of each value among keys, -1 where it is none of them."""
+    found: Any = pc.index_in(column.combine_chunks(), keys, skip_nulls=True)
+    places: Numbers = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places
 
 
 def _numbers(table: pa.Table, column: str) -> Numbers:
@@ -149,9 +222,9 @@ def _numbers(table: pa.Table, column: str) -> Numbers:
     return numbers
 
 
-def _dense(column: pa.ChunkedArray) -> tuple[Numbers, int]:
-    """Numbers from 0 in place of any, and how many there are."""
+def _dense(column: pa.ChunkedArray) -> tuple[Numbers, pa.Array]:
+    """Numbers from 0 in place of any, and what each stands for."""
     if not len(column):
-        return np.zeros(0, np.int64), 0
+        return np.zeros(0, np.int64), pa.array([], column.type)
     coded: Any = pc.dictionary_encode(column.combine_chunks())
-    return coded.indices.to_numpy().astype(np.int64), len(coded.dictionary)
+    return coded.indices.to_numpy().astype(np.int64), coded.dictionary

@@ -88,9 +88,10 @@ class Spread:
         elif about.vm == "1":
             value = f"({contents.shown_field(path)})::varchar"
             label = f"coalesce({contents.meaning_field(path) or 'null'}, '')"
+        source = self.search.rows_among(asked.table, "chosen")
         return Part(
             f"select c.series_id, k.patient, {value} as v, {label} as label "
-            f"from {asked.table} c join chosen k on k.series_id = c.series_id "
+            f"from {source} c join chosen k on k.series_id = c.series_id "
             f"where {asked.where.sql}",
             asked.where.values,
         )
@@ -154,7 +155,7 @@ class Spread:
             raise UsageError(f"{path} holds {about.kind}s: there is no histogram of them.")
         sql = (
             f"select c.series_id, ({value})::double as low, ({value})::double as high "
-            f"from {asked.table} c join chosen using (series_id) "
+            f"from {self.search.rows_among(asked.table, 'chosen')} c join chosen using (series_id) "
             f"where {asked.where.sql} and ({value}) is not null"
         )
         return Part(sql, asked.where.values), about.vr or "DS"

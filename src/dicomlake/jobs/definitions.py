@@ -287,7 +287,10 @@ def _fits(column: Column, what: str) -> None:
     if column.unit and about.kind != "content":
         if about.kind != "number":
             raise UsageError(f"{what}: {column.path} holds no numbers, so it has no unit.")
-        if about.unit and units.convert(1, about.unit, column.unit) is None:
+        if (
+            about.unit not in ("", tables.ANY_UNIT)
+            and units.convert(1, about.unit, column.unit) is None
+        ):
             raise UsageError(
                 f"{what}: {column.path} is in {about.unit}, which is no {column.unit}."
             )

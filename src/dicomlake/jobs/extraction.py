@@ -36,6 +36,7 @@ from dicomlake.jobs.definitions import (
 from dicomlake.jobs.vocabulary import IDENTIFYING
 from dicomlake.lake import Store, results
 from dicomlake.lake.database import literal
+from dicomlake.lake.linking import LINKED, show_linked
 from dicomlake.query import Query, parse
 from dicomlake.query.attributes import attribute
 from dicomlake.query.nodes import paths_of
@@ -76,6 +77,8 @@ _ROWS = {
         "c.structure, c.code, c.laterality",
     ),
     "findings": ("finding", "c.rule", "c.enrichment_id", "c.path, c.text"),
+    "clinical_events": ("fact", "c.fact_key", "epoch(c.started)", "c.fact_key"),
+    "documents": ("document", "c.document_key", "epoch(c.written)", "c.document_key"),
 }
 """What a row of a table is called, which one it is in its object, its number, and the order of
 equal ones."""
@@ -83,6 +86,8 @@ _SENT = "case when starts_with(c.unit, 'UCUM:') then substr(c.unit, 6) else c.un
 _UNITS = {
     "item.quantity": "coalesce(c.quantity_unit, c.unit_value)",
     "item.number": _SENT,
+    "fact.quantity": "c.quantity_unit",
+    "fact.number": "c.unit",
     "channel.sensitivity": _SENT,
     "channel.baseline": _SENT,
 }
@@ -217,6 +222,7 @@ class _Work:
 
     def __init__(self, store: Store, extraction: Extraction, db: duckdb.DuckDBPyConnection) -> None:
         self.extraction, self.db = extraction, db
+        show_linked(db)
         self.inside = "members"  # the series into which columns of contents look
         key = _KEYS[extraction.each]
         where = parse(extraction.where) if extraction.where else None
@@ -248,7 +254,9 @@ class _Work:
     def sample(self, most: int) -> tuple[int, int]:
         """Look only at so many series that have what is asked for: how many, and of how many."""
         asked = sorted({attribute(c.path).table for c in self.extraction.columns} - {""})
-        may = " union ".join(f"select series_id from {name}" for name in asked)
+        may = " union ".join(
+            f"select series_id from {contents.rows_among(name, 'members')}" for name in asked
+        )
         only = f"where series_id in ({may})" if may else ""
         count = int(self.db.execute(f"select count(*) from members {only}").fetchall()[0][0])
         if count <= most:
@@ -278,16 +286,19 @@ class _Work:
         elif about.table == "items":
             select = _of_items(column, lists)
         else:
-            select = _of_rows(column, lists)
+            select = _of_rows(column, lists, self.inside)
         for name, table in lists.items():
             self.db.register(name, table)
         once = once and not about.table
         members = self.inside if about.table else "members"
         same = f"coalesce(code, {_NUMBER_TEXT}, text, moment::varchar)"
+        own = about.table in tables.CLINICAL  # what has a time of its own
+        undated = "h.spot is null" if own else "m.day is null"
+        first = "h.spot nulls first, " if own else ""
         qualify = f"qualify row_number() over (partition by entity, {same} order by turn) = 1"
         self.db.execute(
             "create or replace temp table hits as with found as (select m.entity, "
-            "m.day is null as undated, row_number() over (order by m.day nulls first, "
+            f"{undated} as undated, row_number() over (order by {first}m.day nulls first, "
             "m.time nulls first, m.uid, h.object, h.spot, h.place, h.item, h.position, h.text, "
             "h.number, h.code, h.meaning) as turn, "
             "row_number() over (partition by h.series_id, h.object, h.place "
@@ -381,8 +392,12 @@ def _of_items(column: Column, lists: dict[str, pa.Table]) -> Part:
     )
 
 
-def _of_rows(column: Column, lists: dict[str, pa.Table]) -> Part:
-    """Values of a column of segments, channels or doses, every row."""
+def _of_rows(column: Column, lists: dict[str, pa.Table], members: str) -> Part:
+    """Values of a column of segments, channels, doses, facts or documents, every row.
+
+    `members`: a table of series and their entities. A fact comes once for each entity that it
+    belongs to, however many series that has.
+    """
     table = attribute(column.path).table
     what, which, spot, tied = _ROWS[table]
     number, forms, where = _fields(column)
@@ -390,15 +405,34 @@ def _of_rows(column: Column, lists: dict[str, pa.Table]) -> Part:
         where = where & contents.row_condition(row_condition(column), lists)
     if table == "dose_events":  # of the documents that tell of an event, the best one
         where = where & Part("c.counted")
-    stated = table in tables.STATED  # of the series as a whole
+    stated = table in (*tables.STATED, *tables.CLINICAL)  # of no single object
+    source = _once_each(table, members) if table in tables.CLINICAL else table
     known = "*, '' as object" if stated else '*, "SOPInstanceUID" as object'
     return Part(
         f"select c.series_id, c.object, '{what} ' || {which} as place, "
         f"{spot} as spot, c.twin as item, 0 as position, {number} as number, {forms} from "
         f"(select {known}, row_number() over (partition by series_id, object, {which} "
-        f"order by {tied}) as twin from {table} c) c where {where.sql}",
+        f"order by {tied}) as twin from {source} c) c where {where.sql}",
         where.values,
     )
+
+
+def _once_each(table: str, members: str) -> str:
+    """SQL of facts or documents with one series of each entity that they belong to."""
+    parts = []
+    for tied in (False, True):
+        keys = "s.patient_key, s.study_key" if tied else "s.patient_key"
+        some = (
+            f"select {keys}, min(m.series_id) as series_id from {members} m "
+            f"join series s using (series_id) group by {keys}, m.entity"
+        )
+        same = "k.patient_key = l.patient_key" + (" and k.study_key = l.study_key" if tied else "")
+        kept = "is not null" if tied else "is null"
+        parts.append(
+            f"select l.*, k.series_id from {LINKED[table]} l join ({some}) k on {same} "
+            f"where l.study_key {kept}"
+        )
+    return f"({' union all '.join(parts)})"
 
 
 def _fields(column: Column) -> tuple[str, str, Part]:

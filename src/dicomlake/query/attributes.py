@@ -30,6 +30,8 @@ ROWS = {
     "document": "documents",
 }
 """What one row of each table of contents is called in questions."""
+CLINICAL = ("fact", "document")
+"""Rows that are no part of any object, but belong to a patient or to a study."""
 ANATOMY = "anatomy"
 ANATOMY_PATHS = (
     "segment.structure",
@@ -110,6 +112,15 @@ def is_content(path: str) -> bool:
     (True, True, False)
     """
     return bool(attribute(path).table)
+
+
+def is_clinical(path: str) -> bool:
+    """Whether a path asks clinical facts or documents.
+
+    >>> is_clinical("fact.code"), is_clinical("segment.type")
+    (True, False)
+    """
+    return path.partition(".")[0] in CLINICAL
 
 
 @lru_cache(maxsize=64)

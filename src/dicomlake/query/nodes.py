@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dicomlake.dicom.dictionary import WORD, Attribute, segments
 from dicomlake.errors import UsageError, WrongType
-from dicomlake.query.attributes import ANATOMY, ANATOMY_OF, ROWS, attribute
+from dicomlake.query.attributes import (
+    ANATOMY,
+    ANATOMY_OF,
+    CLINICAL,
+    ROWS,
+    attribute,
+    is_clinical,
+)
 from dicomlake.query.values import (
     Quantity,
     Value,
@@ -526,11 +533,38 @@ class Related(Node):
         if low is not None and high is not None and low > high:
             raise UsageError(f"{low} to {high} days holds nothing. Write the lower number first.")
         _set(self, days_low=low, days_high=high, depth=_joined(self, "related"))
+        clinical_row(self.first), clinical_row(self.second)
 
     @property
     def children(self) -> tuple[Node, ...]:
         """The first and the second condition."""
         return (self.first, self.second)
+
+
+def clinical_row(node: Node) -> str:
+    """What meets a side of `related`: one fact, one document, or "" for one series.
+
+    >>> clinical_row(Exists("fact.code") & Exists("fact.started")), clinical_row(Exists("KVP"))
+    ('fact', '')
+
+    UsageError for conditions on facts and documents alone, which no one thing can meet.
+    """
+    todo, found = [node], set()
+    while todo:
+        each = todo.pop()
+        if isinstance(each, Related) or (isinstance(each, Same) and each.level not in CLINICAL):
+            return ""
+        if hasattr(each, "path"):
+            if not is_clinical(each.path):
+                return ""
+            found.add(each.path.partition(".")[0])
+        todo.extend(each.children)
+    if len(found) > 1:
+        raise UsageError(
+            "A side of related is met by one fact or by one document, and this one asks both. "
+            "Relate the two: related(fact exists, document exists, within 7 days)."
+        )
+    return found.pop() if found else ""
 
 
 def _days(value: object) -> int | float | None:

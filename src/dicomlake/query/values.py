@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomlake.dicom.values import DAYS
 from dicomlake.errors import UsageError, WrongType
+from dicomlake.tables import ANY_UNIT
 from dicomlake.terms import units
 
 if TYPE_CHECKING:
@@ -377,6 +378,8 @@ def checker(about: Attribute) -> Callable[[object], Value]:
 def _measured(about: Attribute, value: object) -> Quantity | None:
     """The value as a quantity in a unit that the attribute may have."""
     found = quantity(value)
+    if about.unit == ANY_UNIT:
+        return found
     if found is not None and found.common[1] != Quantity(1, about.unit).common[1]:
         raise WrongType(f"{about.path} is measured in {about.unit}; {found} is none of these.")
     return found

@@ -24,6 +24,12 @@ _NAMES = {
     "UCUM": ("UCUM", "UCM"),
     "MDC": ("MDC",),
     "SCPECG": ("SCPECG",),
+    "I10": ("I10", "ICD10", "ICD-10"),
+    "I10GM": ("I10GM", "ICD10GM", "ICD-10-GM"),
+    "I10C": ("I10C", "ICD10CM", "ICD-10-CM"),
+    "I10P": ("I10P", "ICD10PCS", "ICD-10-PCS"),
+    "OPS": ("OPS",),
+    "ATC": ("ATC",),
 }
 _SCHEMES = {name: scheme for scheme, names in _NAMES.items() for name in names}
 

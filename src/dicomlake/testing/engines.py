@@ -5,6 +5,7 @@
         def engine(self, tmp_path):
             folder = write(tmp_path / "objects")
             ...                             # make a lake of the folder
+            histories.tell(store)           # and the facts and documents of its patients
             return MyEngine(lake)
 
 The answers were written by hand, from `OBJECTS`. Things have short names: P1 is a patient, P1a one
@@ -24,6 +25,7 @@ from dicomlake.contracts import Answer, Engine
 from dicomlake.errors import UsageError
 from dicomlake.query import LEVELS, Query, parse, parse_query
 from dicomlake.terms import Code
+from dicomlake.testing import histories
 from dicomlake.testing.dicom import Description, encode, uid
 
 if TYPE_CHECKING:
@@ -790,13 +792,13 @@ class EngineContract:
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """One test per question, named by it."""
         cases: dict[str, Mapping[str, Any]] = {
-            "series": SERIES,
-            "patients": PATIENTS,
-            "studies": STUDIES,
-            "instances": INSTANCES,
+            "series": SERIES | histories.SERIES,
+            "patients": PATIENTS | histories.PATIENTS,
+            "studies": STUDIES | histories.STUDIES,
+            "instances": INSTANCES | histories.INSTANCES,
             "totals": TOTALS,
-            "ordered": ORDERS,
-            "shown": SHOWN,
+            "ordered": ORDERS | histories.ORDERS,
+            "shown": SHOWN | histories.SHOWN,
         }
         for name, table in cases.items():
             if name in metafunc.fixturenames:

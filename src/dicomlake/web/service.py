@@ -17,6 +17,7 @@ from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
+    activity,
     datasets,
     deid,
     deidpreview,
@@ -138,6 +139,7 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
 
 _OURS = (
     access.router,
+    activity.router,
     deid.router,
     deidpreview.router,
     datasets.router,

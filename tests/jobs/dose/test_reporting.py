@@ -173,7 +173,9 @@ def test_a_report_of_nothing_says_so(lake: Lake, options: DoseOptions) -> None:
 
 
 def test_texts_of_a_workbook_never_run() -> None:
-    wild = ['=HYPERLINK("http://x")', "+1", "-2+3", "@SUM(A1)", "\t=1", "a\x00b\x0bc", "x" * 99_999]
+    wild = [
+        '=HYPERLINK("http://x")', "+1", "-2+3", "@SUM(A1)", "\t=1", "a\x00b\x0bc", "x" * 99_999,
+    ]  # fmt: skip
     told = Told("T", [], (), [Sheet("S", "S", "", ("head",), [(text,) for text in wild])])
     found = book(xlsx.written(told))["S"]
     cells = [row[0] for row in found.iter_rows(min_row=2)]
