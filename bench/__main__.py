@@ -50,8 +50,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes", "deid",
-        "fhir", "deid-benchmark", "datasets", "pixels", "facts", "ecg",
-        "fhir", "deid-benchmark", "datasets", "pixels", "histories",
+        "fhir", "deid-benchmark", "datasets", "pixels", "facts", "ecg", "histories",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -101,10 +100,10 @@ def main() -> None:
         title = f"Questions to {documents:,} documents with {documents * contents.ITEMS:,} items"
         show(title, ("", "first ms", "ms", "found"), rows)
     if asked.only in (None, "histories"):
-        for patients, facts in ((100_000, 6), (20_000 if asked.quick else 100_000, 100)):
+        for patients, each in ((100_000, 6), (20_000 if asked.quick else 100_000, 100)):
             with tempfile.TemporaryDirectory() as place:
-                lake = (asked.lake or Path(place)) / f"histories-{patients}-{facts}"
-                for title, (head, rows) in histories.measure(lake, patients, facts).items():
+                lake = (asked.lake or Path(place)) / f"histories-{patients}-{each}"
+                for title, (head, rows) in histories.measure(lake, patients, each).items():
                     show(title, head, rows)
     if asked.only in (None, "web"):
         series = asked.series or (20_000 if asked.quick else 1_000_000)
