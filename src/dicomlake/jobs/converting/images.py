@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +135,9 @@ def dataset_of(header: Mapping[str, Any]) -> Dataset:
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
 
-    found = Dataset.from_json({t: e for t, e in _told(header).items() if t[:4] != "0002"})
+    with warnings.catch_warnings():  # of values that are not as the Standard wants them
+        warnings.simplefilter("ignore")
+        found = Dataset.from_json({t: e for t, e in _told(header).items() if t[:4] != "0002"})
     found.file_meta = FileMetaDataset()
     if syntax := text(header, "TransferSyntaxUID"):
         found.file_meta.TransferSyntaxUID = UID(syntax)
