@@ -17,6 +17,7 @@ from bench import (
     deidbench,
     enrich,
     explore,
+    facts,
     fhir,
     folder,
     pacs,
@@ -48,7 +49,7 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes", "deid",
-        "fhir", "deid-benchmark", "datasets", "pixels", "sites",
+        "fhir", "deid-benchmark", "datasets", "pixels", "facts", "sites",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -124,6 +125,9 @@ def main() -> None:
             lake = asked.lake or Path(place)
             for title, (head, rows) in enrich.measure(lake, run, asked.series or series).items():
                 show(title, head, rows)
+    if asked.only in (None, "facts"):
+        count = 200_000 if asked.quick else 10_000_000
+        show("Clinical facts brought into a lake", facts.HEAD, facts.measure(count))
     if asked.only in (None, "fhir"):
         head = ("", "resources", "s", "resources/s", "x dicom2fhir")
         title = "FHIR resources of the same CT studies, one core, without the start"

@@ -511,6 +511,16 @@ class DatasetSettings(_Settings):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 
+class ClinicalSettings(_Settings):
+    """How clinical facts are brought in.
+
+    `issuers`: systems of identifiers in FHIR, or assigning authorities in HL7 messages, and the
+    IssuerOfPatientID that they stand for ("" where the images name none).
+    """
+
+    issuers: dict[str, str] = {}
+
+
 class DoseHook(_Credentials):
     """Who is told of new alarms of dose: a POST of JSON without anything of patients."""
 
@@ -544,16 +554,6 @@ class DoseSettings(_Settings):
     alarms: tuple[str, ...] = ()
     z: Annotated[float, Field(gt=0)] = 3.5
     webhook: DoseHook | None = None
-
-
-class ClinicalSettings(_Settings):
-    """How clinical facts are brought in.
-
-    `issuers`: systems of identifiers in FHIR, or assigning authorities in HL7 messages, and the
-    IssuerOfPatientID that they stand for ("" where the images name none).
-    """
-
-    issuers: dict[str, str] = {}
 
 
 class ActivitySettings(_Settings):

@@ -188,6 +188,7 @@ def of_doses() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         route = "/api/dose/overview"
         yield route, "GET", route, asked
         yield route, "POST", route, {"json": {"where": where}}
+        yield "/api/dose/report", "GET", "/api/dose/report", asked
         for name in TABLES:
             yield "/api/dose/{name}", "GET", f"/api/dose/{name}", asked
             yield "/api/dose/{name}", "POST", f"/api/dose/{name}", {"json": {"where": where}}

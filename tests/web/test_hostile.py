@@ -194,6 +194,7 @@ READ_JSON = [
     ("POST", "/api/federation/export"),
     ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),
     ("POST", "/api/dose/overview"), ("POST", "/api/dose/none"),
+    ("POST", "/api/dose/alarms/none"),
 ]  # fmt: skip
 
 

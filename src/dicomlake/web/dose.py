@@ -17,13 +17,14 @@ from dicomlake.api import Lake
 from dicomlake.engines.groups import By, Grouped
 from dicomlake.engines.remembered import Remembered
 from dicomlake.errors import UsageError
+from dicomlake.jobs import dose
 from dicomlake.jobs.access.roles import May
-from dicomlake.jobs.dose import DoseOptions, cumulative, options_of
-from dicomlake.jobs.dose.overview import DAYS, Doses
+from dicomlake.jobs.dose import DoseOptions, options_of, reporting
+from dicomlake.jobs.dose.overview import DAYS, Overview
 from dicomlake.jobs.dose.schemas import unit_of
 from dicomlake.query import And, Exists, Node
 from dicomlake.tables import comment_of
-from dicomlake.web.access.needs import needs, note
+from dicomlake.web.access.needs import Need, needs, note, sees_all, who_of
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
 from dicomlake.web.explore.queries import Asked
@@ -47,7 +48,8 @@ MOST_ROWS = 10_000
 MOST_REMEMBERED = 8
 """Questions about one version of a lake whose tables are remembered."""
 Name = Literal[
-    "totals", "months", "distributions", "patients", "studies", "events", "missing",
+    "totals", "months", "distributions", "levels", "trends", "outliers", "alarms", "patients",
+    "studies", "events", "protocols", "missing",
 ]  # fmt: skip
 TheName = Annotated[Name, Path(description="Which table")]
 FactorSet = Annotated[
@@ -57,7 +59,10 @@ FactorSet = Annotated[
 Days = Annotated[
     int, Query(ge=1, le=36_525, description="Length of the rolling window of patients")
 ]
+Phantoms = Annotated[bool, Query(description="Also events of phantoms and tests")]
+Country = Annotated[str | None, Query(max_length=100, description="Of reference levels")]
 _DOSED = Exists("event.kind")
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 class DoseAsked(Asked):
@@ -121,6 +126,13 @@ class DoseRows(Shape):
     rows: list[list[Any]]
     total: int = Field(description="Rows that there are, whatever the limit")
     seconds: float
+
+
+class AlarmSaid(Shape):
+    """What somebody says of an alarm."""
+
+    state: Literal["open", "seen", "closed"]
+    reason: str = Field("", max_length=2000, description="Why; an alarm is not closed without")
 
 
 _OVERVIEW: dict[str, Any] = {
@@ -211,6 +223,65 @@ def _groups(
 
 
 @router.get(
+    "/api/dose/report",
+    dependencies=[needs(May.READ)],
+    summary="Give a report of radiation dose as a file",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                "text/html": {
+                    "schema": {"type": "string"},
+                    "example": "<!doctype html><html><h1>Radiation dose</h1></html>",
+                }
+            }
+        },
+        **documented(403, 409, 422, 503),
+    },
+)
+async def report(
+    http: Request,
+    desk: TheDesk,
+    form: Annotated[Literal["html", "pdf", "xlsx"], Query(alias="format")] = "html",
+    where: WhereText = None,
+    level: Annotated[Level, Query(description="Of the question")] = "study",
+    version: Version = None,
+    factor_set: FactorSet = None,
+    phantoms: Phantoms = False,
+    country: Country = None,
+    days: Days = DAYS,
+    patients: Annotated[bool, Query(description="Name patients; stewards may")] = False,
+    query_id: QueryId = None,
+) -> Response:
+    """The report as HTML that needs no network, PDF, or a workbook; without names of patients."""
+    wanted = DoseAsked(
+        where=where, level=level, version=version, factor_set=factor_set, phantoms=phantoms,
+        country=country, days=days,
+    )  # fmt: skip
+    if patients:
+        Need(May.RELEASE)(http)
+
+    def work(run: Running) -> Response:
+        lake = run.use(desk.lakes.at(wanted.version))
+        asked = overview_for(http, desk, lake, wanted)
+        content = reporting.report(
+            lake.engine, asked.where, form, asked.options, version=lake.version,
+            with_patients=patients, tables=asked, ticket=run,
+        )  # fmt: skip
+        note(http, what="report of dose", patients=patients)
+        return Response(
+            content,
+            media_type=reporting.MEDIA[form],
+            headers={
+                "Content-Security-Policy": _POLICY,
+                "Content-Disposition": f'attachment; filename="dose.{form}"',
+            },
+        )
+
+    return await answered(http, desk.board, work, query_id)
+
+
+@router.get(
     "/api/dose/{name}",
     dependencies=[needs(May.READ)],
     summary="List a table of radiation dose",
@@ -225,8 +296,8 @@ async def table(
     level: Annotated[Level, Query(description="Of the question")] = "study",
     version: Version = None,
     factor_set: FactorSet = None,
-    phantoms: Annotated[bool, Query(description="Also events of phantoms and tests")] = False,
-    country: Annotated[str | None, Query(max_length=100, description="Of levels")] = None,
+    phantoms: Phantoms = False,
+    country: Country = None,
     days: Days = DAYS,
     order: Annotated[str, Query(max_length=100, description="A column; minus: downwards")] = "",
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 1000,
@@ -264,7 +335,7 @@ async def _table(
 ) -> Response:
     def work(run: Running) -> Response:
         lake = run.use(desk.lakes.at(wanted.version))
-        asked = doses_of(desk, lake, wanted)
+        asked = overview_for(http, desk, lake, wanted)
         found = asked.table(name, run)
         page = _ordered(found, wanted.order).slice(wanted.offset, wanted.limit)
         note(http, rows=page.num_rows)
@@ -294,23 +365,48 @@ async def patient(
     def work(run: Running) -> Response:
         lake = run.use(desk.lakes.at(version))
         options = options_of(desk.home, factor_set=factor_set)
-        found = cumulative.patient(
-            lake.engine, int(patient_key), options=options, days=days, ticket=run
-        )
+        found = dose.patient(lake.engine, int(patient_key), options=options, days=days, ticket=run)
         note(http, rows=found.num_rows)
         return _rows(lake, "patient", options, found, found.num_rows, run)
 
     return await answered(http, desk.board, work, query_id)
 
 
+@router.post(
+    "/api/dose/alarms/{id}",
+    dependencies=[needs(May.RELEASE)],
+    summary="Say that an alarm was seen, is closed, or is open again",
+    response_model=DoseRows,
+    responses={**shown({**_ROWS, "name": "alarms"}), **documented(403, 409, 422, 503)},
+)
+async def say(
+    http: Request,
+    said: AlarmSaid,
+    desk: TheDesk,
+    alarm: Annotated[str, Path(alias="id", max_length=64, description="alarm_id of the table")],
+) -> Response:
+    """The row of the alarm as it is now; who said so, and when, stays with it."""
+
+    def work(run: Running) -> Response:
+        lake = run.use(desk.lakes.at())
+        who = who_of(http).name
+        found = dose.close(
+            desk.home, alarm, said.state, said.reason, who, engine=lake.engine, ticket=run
+        )
+        note(http, what="alarm of dose", alarm=alarm, state=said.state)
+        return _rows(lake, "alarms", options_of(desk.home), found, found.num_rows, run)
+
+    return await answered(http, desk.board, work)
+
+
 # What the tables of a question are made of
 
 
-_known: weakref.WeakKeyDictionary[Lake, Remembered[Any, Doses]] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[Lake, Remembered[Any, Overview]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def doses_of(desk: Desk, lake: Lake, wanted: DoseAsked) -> Doses:
+def overview_for(http: Request, desk: Desk, lake: Lake, wanted: DoseAsked) -> Overview:
     """The tables of a question, which stay for the next ones about the same."""
     options = options_of(
         desk.home,
@@ -324,8 +420,9 @@ def doses_of(desk: Desk, lake: Lake, wanted: DoseAsked) -> Doses:
     engine = lake.engine
     with _lock:
         known = _known.setdefault(lake, Remembered(MOST_REMEMBERED, lambda _: 1))
+    part = not sees_all(http)
     key = (where, options, wanted.days, _stamp(options))
-    return known.once(key, lambda: Doses(engine, where, options, wanted.days))
+    return known.once(key, lambda: Overview(engine, where, options, wanted.days, part=part))
 
 
 def _stamp(options: DoseOptions) -> tuple[tuple[str, int, int], ...]:

@@ -87,7 +87,9 @@ def number(concept: Code, value: float, unit: Code, relation: str = CONTAINS) ->
 
     item = _item("NUM", concept, relation)
     said = Dataset()
-    said.NumericValue = DSfloat(value, auto_format=True)
+    short = f"{value:.10g}"
+    exact = len(short) <= 16 and float(short) == value
+    said.NumericValue = DSfloat(short) if exact else DSfloat(value, auto_format=True)
     said.MeasurementUnitsCodeSequence = [coded(unit)]
     item.MeasuredValueSequence = [said]
     return item

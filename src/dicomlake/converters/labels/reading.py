@@ -157,7 +157,8 @@ def _codes(label: Label, cell: str) -> Iterator[Code]:
         value = one.strip()
         if not value:
             continue
-        if not looks.fullmatch(value.upper() if label.codes != "LN" else value):
+        if not looks.fullmatch(value.upper()):
             raise DataError(f"column {label.column!r} has something that is no code of "
                             f"{label.codes}")  # fmt: skip
-        yield Code(value.upper(), scheme, value.upper())
+        value = value.lower() if label.codes == "OPS" else value.upper()  # as they are published
+        yield Code(value, scheme, value)

@@ -29,6 +29,7 @@ from dicomlake.jobs.clinical.settling import LINKED, UNLINKED, Settled, settle
 from dicomlake.jobs.clinical.staging import Given, Part, Stage, stage_rows
 from dicomlake.jobs.runs import Run, running
 from dicomlake.jobs.tidy import tidy
+from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
 from dicomlake.lake.store import WORK
 from dicomlake.settings import Settings
@@ -199,6 +200,7 @@ def _settled(store: Store, stage: Stage, made: Taken, run: Run, began: float) ->
     if not store.settled:
         tidy(store, run.progress)
         store.touch(run.run_id)
+        rebuild(store, progress=run.progress)
     made.run_id, made.seconds = run.run_id, time.monotonic() - began
     run.counts = {
         **made.facts, "documents": made.documents, "added": made.added,

@@ -13,6 +13,7 @@ from dicomlake import tables
 from dicomlake.contracts import Progress
 from dicomlake.errors import UsageError
 from dicomlake.jobs.runs import running
+from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
 
 OF_IMAGES = (
@@ -78,6 +79,7 @@ def remove(lake: str | Path, source: str, *, progress: Progress | None = None) -
                     store.put(name, "source", pa.chunked_array([[source]], pa.string()), [])
                     run.check()
             store.touch(run.run_id)
+            rebuild(store, progress=run.progress)
             run.counts = {"removed": sum(known[source].values())}
     return known[source]
 

@@ -1,6 +1,6 @@
 """All that pages and reports show of dose: every table of one question, made when it is wanted.
 
-`Doses(engine, where, options).table("levels")`: the names are those of `TABLES`.
+`Overview(engine, where, options).table("levels")`: the names are those of `TABLES`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dicomlake.errors import UsageError
-from dicomlake.jobs.dose import cumulative
-from dicomlake.jobs.dose.events import events as list_events
+from dicomlake.jobs import dose
 from dicomlake.jobs.dose.options import DoseOptions
 from dicomlake.jobs.dose.schemas import UNITS, table
-from dicomlake.jobs.dose.studies import studies as list_studies
 from dicomlake.query import Node
 
 DAYS = 365
@@ -110,13 +108,24 @@ MISSING = pa.schema(
 )
 
 
-class Doses:
-    """The tables of one question about dose, for many threads; each is made once."""
+class Overview:
+    """The tables of one question about dose, for many threads; each is made once.
+
+    `days`: length of the window of patients; `part`: the engine sees a part of the lake alone, so
+    that nothing is told of alarms that it does not find.
+    """
 
     def __init__(
-        self, engine: Any, where: Node | None, options: DoseOptions, days: int = DAYS
+        self,
+        engine: Any,
+        where: Node | None,
+        options: DoseOptions,
+        days: int = DAYS,
+        *,
+        part: bool = False,
     ) -> None:
-        self.engine, self.where, self.options, self.days = engine, where, options, days
+        self.engine, self.where, self.options = engine, where, options
+        self.days, self.part = days, part
         self._made: dict[str, pa.Table] = {}
         self._lock = threading.RLock()
         self._ticket: object = None
@@ -135,8 +144,8 @@ class Doses:
 
     def ask(self, what: Callable[..., pa.Table], **more: Any) -> pa.Table:
         """What a function finds of the question."""
-        asked = {"options": self.options, "ticket": self._ticket, **more}
-        return what(self.engine, self.where, **asked)
+        said = {"options": self.options, "ticket": self._ticket, **more}
+        return what(self.engine, self.where, **said)
 
 
 def totals(studies: pa.Table) -> pa.Table:
@@ -283,26 +292,36 @@ def _patients(found: pa.Table) -> int:
     return int(pc.count_distinct(found.column("patient_key")).as_py())
 
 
-def _everything(doses: Doses) -> pa.Table:
+def _everything(asked: Overview) -> pa.Table:
     """Events with those of no patient."""
-    return doses.ask(list_events, options=replace(doses.options, include_not_patient=True))
+    return asked.ask(dose.events, options=replace(asked.options, include_not_patient=True))
 
 
-def _events(doses: Doses) -> pa.Table:
-    everything = doses.table("everything")
-    if doses.options.include_not_patient:
+def _events(asked: Overview) -> pa.Table:
+    everything = asked.table("everything")
+    if asked.options.include_not_patient:
         return everything
     return everything.filter(pc.invert(everything.column("not_patient")))
 
 
-TABLES: dict[str, Callable[[Doses], pa.Table]] = {
-    "totals": lambda doses: totals(doses.table("studies")),
-    "months": lambda doses: months(doses.table("studies")),
-    "distributions": lambda doses: distributions(doses.table("events")),
-    "patients": lambda doses: doses.ask(cumulative.patients, days=doses.days),
-    "studies": lambda doses: doses.ask(list_studies),
+def _alarms(asked: Overview) -> pa.Table:
+    found = asked.ask(dose.alarms)
+    return found.filter(found.column("holds")) if asked.part else found
+
+
+TABLES: dict[str, Callable[[Overview], pa.Table]] = {
+    "totals": lambda asked: totals(asked.table("studies")),
+    "months": lambda asked: months(asked.table("studies")),
+    "distributions": lambda asked: distributions(asked.table("events")),
+    "levels": lambda asked: asked.ask(dose.compare),
+    "trends": lambda asked: asked.ask(dose.trends),
+    "outliers": lambda asked: asked.ask(dose.outliers),
+    "alarms": _alarms,
+    "patients": lambda asked: asked.ask(dose.patients, days=asked.days),
+    "studies": lambda asked: asked.ask(dose.studies),
     "events": _events,
-    "missing": lambda doses: missing(doses.table("everything"), doses.table("studies")),
+    "protocols": lambda asked: asked.ask(dose.protocols),
+    "missing": lambda asked: missing(asked.table("everything"), asked.table("studies")),
     "everything": _everything,
 }
 """Every table by name, and what makes it."""

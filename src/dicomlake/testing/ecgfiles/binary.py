@@ -24,30 +24,57 @@ _NOTHING = 29999
 
 
 def scp(
-    ecg: Ecg, *, compressed: bool = True, differences: int = 2, leads: Sequence[str] = LEADS
+    ecg: Ecg,
+    *,
+    compressed: bool = True,
+    differences: int = 2,
+    subtracted: bool = False,
+    leads: Sequence[str] = LEADS,
 ) -> bytes:
     """An SCP-ECG record of an ECG, of these leads.
 
     `compressed`: coded by the default Huffman table, over differences of this order; else plain.
+    `subtracted`: the median beat is taken away wherever it stands in the rhythm.
 
     >>> from dicomlake.testing.ecgfiles import made
     >>> scp(made(1))[16:22]
     b'SCPECG'
     """
-    columns = [LEADS.index(lead) for lead in leads]
     order = differences if compressed else 0
+    return record(sections(ecg, compressed, order, subtracted, leads))
+
+
+def sections(
+    ecg: Ecg,
+    compressed: bool = True,
+    order: int = 2,
+    subtracted: bool = False,
+    leads: Sequence[str] = LEADS,
+) -> dict[int, bytes]:
+    """The bodies of the sections of a record by their numbers."""
+    columns = [LEADS.index(lead) for lead in leads]
+    beat, samples = ecg.beat[:, columns], ecg.samples[:, columns].copy()
+    fiducial = QRS_AT_MS * ecg.rate // 1000 + 1
+    starts: list[int] = []
+    if subtracted:
+        starts = list(range(0, len(samples) - len(beat), ecg.rr * ecg.rate // 1000))
+    for start in starts:
+        samples[start : start + len(beat)] -= beat
+    zones = b"".join(
+        struct.pack("<HIII", 0, start + 1, start + fiducial, start + len(beat)) for start in starts
+    )
     bodies = {
         1: _about(ecg),
-        3: _lead_list(leads, len(ecg.samples)),
-        4: struct.pack("<3H", BEAT_MS, QRS_AT_MS * ecg.rate // 1000 + 1, 0),
-        5: _signal(ecg, ecg.beat[:, columns], compressed, order),
-        6: _signal(ecg, ecg.samples[:, columns], compressed, order),
+        3: _lead_list(leads, len(samples), subtracted),
+        4: struct.pack("<3H", BEAT_MS, fiducial, len(starts)) + zones,
+        5: _signal(ecg, beat, compressed, order),
+        6: _signal(ecg, samples, compressed, order),
         7: _measurements(ecg),
         8: _statements(ecg),
     }
     if compressed:
         bodies[2] = struct.pack("<H", 19999)
-    return record(bodies)
+    return bodies
 
 
 def record(bodies: dict[int, bytes]) -> bytes:
@@ -111,9 +138,9 @@ def _date(day: date) -> bytes:
     return struct.pack("<HBB", day.year, day.month, day.day)
 
 
-def _lead_list(leads: Sequence[str], count: int) -> bytes:
+def _lead_list(leads: Sequence[str], count: int, subtracted: bool) -> bytes:
     """Section 3: all leads recorded together."""
-    found = bytes([len(leads), 4 | len(leads) << 3 & 0xFF])
+    found = bytes([len(leads), 4 | subtracted | len(leads) << 3 & 0xFF])
     return found + b"".join(struct.pack("<IIB", 1, count, NUMBERS[lead]) for lead in leads)
 
 
