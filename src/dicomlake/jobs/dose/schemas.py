@@ -350,7 +350,7 @@ FACTORS = pa.schema(
         _text("region", "region of the body"),
         _text("age_class", "reference age"),
         _number("k", "factor", "mSv/(mGy.cm)"),
-        _text("phantom", "by age: DLP of children and heads on 16 cm, of adult bodies on 32 cm; "
+        _text("phantom", "by age: DLP of children, heads and necks on 16 cm, else on 32 cm; "
               "16 or 32: of that phantom; empty: not said"),
         _text("source", "where it is from"),
         _text("verification", "how it was checked"),
