@@ -26,6 +26,7 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   sources: lazy(() => import("./pages/sources.tsx")),
   status: lazy(() => import("./pages/status.tsx")),
   charts: lazy(() => import("./pages/charts.tsx")),
+  dose: lazy(() => import("./pages/dose.tsx")),
   audit: lazy(() => import("./pages/audit.tsx")),
   federation: lazy(() => import("./pages/federation.tsx")),
 };
@@ -34,6 +35,7 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
 const PLACES: [string, Key, string][] = [
   ["ask", "nav.ask", "count"],
   ["charts", "nav.charts", "count"],
+  ["dose", "nav.dose", "count"],
   ["saved", "nav.saved", "count"],
   ["cohorts", "cohorts", "count"],
   ["datasets", "nav.datasets", "export"],

@@ -23,8 +23,8 @@ app = typer.Typer(
 )
 
 
-MODULES = """access activity benching charts cohorts commands converting datasets deid
-    deidpixels dose enriching erasing facts federation fhir fhirfiles fhirvalidate inside pacs
+MODULES = """access activity benching charts cohorts commands converting datasets deid deidpixels
+    dose dosereport enriching erasing facts federation fhir fhirfiles fhirvalidate inside pacs
     pseudonym quality reports segmenter service viewer"""
 """Modules of commands."""
 
