@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -262,12 +262,14 @@ class _Bringing:
         self._run.progress.stage("reading", len(files), "files")
         forms = [(self._form(path), path) for path in files]
         with ExitStack() as stack:
-            tables_of_omop = stack.enter_context(closing(omop.Omop(self._issuer, self._check)))
-            sheets = stack.enter_context(closing(Sheets()))
+            spill = self._stage.folder.parent
+            known = omop.Omop(self._issuer, spill, self._check)
+            stack.enter_context(closing(known))
+            sheets = stack.enter_context(closing(Sheets(spill)))
             concepts = _digest(*(_mark(p) for form, p in forms if form == "concept"))
             for form, path in sorted(forms, key=lambda one: one[0] != "concept"):
                 extra = concepts if form == "omop" else form
-                self._one(form, path, extra, tables_of_omop, sheets)
+                self._one(form, path, extra, known, sheets)
                 self._run.progress.advance()
                 self._run.check()
 
@@ -367,4 +369,3 @@ def _older(store: Store, files: list[Path]) -> list[str]:
 
 
 __all__ = ["Taken", "bring", "issuers_of", "take"]
-_Check = Callable[[int], None]
