@@ -30,6 +30,7 @@ from bench import (
     reader,
     scale,
     segmentation,
+    sites,
 )
 
 
@@ -51,6 +52,7 @@ def main() -> None:
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes", "deid",
         "fhir", "deid-benchmark", "datasets", "pixels", "facts", "ecg", "histories",
+        "sites",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -151,6 +153,10 @@ def main() -> None:
     if asked.only in (None, "deid-benchmark"):
         head, rows = deidbench.measure(6 if asked.quick else 60)
         show("De-identification of a corpus of planted secrets", head, rows)
+    if asked.only in (None, "sites"):
+        patients = 20 if asked.quick else 400
+        rows = sites.measure(patients)
+        show(f"Eight heart centres of {patients} patients, harmonised by mapping", sites.HEAD, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)
