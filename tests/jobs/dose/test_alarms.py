@@ -12,6 +12,7 @@ import yaml
 
 import dicomlake
 from dicomlake.errors import Refused, UsageError
+from dicomlake.jobs.dose import alarms, options_of
 from dicomlake.jobs.dose.telling import tell
 from dicomlake.jobs.index import index
 from tests.jobs.dose.made import CT, ct_report, lake_of, put, rf_report, skin_report
@@ -150,6 +151,7 @@ def test_a_late_document_takes_an_alarm_back(tmp_path: Path) -> None:
     index([folder], lake.path, workers=1)
     (gone,) = lake.refresh().dose.alarms().to_pylist()
     assert (gone["holds"], gone["state"], gone["PatientID"]) == (False, "seen", None)
+    assert alarms(lake.engine, options=options_of(lake.path)).num_rows == 0  # not for everybody
 
 
 class Hook:

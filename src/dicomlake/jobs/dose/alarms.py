@@ -100,12 +100,14 @@ def alarms(
     *,
     options: DoseOptions,
     state: str = "",
+    gone: bool = False,
     ticket: object = None,
 ) -> pa.Table:
     """Alarms of what a condition finds: `schemas.ALARMS`, of the newest study first.
 
-    `state`: only those that are open, seen or closed. Without a condition, those that no longer
-    hold are told, too, when somebody said something of them.
+    `state`: only those that are open, seen or closed. `gone`: without a condition also those
+    that no longer hold, and of which somebody said something; only for who sees the whole lake, for
+    nobody knows any more of whom they were.
     """
     if state and state not in STATES:
         raise UsageError(f"{state!r} is no state of an alarm. Use {', '.join(STATES)}.")
@@ -113,7 +115,7 @@ def alarms(
     rows = [_with_state(row, kept.get(row["alarm_id"])) for row in _found(
         engine, where, options, ticket
     )]  # fmt: skip
-    if where is None:
+    if gone and where is None:
         now = {row["alarm_id"] for row in rows}
         rows += [_gone(said) for name, said in kept.items() if name not in now]
     rows = [row for row in rows if not state or row["state"] == state]

@@ -306,8 +306,7 @@ def _events(asked: Overview) -> pa.Table:
 
 
 def _alarms(asked: Overview) -> pa.Table:
-    found = asked.ask(dose.alarms)
-    return found.filter(found.column("holds")) if asked.part else found
+    return asked.ask(dose.alarms, gone=not asked.part)
 
 
 TABLES: dict[str, Callable[[Overview], pa.Table]] = {

@@ -31,7 +31,7 @@ class Doses:
         self._path, self._engine = path, engine
 
     def _ask(self, make: Callable[..., pa.Table], where: str | Node | None, said: Any) -> pa.Table:
-        more = {name: said.pop(name) for name in ("days", "state") if name in said}
+        more = {name: said.pop(name) for name in ("days", "state", "gone") if name in said}
         node = parse(where) if isinstance(where, str) else where
         return make(self._engine, node, options=options_of(self._path, **said), **more)
 
@@ -57,8 +57,11 @@ class Doses:
         return self._ask(compare, where, options)
 
     def alarms(self, where: str | Node | None = None, **options: Any) -> pa.Table:
-        """Alarms, of the newest study first; `state`: only those that are open, seen or closed."""
-        return self._ask(alarms, where, options)
+        """Alarms, of the newest study first; `state`: only those that are open, seen or closed.
+
+        Without a condition also those that no longer hold, when somebody said something of them.
+        """
+        return self._ask(alarms, where, options | {"gone": True})
 
     def close(
         self, alarm_id: str, reason: str, who: str = "", *, state: str = "closed"
