@@ -406,9 +406,10 @@ def _concept(said: Any) -> _Concept | None:
     """A CodeableConcept; None for one that says nothing."""
     if not isinstance(said, dict):
         return None
-    codings = [c for c in dicts(said.get("coding")) if text_of(c.get("code"))]
+    listed = dicts(said.get("coding"))
+    codings = [c for c in listed if text_of(c.get("code"))]
     text = text_of(said.get("text")) or next(
-        (t for c in dicts(said.get("coding")) if (t := text_of(c.get("display")))), None
+        (t for c in listed if (t := text_of(c.get("display")))), None
     )
     if not codings and not text:
         return None
@@ -430,6 +431,8 @@ def _codes(systems: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 
 def _first_code(said: Any) -> str:
+    if said is None:
+        return ""
     found = next((text_of(c.get("code")) for c in dicts(dict_of(said).get("coding"))), "")
     return found or text_of(said)
 
@@ -468,6 +471,7 @@ def _refers(json: _Json) -> list[str] | None:
     found = [
         _reference(one)
         for name in ("imagingStudy", "study", "basedOn", "partOf", "request")
+        if name in json
         for one in dicts(json.get(name))
     ]
     return [name for name in found if name] or None
@@ -475,6 +479,8 @@ def _refers(json: _Json) -> list[str] | None:
 
 def _accessions(json: _Json) -> list[str]:
     """Accession numbers of a resource, or of the orders that it names by them."""
+    if "identifier" not in json and "basedOn" not in json:
+        return []
     listed = dicts(json.get("identifier"))
     for one in dicts(json.get("basedOn")):
         listed += dicts(one.get("identifier"))
@@ -511,7 +517,7 @@ def _begin(json: _Json, name: str, *more: str) -> tuple[Any, Any]:
 
 
 def _site(row: _Json, said: Any) -> None:
-    for one in dicts(said):
+    for one in dicts(said) if said is not None else ():
         concept = _concept(one)
         for code in concept.codes if concept else ():
             row.setdefault("laterality" if code in _LATERALITY else "site", code)
