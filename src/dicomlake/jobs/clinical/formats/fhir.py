@@ -25,7 +25,8 @@ from dicomlake.jobs.clinical.reports import stage_document
 from dicomlake.jobs.clinical.staging import Part
 from dicomlake.jobs.identifiers.fhir import dict_of, dicts, text_of, typed, uids_of
 
-_LARGEST = 2 * 1024**3
+_LARGEST = 256 * 1024**2
+"""Bytes of one document; it takes many times as much memory."""
 _DEEPEST = 8
 _NEVER = frozenset("entered-in-error not-done not-taken cancelled refuted abandoned".split())
 """States of a resource that says of something that it did not happen."""
@@ -53,10 +54,10 @@ class Fhir:
     def read(self, path: Path) -> None:
         """Stage the resources of a file; what cannot be read is noted with its line."""
         with opened(path) as file:
-            first = file.readline()
+            first = file.readline(_LARGEST)
             if not first.strip():
-                first = file.readline()
-            if _alone(first):
+                first = file.readline(_LARGEST)
+            if len(first) < _LARGEST and _alone(first):
                 self._line(first, 1)
                 number = 1
                 for number, line in enumerate(file, 2):
@@ -65,7 +66,7 @@ class Fhir:
                         self.check(1000)
                 self.check(number % 1000)
                 return
-            data = first + file.read(_LARGEST)
+            data = first + file.read(_LARGEST - len(first))
         if len(data) >= _LARGEST:
             raise DataError("the file is too large to be read at once: export it as NDJSON")
         try:
