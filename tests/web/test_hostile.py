@@ -226,7 +226,7 @@ def test_all_routes_with_a_body_were_asked() -> None:
     without = {
         ("POST", "/api/logout"), ("POST", "/api/jobs/{id}/retry"), ("POST", "/api/pause"),
         ("POST", "/api/resume"), ("POST", "/api/sources/{name}/pause"),
-        ("POST", "/api/sources/{name}/resume"),
+        ("POST", "/api/sources/{name}/resume"), ("POST", "/api/facts"),
     }  # fmt: skip
     filled = {(m, re.sub("{(id|name)}", "none", p)) for m, p in reading - without}
     assert filled == set(READ_JSON)

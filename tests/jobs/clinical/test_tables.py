@@ -152,7 +152,7 @@ class TestMapping:
         (folder / "diag-2014.csv").write_text(DIAGNOSES)
         bring(lake, [folder], source="his", mapping=MAPPING)
         (row,) = facts(lake)
-        assert row["code"] == "ICD10GM:C61"
+        assert row["code"] == "I10GM:C61"
         assert row["code_meaning"] == "Prostatakarzinom"
         assert row["started"] == datetime(2014, 5, 3, tzinfo=UTC)
 

@@ -12,9 +12,9 @@ OMOP = "OMOP"
 
 # What has no Coding Scheme Designator in PS3.16 Table 8-1 is called as people call it.
 _MORE = {
-    "http://fhir.de/CodeSystem/bfarm/icd-10-gm": "ICD10GM",
-    "http://fhir.de/CodeSystem/dimdi/icd-10-gm": "ICD10GM",
-    "http://hl7.org/fhir/sid/icd-10-de": "ICD10GM",
+    "http://fhir.de/CodeSystem/bfarm/icd-10-gm": "I10GM",
+    "http://fhir.de/CodeSystem/dimdi/icd-10-gm": "I10GM",
+    "http://hl7.org/fhir/sid/icd-10-de": "I10GM",
     "http://fhir.de/CodeSystem/bfarm/ops": "OPS",
     "http://fhir.de/CodeSystem/dimdi/ops": "OPS",
     "http://fhir.de/CodeSystem/bfarm/atc": "ATC",
@@ -35,7 +35,7 @@ _MORE = {
     "urn:oid:2.16.840.1.113883.6.90": "I10C",
     "urn:oid:2.16.840.1.113883.6.73": "ATC",
     "urn:oid:2.16.840.1.113883.6.88": "RXNORM",
-    "urn:oid:1.2.276.0.76.5.409": "ICD10GM",
+    "urn:oid:1.2.276.0.76.5.409": "I10GM",
 }
 
 # Vocabularies of OMOP, and names that tables and messages use.
@@ -43,10 +43,10 @@ _NAMES = {
     "SNOMED": "SCT", "SNOMED CT": "SCT", "SNOMEDCT": "SCT", "LOINC": "LN", "LN": "LN",
     "ICD10": "I10", "ICD-10": "I10", "ICD-10-WHO": "I10", "CIM10": "I10", "CIM-10": "I10",
     "ICD10CM": "I10C", "ICD-10-CM": "I10C", "ICD10PCS": "I10P", "ICD-10-PCS": "I10P",
-    "ICD9CM": "I9C", "ICD-9-CM": "I9C", "ICD10GM": "ICD10GM", "ICD-10-GM": "ICD10GM",
+    "ICD9CM": "I9C", "ICD-9-CM": "I9C", "ICD10GM": "I10GM", "ICD-10-GM": "I10GM",
     "OPS": "OPS", "CCAM": "CCAM", "ATC": "ATC", "RXNORM": "RXNORM", "RXNORM EXTENSION": "RXNORM",
     "CPT4": "C4", "UCUM": "UCUM", "RADLEX": "RADLEX", "NDC": "NDC", "CVX": "CVX",
-    "I10": "I10", "I10C": "I10C", "SCT": "SCT",
+    "I10": "I10", "I10GM": "I10GM", "I10C": "I10C", "SCT": "SCT",
 }  # fmt: skip
 
 _SCHEMES = {uri: scheme for scheme, uri in SYSTEMS.items()} | _MORE
@@ -59,7 +59,7 @@ def scheme_of(system: str) -> str:
     >>> scheme_of("http://loinc.org"), scheme_of("http://fhir.de/CodeSystem/bfarm/ops")
     ('LN', 'OPS')
     >>> scheme_of("ICD10GM"), scheme_of("SNOMED"), scheme_of("99LOCAL")
-    ('ICD10GM', 'SCT', '99LOCAL')
+    ('I10GM', 'SCT', '99LOCAL')
     """
     system = system.strip()
     found = _SCHEMES.get(system) or _SCHEMES.get(system.rstrip("/"))

@@ -57,19 +57,19 @@ def search(
         where += f" and language = {literal(language)}"
     names = ", ".join(f'"{n}"' for n in FOUND.names if n not in ("state", "snippet"))
     found: list[dict[str, Any]] = []
-    offset = 0
+    offset, step = 0, max(_STEP, limit)
     while len(found) < limit:
         rows = engine.sql(
             f'select {names}, "{state}" as said from documents where {where} '
-            f"order by written desc nulls last, document_key limit {_STEP} offset {offset}"
+            f"order by written desc nulls last, document_key limit {step} offset {offset}"
         ).to_pylist()
         for row in rows:
             said = row.pop("said")
             if snippet := snippet_of(said, terms):
                 found.append({**row, "state": state, "snippet": snippet})
-        if len(rows) < _STEP:
+        if len(rows) < step:
             break
-        offset += _STEP
+        offset += step
     return pa.Table.from_pylist(found[:limit], FOUND)
 
 

@@ -198,9 +198,14 @@ def stands_for(name: str) -> str:
 
 def table_of(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Rows as dicts by column as a table."""
-    return pa.Table.from_arrays(
-        [pa.array([row.get(f.name) for row in rows], f.type) for f in schema], schema=schema
-    )
+    said = set[str]().union(*rows)
+    columns = [
+        pa.array([row.get(f.name) for row in rows], f.type)
+        if f.name in said
+        else pa.nulls(len(rows), f.type)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -25,7 +25,8 @@ from dicomlake.jobs.clinical.reports import stage_document
 from dicomlake.jobs.clinical.staging import Part
 from dicomlake.jobs.identifiers.fhir import dict_of, dicts, text_of, typed, uids_of
 
-_LARGEST = 2 * 1024**3
+_LARGEST = 256 * 1024**2
+"""Bytes of one document; it takes many times as much memory."""
 _DEEPEST = 8
 _NEVER = frozenset("entered-in-error not-done not-taken cancelled refuted abandoned".split())
 """States of a resource that says of something that it did not happen."""
@@ -53,10 +54,10 @@ class Fhir:
     def read(self, path: Path) -> None:
         """Stage the resources of a file; what cannot be read is noted with its line."""
         with opened(path) as file:
-            first = file.readline()
+            first = file.readline(_LARGEST)
             if not first.strip():
-                first = file.readline()
-            if _alone(first):
+                first = file.readline(_LARGEST)
+            if len(first) < _LARGEST and _alone(first):
                 self._line(first, 1)
                 number = 1
                 for number, line in enumerate(file, 2):
@@ -65,7 +66,7 @@ class Fhir:
                         self.check(1000)
                 self.check(number % 1000)
                 return
-            data = first + file.read(_LARGEST)
+            data = first + file.read(_LARGEST - len(first))
         if len(data) >= _LARGEST:
             raise DataError("the file is too large to be read at once: export it as NDJSON")
         try:
@@ -406,9 +407,10 @@ def _concept(said: Any) -> _Concept | None:
     """A CodeableConcept; None for one that says nothing."""
     if not isinstance(said, dict):
         return None
-    codings = [c for c in dicts(said.get("coding")) if text_of(c.get("code"))]
+    listed = dicts(said.get("coding"))
+    codings = [c for c in listed if text_of(c.get("code"))]
     text = text_of(said.get("text")) or next(
-        (t for c in dicts(said.get("coding")) if (t := text_of(c.get("display")))), None
+        (t for c in listed if (t := text_of(c.get("display")))), None
     )
     if not codings and not text:
         return None
@@ -430,6 +432,8 @@ def _codes(systems: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
 
 
 def _first_code(said: Any) -> str:
+    if said is None:
+        return ""
     found = next((text_of(c.get("code")) for c in dicts(dict_of(said).get("coding"))), "")
     return found or text_of(said)
 
@@ -468,6 +472,7 @@ def _refers(json: _Json) -> list[str] | None:
     found = [
         _reference(one)
         for name in ("imagingStudy", "study", "basedOn", "partOf", "request")
+        if name in json
         for one in dicts(json.get(name))
     ]
     return [name for name in found if name] or None
@@ -475,6 +480,8 @@ def _refers(json: _Json) -> list[str] | None:
 
 def _accessions(json: _Json) -> list[str]:
     """Accession numbers of a resource, or of the orders that it names by them."""
+    if "identifier" not in json and "basedOn" not in json:
+        return []
     listed = dicts(json.get("identifier"))
     for one in dicts(json.get("basedOn")):
         listed += dicts(one.get("identifier"))
@@ -511,7 +518,7 @@ def _begin(json: _Json, name: str, *more: str) -> tuple[Any, Any]:
 
 
 def _site(row: _Json, said: Any) -> None:
-    for one in dicts(said):
+    for one in dicts(said) if said is not None else ():
         concept = _concept(one)
         for code in concept.codes if concept else ():
             row.setdefault("laterality" if code in _LATERALITY else "site", code)

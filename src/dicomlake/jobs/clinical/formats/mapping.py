@@ -171,7 +171,7 @@ def _column(name: str, said: Any) -> _Column:
         given["map"] = {str(k): str(v) for k, v in dict(given["map"]).items()}
     made = _Column(**given)
     if name in _CODES and not (made.scheme or made.scheme_column):
-        raise UsageError(f"The code {name!r} of a mapping needs its scheme, such as ICD10GM.")
+        raise UsageError(f"The code {name!r} of a mapping needs its scheme, such as I10GM.")
     return made
 
 
