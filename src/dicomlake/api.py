@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from functools import cached_property
 from html import escape
@@ -25,6 +25,8 @@ from dicomlake.engines.remembered import Remembered
 from dicomlake.engines.values import Spread
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import charts, cohorts, documents, enriching, extraction, quality, statements
+from dicomlake.jobs.activity import Activity
+from dicomlake.jobs.activity import Asked as AskedActivity
 from dicomlake.jobs.cohorts import Cohort
 from dicomlake.jobs.cohorts.keeping import Version
 from dicomlake.jobs.datasets.making import Report as DatasetReport
@@ -32,6 +34,7 @@ from dicomlake.jobs.datasets.making import make as make_dataset
 from dicomlake.jobs.datasets.wanted import Wanted
 from dicomlake.jobs.deid.files import FilesReport, deidentify_files
 from dicomlake.jobs.deid.planning import plan_of_lake
+from dicomlake.jobs.dose.told import Doses
 from dicomlake.jobs.enriching import EnrichReport
 from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
@@ -53,6 +56,8 @@ Values = str | Iterable[str]
 """One value, or several."""
 _MOST_SPREADS = 1000
 """Lists of values, histograms and fill rates that are remembered."""
+_MOST_ACTIVITIES = 256 * 1024**2
+"""Bytes of examinations that are remembered."""
 
 
 _INSIDE = {
@@ -124,6 +129,11 @@ class Lake:
     def engine(self) -> Any:
         """The engine that answers; see `dicomlake.contracts.Engine`."""
         return plugins.load("engines", self._engine_name)(self._store)
+
+    @property
+    def dose(self) -> Doses:
+        """Radiation dose: `.events()`, `.studies()`, `.patients()`, `.levels()`, `.alarms()`."""
+        return Doses(self.path, self.engine)
 
     @cached_property
     def totals(self) -> dict[str, int]:
@@ -262,6 +272,24 @@ class Lake:
 
         found: dict[str, Any] = self._spreads.once(key, look)
         return found
+
+    def activity(
+        self,
+        where: Condition = None,
+        asked: AskedActivity | None = None,
+        ticket: object = None,
+    ) -> Activity:
+        """What devices did, of what a question finds: map, utilisation, gaps and days as tables.
+
+        `asked`: level of the question, period and working hours; see docs/activity.md.
+        """
+        node = parse(where, _lines) if isinstance(where, str) else where
+        wanted = replace(asked or AskedActivity(), where=node)
+        return self._activities.once(wanted, lambda: Activity.of(self.engine, wanted, ticket))
+
+    @cached_property
+    def _activities(self) -> Remembered[AskedActivity, Activity]:
+        return Remembered(_MOST_ACTIVITIES, lambda found: found.size)
 
     def chart(self, spec: Mapping[str, Any], where: Condition = None) -> pa.Table:
         """The groups that a chart of one's own shows, under the names of its fields.

@@ -329,6 +329,22 @@ class Enrich(_Settings):
         }
 
 
+class WatchedFolder(_Settings):
+    """A folder whose files are converted when they come: `[convert.NAME]`.
+
+    `mapping`: a mapping file; `header`: attributes of objects that files do not tell; `source`:
+    what the lake calls where they came from, NAME when left out. `done`: what was converted is
+    moved to FOLDER/done, or kept where it is. A file is taken when nobody changed it for `quiet_s`.
+    """
+
+    folder: Path
+    mapping: Path | None = None
+    header: dict[str, str] = {}
+    source: str = ""
+    done: Literal["move", "keep"] = "move"
+    quiet_s: Annotated[float, Field(ge=0)] = 5.0
+
+
 class FhirTarget(_Credentials):
     """A FHIR server that the lake publishes to.
 
@@ -495,6 +511,80 @@ class DatasetSettings(_Settings):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 
+class ClinicalSettings(_Settings):
+    """How clinical facts are brought in.
+
+    `issuers`: systems of identifiers in FHIR, or assigning authorities in HL7 messages, and the
+    IssuerOfPatientID that they stand for ("" where the images name none).
+    """
+
+    issuers: dict[str, str] = {}
+
+
+class DoseHook(_Credentials):
+    """Who is told of new alarms of dose: a POST of JSON without anything of patients."""
+
+    url: str
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+            raise ValueError("url must begin with http:// or https://")
+        return value
+
+
+class DoseSettings(_Settings):
+    """How radiation dose is told: `[dose]`.
+
+    `folder`: of tables of the site, `_dose` in the lake when left out; `factor_set`: of effective
+    dose; `least`: patients or events that a statement on a group needs; `head293`, `interpolate`:
+    see docs/dose.md; `country`: whose reference levels count; `weights`: kg of standard adults;
+    `alarms`: sets of rules that are on as well; `z`: from which distance on events stand out.
+    """
+
+    folder: Path | None = None
+    factor_set: str = "AAPM 96"
+    least: Annotated[int, Field(ge=2, le=10_000)] = 20
+    head293: bool = False
+    interpolate: bool = False
+    country: str = ""
+    weights: tuple[float, float] = (50.0, 90.0)
+    alarms: tuple[str, ...] = ()
+    z: Annotated[float, Field(gt=0)] = 3.5
+    webhook: DoseHook | None = None
+
+
+class ActivitySettings(_Settings):
+    """What is known of devices beside their pictures: `[activity]`.
+
+    `hours`: working hours from Monday to Friday, such as "07:30-16:00"; derived of the days of each
+    device when left out. `timezone`: of the devices, such as "Europe/Berlin", by which the audit
+    log is read; that of this machine when left out.
+    """
+
+    hours: str = ""
+    timezone: str = ""
+
+    @field_validator("hours")
+    @classmethod
+    def _hours(cls, value: str) -> str:
+        if value and not _HOURS.fullmatch(value):
+            raise ValueError(f"{value!r} are no hours; write them like 07:30-16:00")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            if value:
+                ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is no time zone; write it like Europe/Berlin") from error
+        return value
+
+
 class FederationSite(_Credentials):
     """A site that is asked: `[site.NAME]` of a file of sites, `[federation.sites.NAME]` here."""
 
@@ -541,13 +631,18 @@ class Settings(_Settings):
     service: Service = Service()
     project: dict[str, Project] = {}
     enrich: dict[str, Enrich] = {}
+    convert: dict[str, WatchedFolder] = {}
     pseudonyms: dict[str, Pseudonyms] = {}
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
     datasets: DatasetSettings = DatasetSettings()
+    clinical: ClinicalSettings = ClinicalSettings()
     federation: Federation = Federation()
+    dose: DoseSettings = DoseSettings()
 
-    @field_validator("source", "project", "pseudonyms")
+    activity: ActivitySettings = ActivitySettings()
+
+    @field_validator("source", "project", "pseudonyms", "convert")
     @classmethod
     def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -577,6 +672,13 @@ class Settings(_Settings):
     @property
     def _deidentify(self) -> Deidentify:
         return self.service.deidentify
+
+    def watched(self, name: str) -> WatchedFolder:
+        """The watched folder of a name; UsageError names those that there are."""
+        if name not in self.convert:
+            known = ", ".join(self.convert) or "none yet; write [convert.NAME] in dicomlake.toml"
+            raise UsageError(f"There is no watched folder {name!r}. There are: {known}.")
+        return self.convert[name]
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""

@@ -554,6 +554,8 @@ _OF_PATIENT = [
     _text("source", "name of the system that it came from, as named when importing"),
     _text("identifier", "identifier in that system"),
     _text("origin", "where it was read: file and line or entry, without patient data"),
+    _field("updated", STAMP, "when the source last changed it; of versions of one thing the newest "
+           "counts"),
     _text("run_id", "the run that brought it"),
     _field("imported", STAMP, "when it was brought"),
 ]  # fmt: skip
@@ -648,7 +650,7 @@ FAILURES = pa.schema(
         _field("uri", pa.string(), "what could not be read"),
         _field("size", pa.int64(), "its bytes"),
         _field("modified", STAMP, "when the file was last changed"),
-        _field("stage", pa.string(), "open, read, store, or retrieve (from an archive)"),
+        _field("stage", pa.string(), "open, read, store, retrieve (from an archive) or import"),
         _field("reason", pa.string(), "why, in words and without patient data"),
         _field("met", STAMP, "when"),
     ],

@@ -14,7 +14,7 @@ UCUM = "http://unitsofmeasure.org"
 LOINC = "http://loinc.org"
 MII = "https://www.medizininformatik-initiative.de/fhir/ext/modul-bildgebung/StructureDefinition"
 OURS = "https://dicomlake.example/fhir/StructureDefinition"
-RDS = "http://hl7.org/fhir/uv/radiation-dose-summary/StructureDefinition"
+RDS = "http://hl7.org/fhir/uv/radiation-dose-summary"
 INDEXER = "https://ct-indexer.medic.uksh.de/fhir/StructureDefinition/ImpetusCTIndexer"
 UUID = "0f3f0d52-7f3c-5c7a-9b2e-2f7b7c0a1d11"
 DROP = object()
@@ -25,8 +25,13 @@ def coding(system: str, code: str) -> Json:
     return {"system": system, "code": code}
 
 
-def concept(system: str, code: str) -> Json:
-    return {"coding": [coding(system, code)]}
+def concept(system: str, code: str, display: str = "") -> Json:
+    more = {"display": display} if display else {}
+    return {"coding": [{**coding(system, code), **more}]}
+
+
+def uid_type(code: str, display: str) -> Json:
+    return {**coding(f"{RDS}/CodeSystem/dicom-identifier-type", code), "display": display}
 
 
 def quantity(value: float, code: str, unit: str = "") -> Json:
@@ -208,19 +213,38 @@ def r4() -> dict[str, Json]:
         "dose": {
             "resourceType": "Observation",
             "id": "x1",
-            "meta": {"profile": [f"{RDS}/ct-radiation-dose-summary"]},
-            "partOf": [to("ImagingStudy", "s1")],
+            "meta": {"profile": [f"{RDS}/StructureDefinition/radiation-dose-summary"]},
+            "identifier": [
+                {
+                    "type": {"coding": [uid_type("sop-instance-uid", "SOP Instance UID")]},
+                    "system": "urn:dicom:uid",
+                    "value": "urn:oid:1.2.840.7",
+                }
+            ],
+            "partOf": [
+                {
+                    **to("ImagingStudy", "s1"),
+                    "identifier": {
+                        "type": {"coding": [uid_type("study-instance-uid", "Study Instance UID")]},
+                        "system": "urn:dicom:uid",
+                        "value": "urn:oid:1.2.840.1",
+                    },
+                }
+            ],
             "status": "final",
-            "code": concept(LOINC, "73569-6"),
+            "code": concept(
+                LOINC,
+                "73569-6",
+                "Radiation exposure and protection information [Description] "
+                "Document Diagnostic imaging",
+            ),
             "subject": to("Patient", "p1"),
+            "focus": [to("ImagingStudy", "s1")],
             "effectiveDateTime": "2024-03-01T12:00:00+01:00",
-            "performer": [{"display": "Dr. Kern"}],
+            "performer": [{"type": "Practitioner", "display": "Dr. Kern"}],
+            "valueString": "CT Dose Length Product Total 512.5 mGy.cm",
             "device": to("Device", "d1"),
             "component": [
-                {
-                    "code": concept(DCM, "121058"),
-                    "valueCodeableConcept": concept(SCT, "77477000"),
-                },
                 {"code": concept(DCM, "113813"), "valueQuantity": quantity(512.5, "mGy.cm")},
             ],
         },

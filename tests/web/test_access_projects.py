@@ -20,6 +20,7 @@ from dicomlake.engines.groups import By, Grouped
 from dicomlake.errors import UsageError
 from dicomlake.jobs import cohorts
 from dicomlake.jobs.access.roles import WHOLE
+from dicomlake.jobs.dose.overview import TABLES
 from dicomlake.jobs.index import index
 from dicomlake.jobs.saved import Saved
 from dicomlake.query import parse
@@ -129,6 +130,16 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     yield "/api/queries", "GET", "/api/queries", {}
     yield "/api/permalink", "GET", "/api/permalink", {"params": {"link": "q0"}}
     yield "/api/patients/{patient_key}", "GET", "/api/patients/1", {}
+    route = "/api/patients/{patient_key}/timeline"
+    yield route, "GET", "/api/patients/1/timeline", {}
+    for negated in ("true", "false"):
+        wanted = {"words": "seen", "negated": negated}
+        yield "/api/documents", "GET", "/api/documents", {"params": wanted}
+    yield "/api/documents/{document_key}", "GET", "/api/documents/1", {}
+    for part in ("devices", "utilisation", "gaps", "access"):
+        for where in ({}, {"where": "Modality = 'MR'"}):
+            route = f"/api/activity/{part}"
+            yield route, "GET", route, {"params": where}
     yield "/api/studies/{StudyInstanceUID}", "GET", f"/api/studies/{STUDY}", {}
     yield "/api/series/{SeriesInstanceUID}", "GET", f"/api/series/{SEEN}", {}
     yield "/api/studies/{StudyInstanceUID}/findings", "GET", f"/api/studies/{STUDY}/findings", {}
@@ -168,9 +179,23 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         yield "/api/deid/plan", "POST", "/api/deid/plan", {"json": wanted}
     yield "/api/deid/profiles", "GET", "/api/deid/profiles", {}
     yield "/api/deid/profiles/{name}", "GET", "/api/deid/profiles/basic", {}
+    yield from of_doses()
     yield from of_cohorts()
     yield from of_dicomweb()
     yield from of_fhir()
+
+
+def of_doses() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for where in QUESTIONS[:5]:
+        asked = {"params": {"where": where} if where else {}}
+        route = "/api/dose/overview"
+        yield route, "GET", route, asked
+        yield route, "POST", route, {"json": {"where": where}}
+        yield "/api/dose/report", "GET", "/api/dose/report", asked
+        for name in TABLES:
+            yield "/api/dose/{name}", "GET", f"/api/dose/{name}", asked
+            yield "/api/dose/{name}", "POST", f"/api/dose/{name}", {"json": {"where": where}}
+    yield "/api/dose/patients/{patient_key}", "GET", "/api/dose/patients/1", {}
 
 
 def of_cohorts() -> Iterator[tuple[str, str, str, dict[str, Any]]]:

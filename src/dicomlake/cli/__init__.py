@@ -23,9 +23,9 @@ app = typer.Typer(
 )
 
 
-MODULES = """access benching charts cohorts commands datasets deid deidpixels enriching erasing
-    federation fhir fhirfiles fhirvalidate inside pacs pseudonym quality reports segmenter
-    service viewer"""
+MODULES = """access activity benching charts cohorts commands converting datasets deid
+    deidpixels dose dosereport enriching erasing facts federation fhir fhirfiles fhirvalidate
+    inside omop pacs pseudonym quality reports segmenter service viewer"""
 """Modules of commands."""
 
 

@@ -44,13 +44,16 @@ class Asked:
     `header`: attributes by keyword that every object gets where its file does not say them
     (PatientID, IssuerOfPatientID, StudyInstanceUID, InstitutionName, ...). `series`: gives the
     DICOM headers of the series with this SeriesInstanceUID, in a lake or a folder, for what is
-    drawn on images; UsageError when nobody has it.
+    drawn on images; UsageError when nobody has it. `find`: one header of each series, of a lake or
+    a folder, that has all of some attributes by keyword (PatientID, AccessionNumber,
+    StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID); of an instance its own; [] for none.
     """
 
     uid: Callable[..., str]
     mapping: Mapping[str, Any] = field(default_factory=dict)
     header: Mapping[str, str] = field(default_factory=dict)
     series: Callable[[str], list[Dataset]] | None = None
+    find: Callable[[Mapping[str, str]], list[Dataset]] | None = None
 
 
 @dataclass(slots=True)
@@ -58,13 +61,15 @@ class Converted:
     """What a file became: DICOM objects, rows of facts, and remarks in words without patient data.
 
     `objects` are pydicom datasets with file meta information, ready to be written. `facts` are
-    dicts by column of `tables.CLINICAL_EVENTS`, `documents` of `tables.DOCUMENTS`.
+    dicts by column of `tables.CLINICAL_EVENTS`, `documents` of `tables.DOCUMENTS`. `refused`: parts
+    of the file that could not be taken, each with its place and the reason, such as rows.
     """
 
     objects: list[Dataset] = field(default_factory=list)
     facts: list[dict[str, Any]] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
 class Converter(Protocol):

@@ -5,14 +5,24 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dicomlake.contracts.segmenters import Grid, Labels, measured
-from dicomlake.terms import Code, structures
+from dicomlake.dicom.segmentation import (
+    HISTOGRAM,
+    LEARNED,
+    Algorithm,
+    Planes,
+    Series,
+    missing,
+    segment_of,
+    segmentation,
+)
+
+__all__ = ["grid_offset", "missing", "nifti_header", "write_nifti", "write_seg"]
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,20 +30,6 @@ if TYPE_CHECKING:
 
 _TYPES = {"uint8": (2, 8), "int16": (4, 16), "uint16": (512, 16)}
 _GROUPS = ("0008", "0010", "0020", "0028")
-_ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
-_CHANGED = Code("49755003", "SCT", "Morphologically Altered Structure")
-_SUBSTANCE = Code("105590001", "SCT", "Substance")
-_TISSUE = Code("85756007", "SCT", "Tissue")
-_CATEGORIES = {"structure": _ANATOMY, "tissue": _TISSUE, "finding": _CHANGED}
-
-
-def missing() -> str:
-    """What has to be installed to write DICOM Segmentations; empty when nothing is missing."""
-    if find_spec("highdicom") is None:
-        return (
-            "DICOM Segmentations need highdicom. Install it with: pip install 'dicomlake[segment]'"
-        )
-    return ""
 
 
 def write_nifti(path: Path, labels: Labels) -> Path:
@@ -82,49 +78,22 @@ def write_seg(
     `headers` are those of the series (DICOM JSON); `said` is name, version and model of what made
     it. It lies on the grid of the labels.
     """
-    import highdicom as hd
-    from highdicom.content import (
-        PixelMeasuresSequence,
-        PlaneOrientationSequence,
-        PlanePositionSequence,
-    )
-
     grid = labels.grid
     sources = [_source(header, grid.spacing[0]) for header in headers]
     found = [one.label for one in measured(labels)]
-    z, y, x = grid.spacing
-    steps = [np.asarray(step) / length for step, length in zip(grid.steps, (z, y, x), strict=True)]
-    orientation = [float(v) for v in (*steps[2], *steps[1])]
-    positions = [
-        PlanePositionSequence(
-            coordinate_system=hd.CoordinateSystemNames.PATIENT,
-            image_position=[float(v) for v in grid.place((at, 0, 0))],
-        )
-        for at in range(grid.shape[0])
-    ]
-    made = hd.seg.Segmentation(
-        source_images=sources,
-        pixel_array=_numbered(labels, found),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_segment(n, label, said) for n, label in enumerate(found, start=1)],
-        series_instance_uid=hd.UID(),
-        series_number=1000,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="dicomlake",
-        manufacturer_model_name=said[0][:64],
-        software_versions=said[1][:64],
-        device_serial_number="1",
-        series_description=f"Structures by {said[0]}"[:64],
-        pixel_measures=PixelMeasuresSequence(
-            pixel_spacing=[y, x], slice_thickness=z, spacing_between_slices=z
+    steps = [np.asarray(step) / n for step, n in zip(grid.steps, grid.spacing, strict=True)]
+    family = LEARNED if said[0] != "hounsfield" else HISTOGRAM
+    made = segmentation(
+        sources,
+        _numbered(labels, found),
+        [segment_of(label) for label in found],
+        Algorithm("AUTOMATIC", said[0], said[1], family),
+        Planes(
+            (*steps[2], *steps[1]),
+            grid.spacing,
+            [tuple(grid.place((at, 0, 0))) for at in range(grid.shape[0])],
         ),
-        plane_orientation=PlaneOrientationSequence(
-            coordinate_system=hd.CoordinateSystemNames.PATIENT, image_orientation=orientation
-        ),
-        plane_positions=positions,
-        content_label="STRUCTURES",
-        content_creator_name=None,
+        Series(f"Structures by {said[0]}", said[0], said[1]),
     )
     made.save_as(path)
     return path
@@ -162,45 +131,3 @@ def _numbered(labels: Labels, found: Sequence[str]) -> NDArray[np.uint8]:
     for number, label in enumerate(found):
         planes[..., number] = np.isin(labels.voxels, labels.structures[label])
     return planes
-
-
-def _segment(number: int, label: str, said: tuple[str, str, str]) -> Any:
-    """The description of a segment: its codes, or its words with a code of ours."""
-    import highdicom as hd
-
-    known = structures.of(label)
-    category = _SUBSTANCE if known.code and known.kind == "tissue" else _CATEGORIES[known.kind]
-    what = known.code or known.structure or Code(label[:16], "99DICOMLAKE", known.name[:64])
-    made = hd.seg.SegmentDescription(
-        segment_number=number,
-        segment_label=label[:64],
-        segmented_property_category=_coded(category),
-        segmented_property_type=_coded(what),
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=said[0],
-            version=said[1],
-            family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence")
-            if said[0] != "hounsfield"
-            else hd.sr.CodedConcept("123105", "DCM", "Histogram Analysis"),
-        ),
-        anatomic_regions=[_coded(known.structure)] if known.code and known.structure else None,
-        tracking_uid=hd.UID(),
-        tracking_id=label[:64],
-    )
-    if known.laterality is not None:
-        place = made if not made.get("AnatomicRegionSequence") else made.AnatomicRegionSequence[0]
-        keyword = (
-            "SegmentedPropertyTypeModifierCodeSequence"
-            if place is made
-            else "AnatomicRegionModifierSequence"
-        )
-        target = made.SegmentedPropertyTypeCodeSequence[0] if place is made else place
-        setattr(target, keyword, [_coded(known.laterality)])
-    return made
-
-
-def _coded(code: Code) -> Any:
-    import highdicom as hd
-
-    return hd.sr.CodedConcept(code.value, code.scheme, code.meaning[:64])

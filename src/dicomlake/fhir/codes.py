@@ -48,7 +48,11 @@ VITAL = of(
 )
 HEIGHT = of("8302-2", LOINC, "Body height")
 WEIGHT = of("29463-7", LOINC, "Body weight")
-DOSE = of("73569-6", LOINC, "Radiation exposure and protection information")
+DOSE = of(
+    "73569-6",
+    LOINC,
+    "Radiation exposure and protection information [Description] Document Diagnostic imaging",
+)
 REPORT = of("18748-4", LOINC, "Diagnostic imaging study")
 REPORT_CATEGORY = {
     "coding": [

@@ -103,7 +103,7 @@ def things(site: Site, release: Release, given: Given) -> Iterator[Thing]:
     yield from measures
     yield from context.later
     for row in rows:
-        yield from doses.of_series(context, row, given.dose_totals, given.dose_events)
+        yield from doses.of_series(context, row, given)
         yield from documents.of_series(context, row, given)
         yield from selections.of_series(context, row, given.segments)
 

@@ -147,6 +147,21 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """What a summary of dose says beside its numbers (Radiation Dose Summary, R4).
+
+    `study`: UID of the study; `words`: its numbers as a sentence; `by`: who authorised the
+    irradiation, where that may be told; `why`: why it is not (a data absent reason).
+    """
+
+    study: str
+    words: str
+    accession: str | None = None
+    by: str | None = None
+    why: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What was measured or found; without a value it holds others together.
 
@@ -176,6 +191,7 @@ class Measurement:
     object: str | None = None
     profiles: tuple[str, ...] = ()
     note: str | None = None
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dicomlake.fhir.model import (
     Origin,
     Person,
     Software,
+    Summary,
 )
 from dicomlake.fhir.sites import Site
 from dicomlake.fhir.values import DCM, MODALITIES, PARTICIPATION, URI, V2, filled, oid
@@ -193,3 +194,43 @@ def observed(
             component=[component(one) for one in made.components],
         ),
     }
+
+
+RADIATION = "http://hl7.org/fhir/uv/radiation-dose-summary"
+"""Canonical address of the guide Radiation Dose Summary."""
+_UID_TYPES = f"{RADIATION}/CodeSystem/dicom-identifier-type"
+_OBJECT_UID = typed("sop-instance-uid", _UID_TYPES, "SOP Instance UID")
+_STUDY_UID = typed("study-instance-uid", _UID_TYPES, "Study Instance UID")
+_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_AUTHOR = "authorising"
+
+
+def summarised(made: Measurement, summary: Summary) -> Json:
+    """What the profile of a summary of dose asks for on top of an Observation of R4."""
+    study = {
+        **to("ImagingStudy", str(made.study)),
+        "identifier": identifier("urn:dicom:uid", oid(summary.study), type=_STUDY_UID),
+    }
+    name = {"text": summary.by} if summary.by else _absent(summary.why)
+    return {
+        "contained": [{"resourceType": "Practitioner", "id": _AUTHOR, "name": [name]}],
+        "identifier": [identifier(*made.identifier, type=_OBJECT_UID)],
+        **filled(
+            basedOn=[
+                {
+                    "type": "ServiceRequest",
+                    "identifier": {"type": _ACCESSION, "value": summary.accession},
+                }
+            ]
+            if summary.accession
+            else None
+        ),
+        "partOf": [study],
+        "focus": [to("ImagingStudy", str(made.study))],
+        "performer": [{"reference": f"#{_AUTHOR}", "type": "Practitioner"}],
+        "valueString": summary.words,
+    }
+
+
+def _absent(why: str) -> Json:
+    return {"extension": [{"url": _ABSENT, "valueCode": why}]}

@@ -36,6 +36,7 @@ _MASKED = {
         {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}
     ]
 }
+_SUMMARY = "http://hl7.org/fhir/uv/radiation-dose-summary/"
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,40}")
 _WORD = re.compile(r"[a-z][a-z-]{0,40}|[<>]=?")
 _UNIT = re.compile(r"[A-Za-z0-9%\[\]{}'/.*\-_]{1,24}")
@@ -157,11 +158,24 @@ def pseudonymous(resource: Resource, rules: Rules) -> Resource | None:
     made["id"] = rules.id(type_, str(resource.get("id", "")))
     if type_ == "Patient" and "birthDate" in made:
         made["birthDate"] = made["birthDate"][:4]
+    _unclaim(resource, made)
     if "code" in resource and "code" not in made and type_ in ("Observation", "DiagnosticReport"):
         made["code"] = _MASKED
     if "includedStructure" in resource and "includedStructure" not in made:
         made["includedStructure"] = [{"structure": _MASKED}]
     return made
+
+
+def _unclaim(resource: Resource, made: Resource) -> None:
+    """Let no resource claim a summary of dose whose words and author are gone."""
+    meta = made.get("meta", {})
+    if "valueString" in resource and "valueString" not in made and "profile" in meta:
+        kept = [one for one in meta["profile"] if not one.startswith(_SUMMARY)]
+        made["meta"] = {**meta, "profile": kept}
+        if not kept:
+            del made["meta"]["profile"]
+        if not made["meta"]:
+            del made["meta"]
 
 
 class _Cleaning:

@@ -35,6 +35,7 @@ from dicomlake.fhir.parts import (
     provenance_of,
     sided,
     sop_class,
+    summarised,
     to,
     versions_of,
 )
@@ -188,7 +189,8 @@ def _(made: Measurement, site: Site) -> Json:
     more = mii.observed(made) if site.profile == "mii" else []
     profiles = [*made.profiles, *mii.profiles(site, *mii.kind_of(made))]
     head = {**headed("Observation", made.id, profiles), **filled(extension=more)}
-    return observed(made, site, head, {"bodySite": place}, _component)
+    written = observed(made, site, head, {"bodySite": place}, _component)
+    return {**written, **summarised(made, made.summary)} if made.summary else written
 
 
 def _component(component: Component) -> Json:

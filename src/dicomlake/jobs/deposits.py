@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +51,18 @@ class Deposit:
     """Takes the objects of one sender; used by one thread, closed at the end.
 
     An object is safe on disk when `add` returns, and on its way into the lake after `close`.
+    `source`: what the lake calls where they came from.
     """
 
-    def __init__(self, lake: Path, kept: Kept, settings: Settings | None = None) -> None:
-        self._inbox, self._kept = Inbox(lake), kept
+    def __init__(
+        self,
+        lake: Path,
+        kept: Kept,
+        settings: Settings | None = None,
+        *,
+        source: str = SOURCE,
+    ) -> None:
+        self._inbox, self._kept, self._source = Inbox(lake), kept, source
         self._entrance = entrance_of(lake, settings)
         self._reader, self._fold, self._contents = HeaderReader(), Folder(), ContentsReader()
         self._leaving = self._new()
@@ -99,21 +108,33 @@ class Deposit:
             return NOT_UNDERSTOOD
         batch = self._leaving.batch
         failed, skipped = len(batch.failures), len(batch.files)
-        thing = Object(uri_of(SOURCE, uid), 0, size, fetch)
+        thing = Object(uri_of(self._source, uid), 0, size, fetch)
         batch.add(Found(thing.uri, size, time.time_ns() // 1000), thing, self._reader)
         if len(batch.failures) > failed or len(batch.files) > skipped:
             del batch.failures[failed:], batch.files[skipped:]
             self._kept.drop(uid)
             return NOT_UNDERSTOOD
         for series in batch.series:
-            self._leaving.origins.setdefault(series, Origin(SOURCE))
+            self._leaving.origins.setdefault(series, Origin(self._source))
         if batch.objects >= MOST_OBJECTS or batch.bytes >= MOST_BYTES:
             self.close()
         return 0
 
-    def close(self) -> None:
-        """Leave in the inbox what came."""
+    def fail(self, uri: str, size: int, stage: str, reason: str) -> None:
+        """Note a file that no object could be made of; `close` has it told to the lake."""
+        self.forget(uri)
+        found = Found(uri, size, time.time_ns() // 1000)
+        self._leaving.batch.fail(found, uri, stage, reason)
+
+    def forget(self, uri: str) -> None:
+        """Have the lake forget that a file could not be read."""
+        self._leaving.cleared.append(uri)
+
+    def close(self, tasks: Sequence[str] = ()) -> bool:
+        """Leave in the inbox what came, brought by some tasks; False when there was nothing."""
         leaving, self._leaving = self._leaving, self._new()
-        self._inbox.leave(leaving, self._reader, self._fold)
+        leaving.tasks += tasks
+        left = self._inbox.leave(leaving, self._reader, self._fold)
         for uid in leaving.erased:
             self._kept.drop(uid)
+        return bool(left)

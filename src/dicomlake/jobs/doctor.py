@@ -208,6 +208,22 @@ def _contents(store: Store, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     yield Finding("ok", f"{rows} rows of contents belong to their instances")
 
 
+def _clinical(store: Store, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    rows = 0
+    for name, key in zip(tables.CLINICAL, ("fact_key", "document_key"), strict=True):
+        total, keys = _rows(db, f"select count(*), count(distinct {key}) from {name}")[0]
+        rows += total
+        if total != keys:
+            what = f"{total - keys} rows of {name} are there more than once"
+            yield Finding(
+                "error", what, "Remove their source, and bring it again: dicomlake facts."
+            )
+    if rows and not store.settled:
+        what = "facts were brought by a run that was killed before its end"
+        yield Finding("notice", what, "Run the same dicomlake facts import again.")
+    yield Finding("ok", f"{rows} facts and documents, each once")
+
+
 def _runs(store: Store, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     writing = store.locked
     count = _rows(db, "select count(*) from runs where state = 'running'")[0][0]
@@ -226,13 +242,16 @@ def _runs(store: Store, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 
 def _failures(store: Store, db: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
     found = db.execute(
-        "select reason, count(*) from failures group by 1 order by 2 desc, 1"
+        "select reason, stage = 'import', count(*) from failures group by 1, 2 order by 3 desc, 1"
     ).fetchall()
-    for reason, count in found[:10]:
-        advice = "Look at them with dicomlake failures; read them again with --retry-failures."
+    for reason, brought, count in found[:10]:
+        again = (
+            "bring the corrected file again" if brought else "read them again with --retry-failures"
+        )
+        advice = f"Look at them with dicomlake failures; {again}."
         yield Finding("notice", f"{count} could not be read: {reason}", advice)
     if len(found) > 10:
-        rest = sum(count for _, count in found[10:])
+        rest = sum(count for _, _, count in found[10:])
         yield Finding("notice", f"{rest} could not be read for {len(found) - 10} other reasons")
     if not found:
         yield Finding("ok", "everything found could be read")
@@ -257,7 +276,15 @@ def _same_series(store: Store, version: int) -> bool:
 
 
 _Check = Callable[[Store, duckdb.DuckDBPyConnection], Iterator[Finding]]
-_ROWS: tuple[_Check, ...] = (_series, _children, _contents, _runs, _failures, _vocabulary)
+_ROWS: tuple[_Check, ...] = (
+    _series,
+    _children,
+    _contents,
+    _clinical,
+    _runs,
+    _failures,
+    _vocabulary,
+)
 
 
 def _around(store: Store) -> Iterator[Finding]:

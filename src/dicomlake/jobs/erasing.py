@@ -256,7 +256,7 @@ class _Erasing:
 
     def _around(self) -> None:
         """What lies beside the tables."""
-        self.progress.stage("erasing beside the tables", 7, "steps")
+        self.progress.stage("erasing beside the tables", 8, "steps")
         person, finder = self.person, self.finder
         remove = bool(person.found.get("remove_questions"))
         names = around.named_questions(self.lake, finder)
@@ -264,6 +264,7 @@ class _Erasing:
         steps: list[tuple[str, Callable[[], int]]] = [
             ("de-identified views", lambda: forget_views(self.lake)),
             ("kept objects", lambda: around.objects(kept_of(self.lake, self.settings), person)),
+            ("originals", lambda: around.originals(self.lake, self.settings, person)),
             ("masks", lambda: around.masks(self.lake, finder)),
             ("passing files", lambda: around.passing(self.lake, finder)),
             ("journals", lambda: around.journals(self.lake, finder)),

@@ -78,11 +78,13 @@ class Leaving:
     catalogue: dict[str, dict[str, Any]] = field(default_factory=dict)
     erased: list[str] = field(default_factory=list)
     """SOPInstanceUIDs of erased patients that were left out: files of them may not be kept."""
+    cleared: list[str] = field(default_factory=list)
+    """URIs of what failed before and did not now, or fails with another reason."""
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing in it."""
-        return not (self.batch.series or self.batch.failures or self.catalogue)
+        return not (self.batch.series or self.batch.failures or self.catalogue or self.cleared)
 
 
 class Inbox:
@@ -164,6 +166,7 @@ def _write(
         "objects": batch.objects,
         "failures": [{**row, "modified": row["modified"].timestamp()} for row in batch.failures],
         "files": [{**row, "modified": row["modified"].timestamp()} for row in batch.files],
+        "cleared": leaving.cleared,
         "index": [],
         "tables": [],
     }
@@ -218,8 +221,8 @@ def _spare_batch(path: Path, remembered: Remembered, finder: Finder, numbers: li
         said["index"] = [row for row in said["index"] if row[1] not in ids]
         gone = {uid for uid in said["origins"] if finder.holds(uid)}
         said["origins"] = {u: o for u, o in said["origins"].items() if u not in gone}
-        for name in ("failures", "files"):
-            said[name] = [row for row in said[name] if not finder.holds(json.dumps(row))]
+        for name in ("failures", "files", "cleared"):
+            said[name] = [row for row in said.get(name, ()) if not finder.holds(json.dumps(row))]
     _exchanged(path / "batch.json", json.dumps(said).encode())
     for name in ("catalogue", *tables.CHILDREN, "series"):
         file = path / f"{name}.parquet"
@@ -347,6 +350,9 @@ class Intake:
     def _commit(self, group: list[Path], run: Run, work: Path, counts: Counter[str]) -> None:
         remembered = Remembered(self.store.path)
         batches = [batch.spared(remembered) for batch in _readable(group)]
+        cleared = {uri for batch in batches for uri in batch.cleared}
+        if cleared:
+            self.store.remove("failures", "uri", sorted(cleared))
         arrivals = Arrivals(work)
         try:
             origins: dict[str, Origin] = {}
@@ -408,6 +414,7 @@ class _Batch:
     tables: dict[str, pa.Table]
     catalogue: pa.Table | None
     statements: bool = False
+    cleared: list[str] = field(default_factory=list)
 
     def spared(self, remembered: Remembered) -> _Batch:
         """The batch without what was erased after a worker left it."""
@@ -454,6 +461,7 @@ def _read(path: Path) -> _Batch:
         [(uid, number, instances) for uid, number, instances in said["index"]],
         found,
         pq.read_table(listed, schema=tables.CATALOGUE) if listed.exists() else None,
+        cleared=said.get("cleared", []),
     )
 
 

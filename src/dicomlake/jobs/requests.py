@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -169,13 +169,17 @@ class Requests:
         """Put the tasks of a request into the queue; its job."""
         self.settings.of(request.source)
         refuse_tasks(self.lake)
+        return self.add(request, lambda id_: first_tasks(request, id_))
+
+    def add(self, request: Request, tasks: Callable[[str], Iterable[Task]]) -> Job:
+        """Put some tasks into the queue as a job; `tasks` makes them by the id of the job."""
         now = time.time()
         id_ = f"{datetime.fromtimestamp(now, UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
         self._do(
             "insert into requests values (?, ?, ?, 0)", (id_, json.dumps(asdict(request)), now)
         )
         try:
-            self.queue.put(first_tasks(request, id_))
+            self.queue.put(tasks(id_))
         except DicomlakeError:  # else it would look finished, without any task
             self._do("delete from requests where id = ?", (id_,))
             raise
@@ -299,6 +303,8 @@ def asked(task: Task) -> tuple[str, str]:
         return "SeriesInstanceUID", str(what["series"])
     if task.kind == "study":
         return "StudyInstanceUID", str(what["study"])
+    if task.kind == "convert":  # names of files may tell who somebody is
+        return "file", task.key.rpartition("/")[2]
     if task.kind == "find":
         keyword, value = next(iter(what["keys"].items()), ("", ""))
         return str(keyword), str(value)

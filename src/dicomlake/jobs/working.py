@@ -29,6 +29,7 @@ from dicomlake.contracts.queues import OPEN, RUNNING, Lease, Queue
 from dicomlake.errors import LakeError, ServiceError
 from dicomlake.jobs.archives import archive_of, kept_of
 from dicomlake.jobs.care import Care, Slot
+from dicomlake.jobs.converting.watching import ConvertWorker, Watchers
 from dicomlake.jobs.door.entrance import made
 from dicomlake.jobs.enrichtasks import Automatic, EnrichWorker
 from dicomlake.jobs.fhir.following import Followers
@@ -294,6 +295,8 @@ class Crew:
         self._intake = Intake(store, self.queue)
         self._scheduler = Scheduler(lake, found, self.queue) if schedule else None
         self._automatic = Automatic(self.lake, found, self.queue) if schedule else None
+        self._watchers = Watchers(self.lake, found) if schedule else None
+        self._converts = 1 if found.convert and processes else 0
 
     def run(self, stop: Callable[[], bool], progress: Progress | None = None) -> None:
         """Keep everything going until `stop`; then workers end, and what they left is taken in."""
@@ -313,6 +316,8 @@ class Crew:
             self._take(progress, 0.0)
             if self._scheduler is not None:
                 self._scheduler.close()
+            if self._watchers is not None:
+                self._watchers.close()
             self.queue.close()
             self._care.close()
 
@@ -327,6 +332,8 @@ class Crew:
                 self._scheduler.tick()
             if self._automatic is not None:
                 self._automatic.tick()
+            if self._watchers is not None:
+                self._watchers.tick()
         except ServiceError as error:  # a full disk: the next time
             log.warning("the crew waits", extra={"why": str(error)})
 
@@ -358,9 +365,11 @@ class Crew:
             self._release()
         there = {one.number for one in self._processes}
         pulling = max(self.number, 1 if self._listens else 0)
-        for number in range(pulling + self._enrichers):
+        enriching = pulling + self._enrichers
+        for number in range(enriching + self._converts):
             if number not in there:
-                self._processes.append(self._start(number, enriches=number >= pulling))
+                kind = {"enriches": pulling <= number < enriching, "converts": number >= enriching}
+                self._processes.append(self._start(number, **kind))
 
     def _release(self) -> None:
         """Let others have what workers of this machine held when they died."""
@@ -370,8 +379,8 @@ class Crew:
                 self.queue.retry(lease, "its worker died")
         self._care.release_of(_gone)
 
-    def _start(self, number: int, *, enriches: bool = False) -> _Process:
-        listens = self._listens and number == 0 and not enriches
+    def _start(self, number: int, *, enriches: bool, converts: bool) -> _Process:
+        listens = self._listens and number == 0 and not (enriches or converts)
         said = json.dumps(
             {
                 "lake": str(self.lake),
@@ -380,6 +389,7 @@ class Crew:
                 "log": self._log,
                 "works": number < self.number,
                 "enriches": self._hardware if enriches else (),
+                "converts": converts,
             }
         )
         paths = os.pathsep.join(path for path in sys.path if path)
@@ -449,6 +459,9 @@ def work() -> None:
     with contextlib.ExitStack() as stack:
         if said["enriches"]:
             EnrichWorker(lake, found, _owner("e"), said["enriches"]).run(stopped.is_set)
+            return
+        if said["converts"]:
+            ConvertWorker(lake, found, _owner("c")).run(stopped.is_set)
             return
         listener = None
         if said["listen"]:

@@ -17,7 +17,7 @@ DEVICE = (
     "coalesce(nullif(\"DeviceSerialNumber\", ''), nullif(\"StationName\", '')))), '')"
 )
 """SQL of what a device is called: its model, and its serial number or else its station."""
-_NO_CLOCK = "('SR', 'SEG', 'PR', 'KO', 'DOC', 'OT', 'REG', 'RTSTRUCT', 'RTPLAN', 'RTDOSE', 'RWV')"
+NO_CLOCK = "('SR', 'SEG', 'PR', 'KO', 'DOC', 'OT', 'REG', 'RTSTRUCT', 'RTPLAN', 'RTDOSE', 'RWV')"
 """Modalities of objects that are made later, elsewhere."""
 _DATES, _TIMES = (
     "RequestAttributesSequence.ScheduledProcedureStepStartDate",
@@ -56,7 +56,7 @@ made as (
         coalesce({_instant("Acquisition")}, {_instant("Content")}) as own,
         {_instant("Study")} as study
     from series semi join asked using (series_id)
-    where "Modality" not in {_NO_CLOCK} and {DEVICE} is not null
+    where "Modality" not in {NO_CLOCK} and {DEVICE} is not null
         and (len("ImageType") is null or list_extract("ImageType", 1) = 'ORIGINAL')),
 others as (
     select a.series_id, median(a.own - b.own) as off from made a join made b

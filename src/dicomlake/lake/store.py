@@ -54,6 +54,8 @@ DATASETS = "_datasets"
 """Folder of what datasets hold, and of whom; readable by its owner alone."""
 PUBLISH = "_publish"
 """Folder of what was published where; readable by its owner alone."""
+DOSE = "_dose"
+"""Folder of a site's own tables of dose, of states of alarms and of measured sizes."""
 SETTINGS = "dicomlake.toml"
 """The file of settings; it may be there before the lake is."""
 SPILL = "_spill"
@@ -71,6 +73,7 @@ _OURS = frozenset(
         ACCESS,
         DATASETS,
         PUBLISH,
+        DOSE,
         EXTRACTIONS,
         SETTINGS,
         ".lock",
@@ -472,6 +475,11 @@ class Store:
         kept, gone = self._without(name, key, values)
         self.commit(name, [*kept, *([file] if file else [])], gone, notes)
 
+    def put(self, name: str, key: str, values: pa.ChunkedArray, files: Iterable[str]) -> None:
+        """Written files come into a table, and rows whose `key` is one of the values go."""
+        kept, gone = self._without(name, key, values.combine_chunks())
+        self.commit(name, [*kept, *files], gone)
+
     def remove(self, name: str, key: str, values: Iterable[Any]) -> None:
         """Drop the rows of a table whose `key` is one of the values."""
         self.commit(name, *self._without(name, key, values))
@@ -479,7 +487,8 @@ class Store:
     def _without(self, name: str, key: str, values: Iterable[Any]) -> tuple[list[str], list[File]]:
         """New files with the rows that stay of those files that hold some of the values."""
         field = tables.ALL[name].field(key)
-        unwanted = pa.table({key: pa.array(values, field.type)})
+        given = values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        unwanted = pa.table({key: given.cast(field.type)})
         if not unwanted.num_rows or not self.files(name):
             return [], []
         work = self.path / WORK
@@ -499,6 +508,13 @@ class Store:
                 f'select * from old anti join unwanted using ("{key}") {order_by(name)}'
             ).to_arrow_reader(100_000)
             return self.write_stream(name, reader), gone
+
+    @property
+    def settled(self) -> bool:
+        """Whether the newest version of the lake remembers the tables as they are now."""
+        noted = next(self.notes("series", _PIN), {})
+        pinned = json.loads(noted.get(_PIN, "{}"))
+        return all(pinned.get(n, 0) == self.table(n).version() for n in tables.CLINICAL)
 
     def touch(self, run_id: str) -> None:
         """A new version of the lake in which `series` is as it was, after rows of enrichers."""

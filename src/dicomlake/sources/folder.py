@@ -27,6 +27,7 @@ _MODIFIED = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 """Times of change that a table can hold: microseconds of the years 1 to 9999."""
 
 _LAKE, _KEPT, _SETTINGS = "dicomlake.json", "kept.sqlite", "dicomlake.toml"
+_ORIGINALS = "originals.sqlite"
 """Files that tell folders of ours: a lake, kept objects, and what may become a lake."""
 _OURS = frozenset(("_inbox", "_kept", "_queue", _SETTINGS))
 """What is in a lake before it is made."""
@@ -130,7 +131,7 @@ def _below(folder: str) -> Iterator[Found]:
             yield Found(uri_of(here), 0, 0)  # opening it will say why
             continue
         names = {entry.name for entry in listed}
-        if _LAKE in names or _KEPT in names:
+        if _LAKE in names or _KEPT in names or _ORIGINALS in names:
             continue  # ours, not a source
         if _SETTINGS in names:  # to become a lake
             listed = [entry for entry in listed if entry.name not in _OURS]

@@ -17,9 +17,12 @@ from dicomlake.jobs.fhir.targets import maker_of
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
+    activity,
+    converting,
     datasets,
     deid,
     deidpreview,
+    dose,
     enriching,
     erasing,
     explore,
@@ -137,9 +140,12 @@ def _describe(made: FastAPI, *, asks_token: bool) -> None:
 
 _OURS = (
     access.router,
+    activity.router,
     deid.router,
     deidpreview.router,
     datasets.router,
+    converting.router,
+    dose.router,
     enriching.router,
     erasing.router,
     federation.router,

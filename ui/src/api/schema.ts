@@ -1,5 +1,26 @@
 // Made from the OpenAPI document of the service: python ui/openapi.py
 
+export type AccessOut = {
+  version: number;
+  seconds: number;
+  untidy: Untidy[];
+  /** The first line of the audit log */
+  since: string | null;
+  /** Openings of what is not in the lake any more */
+  unknown: number;
+  roles: RoleRow[];
+  users: UserRow[] | null;
+  hours: OpenedHour[];
+  soon: SoonRow[];
+  exports: ExportRow[];
+};
+
+export type AlarmSaid = {
+  state: "open" | "seen" | "closed";
+  /** Why; an alarm is not closed without */
+  reason: string;
+};
+
 export type Anatomy = {
   places: string[];
   rows: Pair[];
@@ -335,6 +356,11 @@ export type ContourOut = {
   on: DrawnOn[];
 };
 
+export type Converting = {
+  formats: FormatOut[];
+  folders: FolderOut[];
+};
+
 export type Counts = {
   version: number;
   level: "patient" | "study" | "series" | "instance";
@@ -443,6 +469,22 @@ export type Dates = {
   to: string | null;
 };
 
+export type DayRow = {
+  device: string;
+  day: string;
+  opens: number | null;
+  closes: number | null;
+  first: string;
+  last: string;
+  examinations: number;
+  studies: number;
+  busy_min: number;
+  busy_in_hours_min: number | null;
+  idle_min: number | null;
+  over_min: number | null;
+  overlapping: number;
+};
+
 export type Decision = {
   n: number;
   what: string;
@@ -456,6 +498,53 @@ export type Decision = {
   pending: boolean;
 };
 
+export type DeviceRow = {
+  InstitutionName: string | null;
+  InstitutionalDepartmentName: string | null;
+  StationName: string | null;
+  device: string;
+  Manufacturer: string | null;
+  ManufacturerModelName: string | null;
+  DeviceSerialNumber: string | null;
+  SoftwareVersions: string[] | null;
+  modalities: string[] | null;
+  first_seen: string | null;
+  last_seen: string | null;
+  studies: number;
+  series: number;
+  examinations: number | null;
+  days_used: number | null;
+  studies_per_week: number;
+  /** Of all studies */
+  share: number | null;
+  busy_h: number | null;
+  /** Within its working hours */
+  idle_h: number | null;
+  /** Busy of its working hours, on days of use */
+  utilisation: number | null;
+  /** Minutes since midnight, from Monday to Friday */
+  opens: number | null;
+  closes: number | null;
+  /** Median */
+  examination_min: number | null;
+  /** Examinations of which only one moment is known */
+  moments: number | null;
+  /** Median between two patients */
+  turnover_min: number | null;
+  days_over: number | null;
+  /** Median of days on which it worked longer */
+  over_min: number | null;
+  /** Examinations that began before the last ended */
+  overlapping: number | null;
+};
+
+export type DevicesOut = {
+  version: number;
+  seconds: number;
+  untidy: Untidy[];
+  devices: DeviceRow[];
+};
+
 export type Difference = {
   place: string;
   path: string;
@@ -466,6 +555,97 @@ export type Difference = {
   change: "added" | "removed" | "changed";
   a: unknown[] | null;
   b: unknown[] | null;
+};
+
+export type DocumentOut = {
+  document_key: string;
+  patient_key: string | null;
+  StudyInstanceUID: string | null;
+  AccessionNumber: string | null;
+  title: string | null;
+  type: string | null;
+  type_meaning: string | null;
+  language: string | null;
+  written: string | null;
+  source: string | null;
+  status: string | null;
+  version: number;
+  sections: Section[];
+  parts: DocumentPart[];
+};
+
+export type DocumentPart = {
+  text: string;
+  state: string;
+};
+
+export type DocumentsOut = {
+  version: number;
+  seconds: number;
+  total: number;
+  documents: FoundDocument[];
+};
+
+export type DoseColumn = {
+  name: string;
+  type: "text" | "integer" | "number" | "date" | "datetime" | "boolean" | "list" | "object";
+  /** UCUM; empty where it has none */
+  unit: string;
+  /** What it holds */
+  text: string;
+};
+
+export type DoseKind = {
+  kind: string;
+  studies: number;
+};
+
+export type DoseOverview = {
+  version: number;
+  counts: Totals;
+  kinds: DoseKind[];
+  years: DoseYear[];
+  /** Of the effective dose, as the settings say */
+  factor_set: string;
+  seconds: number;
+};
+
+export type DosePage = {
+  /** The condition: a JSON tree, or text; everything when left out */
+  where?: Record<string, unknown> | string | null;
+  /** All dose of the studies that have what it finds */
+  level: "patient" | "study" | "series" | "instance";
+  /** Of the lake */
+  version?: number | null;
+  /** Of the effective dose */
+  factor_set?: string | null;
+  /** Also events of phantoms and tests */
+  phantoms: boolean;
+  /** Of reference levels */
+  country?: string | null;
+  /** Length of the rolling window */
+  days: number;
+  /** A column; a leading minus: downwards */
+  order: string;
+  limit: number;
+  offset: number;
+};
+
+export type DoseRows = {
+  version: number;
+  name: string;
+  factor_set: string;
+  columns: DoseColumn[];
+  rows: unknown[][];
+  /** Rows that there are, whatever the limit */
+  total: number;
+  seconds: number;
+};
+
+export type DoseYear = {
+  kind: string;
+  studies: number;
+  year: number | null;
 };
 
 export type Drawing = {
@@ -618,6 +798,25 @@ export type ErasureProof = {
   outside: string[];
 };
 
+export type Event = {
+  /** study, dose, condition, procedure, observation, medication, encounter, patient or document */
+  lane: string;
+  /** StudyInstanceUID, or the key of the fact or document */
+  key: string;
+  began: string | null;
+  ended: string | null;
+  /** How exactly the time is known */
+  precision: string | null;
+  title: string;
+  text: string | null;
+  code: string | null;
+  number: number | null;
+  unit: string | null;
+  /** The study that it belongs to */
+  StudyInstanceUID: string | null;
+  source: string | null;
+};
+
 export type EvidenceOut = {
   /** Attribute path */
   path: string | null;
@@ -638,6 +837,13 @@ export type Examined = {
   version?: number | null;
   /** Rows of each kind */
   limit: number;
+};
+
+export type ExportRow = {
+  moment: string;
+  role: string;
+  what: string;
+  rows: number | null;
 };
 
 export type FailedFrom = {
@@ -728,9 +934,59 @@ export type FindingsOut = {
   segments: SegmentOut[];
 };
 
+export type FolderOut = {
+  name: string;
+  /** What the lake calls where its files come from */
+  source: string;
+  done: "move" | "keep";
+  waiting: number;
+  running: number;
+  converted: number;
+  /** Files that were refused, or failed for good */
+  failed: number;
+};
+
 export type Form = {
   text: string;
   series: number;
+};
+
+export type FormatOut = {
+  name: string;
+  about: string;
+  converter: string;
+};
+
+export type FoundDocument = {
+  document_key: string;
+  patient_key: string | null;
+  StudyInstanceUID: string | null;
+  AccessionNumber: string | null;
+  title: string | null;
+  type: string | null;
+  type_meaning: string | null;
+  language: string | null;
+  written: string | null;
+  source: string | null;
+  status: string | null;
+  snippets: Snippet[];
+};
+
+export type GapRow = {
+  device: string;
+  day: string;
+  began: string;
+  ended: string;
+  idle_min: number;
+};
+
+export type GapsOut = {
+  version: number;
+  seconds: number;
+  untidy: Untidy[];
+  gaps: GapRow[];
+  pauses: PauseRow[];
+  days: DayRow[];
 };
 
 export type Given = {
@@ -794,6 +1050,18 @@ export type Histogram = {
   path: string;
   unit: string;
   bins: BinOut[];
+};
+
+export type HourRow = {
+  /** 1: Monday */
+  weekday: number;
+  hour: number;
+  busy_min: number;
+  /** Begun in this hour */
+  examinations: number;
+  /** Such days between first and last, of all devices */
+  days: number;
+  share: number;
 };
 
 export type ImageOut = {
@@ -988,6 +1256,13 @@ export type Linked = {
   sentence: string;
 };
 
+export type LookOut = {
+  /** Nothing where no file is new */
+  job: string;
+  /** How many files are new */
+  tasks: number;
+};
+
 export type MaskOut = {
   frame: number;
   segment: number | null;
@@ -1152,6 +1427,11 @@ export type NewJob = {
   label: string;
 };
 
+export type NewLook = {
+  /** Its name in the settings: [convert.NAME] */
+  folder: string;
+};
+
 export type NewQuery = {
   name: string;
   comment: string;
@@ -1216,6 +1496,12 @@ export type NewsOut = {
   lake_version: number;
   /** Some of what is new */
   series: string[];
+};
+
+export type OpenedHour = {
+  weekday: number;
+  hour: number;
+  openings: number;
 };
 
 export type OtherStudy = {
@@ -1315,6 +1601,14 @@ export type PatientOut = {
   all_studies: StudyHead[];
 };
 
+export type PauseRow = {
+  low: number;
+  high: number | null;
+  pauses: number;
+  /** Up to an hour, between two patients */
+  turnovers: number;
+};
+
 export type People = {
   people: PersonIn[];
   /** Of [pseudonyms.NAME], if there are more */
@@ -1330,6 +1624,11 @@ export type PersonOut = {
   pseudonym: string;
   PatientID: string | null;
   IssuerOfPatientID: string | null;
+};
+
+export type Piece = {
+  text: string;
+  hit: boolean;
 };
 
 export type PlanIn = {
@@ -1518,6 +1817,15 @@ export type Retried = {
 
 export type Role = "partner" | "viewer" | "researcher" | "steward" | "admin";
 
+export type RoleRow = {
+  role: string;
+  openings: number;
+  studies: number;
+  questions: number;
+  exports: number;
+  last: string | null;
+};
+
 export type RuleBroken = {
   rule: string;
   severity: "error" | "warning" | "note";
@@ -1574,6 +1882,12 @@ export type SavedOut = {
   query: AskedRows;
   sentence: string;
   saved: string;
+};
+
+export type Section = {
+  title: string | null;
+  code: string | null;
+  text: string | null;
 };
 
 export type SectionOut = {
@@ -1696,6 +2010,27 @@ export type Sides = {
   given: number;
   contradicting: number;
   missing: number;
+};
+
+export type Snippet = {
+  /** affirmed, negated or uncertain */
+  state: string;
+  pieces: Piece[];
+};
+
+export type SoonRow = {
+  by: "all" | "modality" | "device";
+  name: string | null;
+  /** Made since the log began */
+  studies: number;
+  opened: number;
+  never: number;
+  /** Opened before the last picture */
+  before_end: number;
+  /** Lower quartile of hours until the first opening */
+  low_h: number | null;
+  median_h: number | null;
+  high_h: number | null;
 };
 
 export type SourceOut = {
@@ -1994,6 +2329,14 @@ export type Terms = {
   terms: TermOut[];
 };
 
+export type TimelineOut = {
+  version: number;
+  patient: PatientHead;
+  events: Event[];
+  /** Events that are not shown */
+  more: number;
+};
+
 export type Totals = {
   patients: number;
   studies: number;
@@ -2012,6 +2355,29 @@ export type Unlisted = {
   enumerated: boolean;
   /** Where the Standard lists the values */
   place: string;
+};
+
+export type Untidy = {
+  reason: string;
+  series: number;
+  /** Whether they are counted nevertheless */
+  kept: boolean;
+};
+
+export type UserRow = {
+  name: string;
+  openings: number;
+  studies: number;
+  questions: number;
+  exports: number;
+  last: string | null;
+};
+
+export type UtilisationOut = {
+  version: number;
+  seconds: number;
+  untidy: Untidy[];
+  hours: HourRow[];
 };
 
 export type ValueOut = {
@@ -2175,6 +2541,10 @@ export type dicomlake__web__explore__lakes__TableOut = {
 
 /** What comes back, by method and path. */
 export type Answers = {
+  "GET /api/activity/access": AccessOut;
+  "GET /api/activity/devices": DevicesOut;
+  "GET /api/activity/gaps": GapsOut;
+  "GET /api/activity/utilisation": UtilisationOut;
   "POST /api/aggregate": Groups;
   "GET /api/audit": AuditPage;
   "GET /api/charts": ChartOut[];
@@ -2198,6 +2568,8 @@ export type Answers = {
   "GET /api/common": Common;
   "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
+  "GET /api/convert": Converting;
+  "POST /api/convert": LookOut;
   "GET /api/datasets": DatasetOut[];
   "POST /api/datasets": DatasetOut;
   "GET /api/datasets/choices": DatasetChoices;
@@ -2210,6 +2582,15 @@ export type Answers = {
   "POST /api/deid/preview": PreviewOut;
   "GET /api/deid/profiles": ProfileOut[];
   "GET /api/deid/profiles/{name}": ProfileDetails;
+  "GET /api/documents": DocumentsOut;
+  "GET /api/documents/{document_key}": DocumentOut;
+  "POST /api/dose/alarms/{id}": DoseRows;
+  "GET /api/dose/overview": DoseOverview;
+  "POST /api/dose/overview": DoseOverview;
+  "GET /api/dose/patients/{patient_key}": DoseRows;
+  "GET /api/dose/report": unknown;
+  "GET /api/dose/{name}": DoseRows;
+  "POST /api/dose/{name}": DoseRows;
   "GET /api/enrichers": EnricherOut[];
   "DELETE /api/enrichers/{name}/runs": Changed;
   "POST /api/enrichers/{name}/runs": RunOut;
@@ -2247,6 +2628,7 @@ export type Answers = {
   "GET /api/me": Me;
   "POST /api/me/project": Me;
   "GET /api/patients/{patient_key}": PatientOut;
+  "GET /api/patients/{patient_key}/timeline": TimelineOut;
   "POST /api/pause": SourceOut[];
   "GET /api/permalink": Linked;
   "POST /api/permalink": Link;

@@ -239,18 +239,21 @@ class Audit:
         except OSError as error:
             raise UsageError(f"{self.path} cannot be read: {error.strerror}.") from error
 
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Every line that can be read, oldest first."""
+        for raw in self._lines():
+            with contextlib.suppress(ValueError):
+                line = orjson.loads(raw)
+                if isinstance(line, dict):
+                    yield line
+
     def newest(self, limit: int, start: int = 0, **wanted: str) -> tuple[list[dict[str, Any]], int]:
         """Lines, newest first, and how many there are that fit.
 
         `wanted`: texts that members have to hold, such as name="ann"; case does not matter.
         """
         asked = {key: text.casefold() for key, text in wanted.items() if text}
-        found: list[dict[str, Any]] = []
-        for raw in self._lines():
-            with contextlib.suppress(ValueError):
-                line = orjson.loads(raw)
-                if isinstance(line, dict) and _fits(line, asked):
-                    found.append(line)
+        found = [line for line in self.lines() if _fits(line, asked)]
         found.reverse()
         return found[start : start + limit], len(found)
 

@@ -34,7 +34,7 @@ class May(StrEnum):
     EXPORT = "export"
     """Datasets: making them, and seeing which were made."""
     RELEASE = "release"
-    """Approving cohorts, and withdrawing patients from them."""
+    """Approving cohorts, withdrawing patients from them, and closing alarms of dose."""
     REIDENTIFY = "reidentify"
     """Whose pseudonym it is."""
     ERASE = "erase"

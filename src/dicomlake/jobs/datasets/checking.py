@@ -17,10 +17,10 @@ from dicomlake.contracts import Progress, Silent
 from dicomlake.contracts.deid import Known
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs.datasets import places
-from dicomlake.jobs.datasets.knowing import known_of
 from dicomlake.jobs.datasets.ledger import Ledger
 from dicomlake.jobs.datasets.objects import parsed
 from dicomlake.jobs.datasets.sweeping import Sweep, swept
+from dicomlake.jobs.deid.knowing import known_of_patient
 from dicomlake.jobs.objects import Opened
 from dicomlake.lake import Store
 from dicomlake.readers.attributes import items, text
@@ -125,7 +125,7 @@ class Checker:
         if self._held is None or self._held[0] != patient_key:
             known: list[Known] = []
             if self._store is not None and patient_key is not None:
-                known = known_of(self._store, patient_key)
+                known = known_of_patient(self._store, patient_key)
             self._held = patient_key, Sweep(self._uids, known)
         return self._held[1]
 
@@ -133,7 +133,7 @@ class Checker:
         """Let files of nobody be looked through for what is known of all these patients."""
         if self._store is None or self._identified:
             return
-        known = [one for key in keys for one in known_of(self._store, key)]
+        known = [one for key in keys for one in known_of_patient(self._store, key)]
         self._held = None, Sweep(self._uids, (one for one in known if len(one.text) > 5))
 
 

@@ -15,7 +15,6 @@ from dicomlake.deid.assembly import cleaner_of
 from dicomlake.errors import DataError, Incomplete, UsageError
 from dicomlake.jobs.datasets import places
 from dicomlake.jobs.datasets.identified import Unchanged
-from dicomlake.jobs.datasets.knowing import known_of
 from dicomlake.jobs.datasets.labels import Drawn
 from dicomlake.jobs.datasets.layouts import objects_in
 from dicomlake.jobs.datasets.ledger import (
@@ -29,6 +28,7 @@ from dicomlake.jobs.datasets.ledger import (
 )
 from dicomlake.jobs.datasets.objects import parsed
 from dicomlake.jobs.datasets.wanted import Wanted
+from dicomlake.jobs.deid.knowing import known_of_patient
 from dicomlake.jobs.objects import elsewhere_of, object_of
 from dicomlake.lake import Store
 from dicomlake.readers.attributes import text
@@ -176,7 +176,7 @@ class Worker:
     def _patient_of(self, piece: Objects) -> Patient:
         if self._patient is None or self._patient[0] != piece.patient_key:
             wanted = self._made.wanted
-            known = [] if wanted.identified else known_of(self._store, piece.patient_key)
+            known = [] if wanted.identified else known_of_patient(self._store, piece.patient_key)
             found = self._cleaner.patient(known, piece.PatientID, piece.issuer)
             self._patient = piece.patient_key, found
         return self._patient[1]

@@ -14,11 +14,13 @@ import orjson
 from dicomlake.errors import ServiceError
 from dicomlake.jobs import cohorts
 from dicomlake.jobs.access.audit import Audit
+from dicomlake.jobs.converting.originals import originals_of
 from dicomlake.jobs.datasets import ledger
 from dicomlake.jobs.erasure.person import Person
 from dicomlake.jobs.erasure.traces import SQLITE, Finder, tables_of
 from dicomlake.lake.keeping import INDEX, Kept
 from dicomlake.lake.store import ACCESS, INBOX, QUEUE, SAVED, SPILL, WORK
+from dicomlake.settings import Settings
 
 MASKS = "_masks"
 GONE = "erased"
@@ -34,6 +36,12 @@ def objects(kept: Kept, person: Person) -> int:
     for uid in found:
         kept.drop(uid)
     return len(found)
+
+
+def originals(lake: Path, settings: Settings, person: Person) -> int:
+    """Files that were converted and told of the patient go, as a whole; how many."""
+    keys = person.patients if person.kind == "patient" else []
+    return originals_of(lake, settings).erase(person.instances, keys)
 
 
 def masks(lake: Path, finder: Finder) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from dicomlake import tables
 from dicomlake.errors import UsageError
 from dicomlake.jobs.access.tokens import folder_of
 from dicomlake.jobs.erasure.traces import Finder, is_weak
@@ -32,7 +33,8 @@ JOURNAL = "erasing-"
 class Person:
     """What goes: numbers, UIDs and values of a patient, or of single studies of one.
 
-    `texts` are values that no other patient has; `shared`: how many others have, too. `digests`:
+    `accessions`: numbers of orders that no other study has. `texts` are values that no other
+    patient has; `shared`: how many others have, too. `digests`:
     what stands for them. `before`: rows and files at the beginning, by place. `found`: what was
     noted on the way.
     """
@@ -45,6 +47,7 @@ class Person:
     numbers: list[int] = field(default_factory=list)
     series: list[str] = field(default_factory=list)
     instances: list[str] = field(default_factory=list)
+    accessions: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     shared: int = 0
     sources: dict[str, int] = field(default_factory=dict)
@@ -100,9 +103,14 @@ def keys_of(store: Store, PatientID: str, issuer: str | None) -> list[int]:
     """
     if not PatientID.strip():
         raise UsageError("Whom? Give a PatientID.")
-    with store.database(only=["series"]) as db:
+    with store.database(only=["series", *tables.CLINICAL]) as db:
+        told = " union all ".join(
+            f'select patient_key, "PatientID", "IssuerOfPatientID" from {name} '
+            "where patient_key is not null"
+            for name in ("series", *tables.CLINICAL)
+        )
         rows = db.execute(
-            "select patient_key, max(coalesce(\"IssuerOfPatientID\", '')) from series "
+            f"select patient_key, max(coalesce(\"IssuerOfPatientID\", '')) from ({told}) "
             'where "PatientID" = ? and (?2 is null or coalesce("IssuerOfPatientID", \'\') = ?2) '
             "group by 1 order by 1",
             [PatientID, issuer],
@@ -127,7 +135,7 @@ def person_of(
         ours = 'patient_key in (select unnest(?)) and (?2 is null or "StudyInstanceUID" = ?2)'
         db.execute(
             'create temp table going as select series_id, "SeriesInstanceUID", '
-            f'"StudyInstanceUID", study_key, source from series where {ours}',
+            f'"StudyInstanceUID", study_key, source, "AccessionNumber" from series where {ours}',
             [keys, study],
         )
         _fill(db, made)
@@ -149,6 +157,11 @@ def _fill(db: duckdb.DuckDBPyConnection, made: Person) -> None:
     made.instances = column(
         'select distinct "SOPInstanceUID" from instances semi join going using (series_id)'
     )
+    made.accessions = column(
+        'select distinct "AccessionNumber" from going where "AccessionNumber" not in (select '
+        '"AccessionNumber" from series anti join going using (series_id) '
+        'where "AccessionNumber" is not null) order by 1'
+    )
     made.sources = dict(
         db.execute("select source, count(*) from going group by 1 order by 1").fetchall()
     )
@@ -165,7 +178,21 @@ def _fill(db: duckdb.DuckDBPyConnection, made: Person) -> None:
         alone += _spelt(name)
     if made.texts and db.execute(f"select 1 from ({others}) where text = ?", made.texts).fetchone():
         made.texts, made.shared = [], made.shared + 1  # another issuer gave it, too
-    made.texts = sorted({text.strip() for text in [*made.texts, *alone] if text.strip()})
+    said = {text.strip() for text in [*made.texts, *alone] if text.strip()}
+    stay = said & set(column(_of_others(made)))
+    made.shared += len(stay)
+    made.texts = sorted(said - stay)
+
+
+def _of_others(made: Person) -> str:
+    """SQL of the numbers that facts and documents of others name."""
+    mine = f"patient_key in ({', '.join(map(str, made.patients))})"
+    listed = [
+        f'select distinct "{column}" from {name} where not ({mine}) and patient_key is not null'
+        for name in tables.CLINICAL
+        for column in ("PatientID", "AccessionNumber")
+    ]
+    return " union ".join(listed)
 
 
 def mine_of(names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +29,12 @@ def held(store: Store, person: Person) -> dict[str, int]:
         for name in CHILDREN:
             row = db.execute(f"select count(*) from {name} semi join going using (series_id)")
             found[name] = int(row.fetchall()[0][0])
+    for name in tables.CLINICAL:
+        found[name] = sum(
+            rows.num_rows - _of_others(rows, person).num_rows
+            for file in store.files(name)
+            for rows in row_groups(store.path / name / file.name)
+        )
     return {name: count for name, count in found.items() if count}
 
 
@@ -41,6 +48,27 @@ def take_out(store: Store, person: Person, run_id: str, check: Check) -> None:
         for file in store.files(name):
             _rewrite(store, name, file, lambda rows: _of(rows, current))
             check()
+    for name in tables.CLINICAL:
+        for file in store.files(name):
+            _rewrite(store, name, file, lambda rows: _of_others(rows, person))
+            check()
+
+
+def _of_others(rows: pa.Table, person: Person) -> pa.Table:
+    """Facts or documents without those of the patient, or of the orders of the study."""
+
+    def among(name: str, values: list[Any], kind: pa.DataType) -> pa.ChunkedArray:
+        return pc.is_in(rows.column(name), value_set=pa.array(values, kind))
+
+    ours = among("patient_key", person.patients, pa.int64())
+    unnamed = pc.is_null(rows.column("patient_key"))
+    ordered = among("AccessionNumber", person.accessions, pa.string())
+    mine = pc.and_(ordered, pc.or_(ours, unnamed))
+    if person.kind == "patient":
+        mine = pc.or_(mine, ours)
+    if "StudyInstanceUID" in rows.column_names:
+        mine = pc.or_(mine, among("StudyInstanceUID", person.studies, pa.string()))
+    return rows.filter(pc.invert(mine))
 
 
 def _of(rows: pa.Table, current: pa.ChunkedArray) -> pa.Table:

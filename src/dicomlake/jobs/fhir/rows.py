@@ -66,7 +66,7 @@ _COLUMNS = {
     "instances": """SOPInstanceUID SOPClassUID InstanceNumber NumberOfFrames header""".split(),
     "items": """SOPInstanceUID item parent value_type concept concept_value concept_scheme
         concept_meaning text number unit unit_meaning observation finding site
-        laterality""".split(),
+        laterality code""".split(),
     "dose_events": """SOPInstanceUID source plane laterality CTDIvol DLP DAP RP AGD activity
         event_uid region_value region_scheme region_meaning counted""".split(),
     "dose_totals": """SOPInstanceUID source plane laterality DLP DAP RP AGD activity fluoro_time
@@ -237,7 +237,7 @@ class Chosen:
         if name == "instances" and not self._wanted.instances:
             return f't."SOPClassUID" like {literal(documents.ENCAPSULATED + "%")}'
         if name == "items":
-            concepts = ", ".join(map(literal, documents.CONCLUSIONS))
+            concepts = ", ".join(map(literal, (*documents.CONCLUSIONS, *doses.CONCEPTS)))
             measured = f"""(value_type = 'NUM' or finding is not null or value_type = 'CONTAINER')
                 and t.series_id in (select series_id from items where template =
                 {literal(documents.MEASURED)})"""

@@ -81,19 +81,19 @@ class _Export:
             for number, one in enumerate(document, 1):
                 self.take(one, _inside(place, number, "resource"), depth=depth + 1)
             return
-        resource = _dict(document)
+        resource = dict_of(document)
         if depth > _DEEPEST or resource.get("status") == "entered-in-error":
             return
-        for number, entry in enumerate(_dicts(resource.get("entry")), 1):
+        for number, entry in enumerate(dicts(resource.get("entry")), 1):
             here = _inside(place, number, "entry")
-            self.take(entry.get("resource"), here, _str(entry.get("fullUrl")), depth + 1)
-        for one in _dicts(resource.get("contained")):
+            self.take(entry.get("resource"), here, text_of(entry.get("fullUrl")), depth + 1)
+        for one in dicts(resource.get("contained")):
             self.take(one, place, depth=depth + 1)
         self._resource(resource, place, url)
 
     def _resource(self, resource: _Json, place: Place, url: str) -> None:
-        kind = _str(resource.get("resourceType"))
-        names = {url, f"{kind}/{_str(resource.get('id'))}"} - {"", f"{kind}/"}
+        kind = text_of(resource.get("resourceType"))
+        names = {url, f"{kind}/{text_of(resource.get('id'))}"} - {"", f"{kind}/"}
         if self.found.kind == "PatientID":
             for value in _patients(kind, resource):
                 self.found.add("PatientID", value, place)
@@ -103,25 +103,25 @@ class _Export:
             self._order(kind, resource, place, names)
 
     def _study(self, resource: _Json, place: Place, names: set[str]) -> None:
-        uids = _uids(resource)
+        uids = uids_of(resource)
         numbers = self._accessions(resource)
         if self.found.kind == "SeriesInstanceUID" or not (uids or numbers):
-            for series in _dicts(resource.get("series")):
+            for series in dicts(resource.get("series")):
                 if uid := _uid(series.get("uid")):
                     self.found.add("SeriesInstanceUID", uid, place)
         self.found.add_order(uids, numbers, place)
         if uids:
             self._studies |= names
-            self._ordered |= set(_references(resource, "basedOn"))
+            self._ordered |= set(references_of(resource, "basedOn"))
 
     def _order(self, kind: str, resource: _Json, place: Place, names: set[str]) -> None:
         numbers = self._accessions(resource)
         uids: list[str] = []
         if kind == "DiagnosticReport":
-            refers = [*_dicts(resource.get("study")), *_dicts(resource.get("imagingStudy"))]
-            uids = [uid for one in refers for uid in _uids(one)]
+            refers = [*dicts(resource.get("study")), *dicts(resource.get("imagingStudy"))]
+            uids = [uid for one in refers for uid in uids_of(one)]
             if numbers:
-                studies = _references(resource, "study") + _references(resource, "imagingStudy")
+                studies = references_of(resource, "study") + references_of(resource, "imagingStudy")
                 self._reports.append((studies, numbers))
         self.found.add_order(uids, numbers, place)
         for name in names if numbers else ():
@@ -129,16 +129,16 @@ class _Export:
 
     def _accessions(self, resource: _Json) -> list[str]:
         """Accession numbers of a resource, or of what it is based on."""
-        listed = [*_dicts(resource.get("identifier")), *_dicts(resource.get("accession"))]
+        listed = [*dicts(resource.get("identifier")), *dicts(resource.get("accession"))]
         for about in ("basedOn", "focus"):
-            for one in _dicts(resource.get(about)):
-                listed += _dicts(one.get("identifier"))
-        old = {id(one) for one in _dicts(resource.get("accession"))}  # R3: needs no type
-        found = [_str(i.get("value")) for i in listed if id(i) in old or self._is_accession(i)]
+            for one in dicts(resource.get(about)):
+                listed += dicts(one.get("identifier"))
+        old = {id(one) for one in dicts(resource.get("accession"))}  # R3: needs no type
+        found = [text_of(i.get("value")) for i in listed if id(i) in old or self._is_accession(i)]
         return list(dict.fromkeys(value for value in found if value))
 
     def _is_accession(self, identifier: _Json) -> bool:
-        return _typed(identifier, "ACSN") or _str(identifier.get("system")) in self._systems
+        return typed(identifier, "ACSN") or text_of(identifier.get("system")) in self._systems
 
     def end(self) -> None:
         """Leave out accession numbers of orders and reports whose study is known by its UID."""
@@ -153,54 +153,57 @@ def _inside(place: Place, number: int, unit: str) -> Place:
     return Place(str(place), number, unit)
 
 
-def _uids(resource: _Json) -> list[str]:
+def uids_of(resource: _Json) -> list[str]:
     """Study Instance UIDs among the identifiers of a resource or a reference."""
-    listed = _dicts(resource.get("identifier"))
+    listed = dicts(resource.get("identifier"))
     found = [_uid(i.get("value")) for i in listed if i.get("system") == _DICOM_UID]
     if not any(found):
         found = [
             _uid(i.get("value"))
             for i in listed
-            if i.get("system") == _URI and _str(i.get("value")).lower().startswith(_OID)
+            if i.get("system") == _URI and text_of(i.get("value")).lower().startswith(_OID)
         ]
     found.append(_uid(resource.get("uid")))  # R3
     return list(dict.fromkeys(uid for uid in found if uid))
 
 
 def _uid(value: Any) -> str:
-    text = _str(value)
+    text = text_of(value)
     return text[len(_OID) :] if text.lower().startswith(_OID) else text
 
 
-def _typed(identifier: _Json, code: str) -> bool:
-    codings = _dicts(_dict(identifier.get("type")).get("coding"))
-    return any(c.get("code") == code and _str(c.get("system")) in _TYPES for c in codings)
+def typed(identifier: _Json, code: str) -> bool:
+    """Whether an identifier is of a type of HL7 v2 table 0203."""
+    codings = dicts(dict_of(identifier.get("type")).get("coding"))
+    return any(c.get("code") == code and text_of(c.get("system")) in _TYPES for c in codings)
 
 
-def _references(resource: _Json, name: str) -> list[str]:
+def references_of(resource: _Json, name: str) -> list[str]:
     """What a resource refers to, as Type/id or a URN."""
-    found = [_str(one.get("reference")) for one in _dicts(resource.get(name))]
+    found = [text_of(one.get("reference")) for one in dicts(resource.get(name))]
     parts = [reference.split("/_history/")[0].split("/") for reference in found if reference]
     return ["/".join(part[-2:]) for part in parts]
 
 
 def _patients(kind: str, resource: _Json) -> list[str]:
     """Medical record numbers; the first identifier when none says that it is one."""
-    about = resource if kind == "Patient" else _dict(resource.get("subject"))
-    listed = _dicts(about.get("identifier"))
-    chosen = [one for one in listed if _typed(one, "MR")] or listed[:1]
-    return [value for one in chosen if (value := _str(one.get("value")))]
+    about = resource if kind == "Patient" else dict_of(resource.get("subject"))
+    listed = dicts(about.get("identifier"))
+    chosen = [one for one in listed if typed(one, "MR")] or listed[:1]
+    return [value for one in chosen if (value := text_of(one.get("value")))]
 
 
-def _dict(value: Any) -> _Json:
+def dict_of(value: Any) -> _Json:
+    """A value as an object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def _dicts(value: Any) -> list[_Json]:
+def dicts(value: Any) -> list[_Json]:
     """The objects in a value that may be one or several."""
     values = value if isinstance(value, list) else [value]
     return [one for one in values if isinstance(one, dict)]
 
 
-def _str(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as text without blanks around; "" for anything else."""
     return value.strip() if isinstance(value, str) else ""

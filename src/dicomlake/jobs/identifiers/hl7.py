@@ -30,7 +30,7 @@ def begins(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Delimiters:
+class Delimiters:
     """What is between the parts of a message, as its MSH says."""
 
     field: str = "|"
@@ -45,11 +45,12 @@ class _Delimiters:
         for one in fields[number].split(self.repetition) if number < len(fields) else ():
             parts = one.split(self.component)
             value = parts[component - 1].split(self.sub)[0] if component <= len(parts) else ""
-            value = self._unescaped(value).strip()
+            value = self.unescaped(value).strip()
             if value and value != _NULL:
                 yield value
 
-    def _unescaped(self, value: str) -> str:
+    def unescaped(self, value: str) -> str:
+        """A value with the delimiters that are written as escapes."""
         if self.escape not in value:
             return value
         e = re.escape(self.escape)
@@ -82,7 +83,7 @@ class _Messages:
     def __init__(self, found: Found, path: str, wanted: str) -> None:
         self.found = found
         self._field = _parsed(wanted)
-        self._delimiters = _Delimiters()
+        self._delimiters = Delimiters()
         self._read = False
         self._order = _Order(Place(path))
         self._fillers: list[tuple[list[str], Place]] = []
@@ -92,7 +93,7 @@ class _Messages:
         name = line[:3]
         if name == "MSH":
             self.end()
-            self._delimiters = _delimiters(line, place)
+            self._delimiters = delimiters_of(line, place)
             # MSH-1 is the delimiter itself, so MSH-9 is the eighth part.
             kind = next(self._delimiters.values(line, 8), "")
             self._read, self._order = kind in TYPES, _Order(place)
@@ -172,11 +173,11 @@ def _parsed(wanted: str) -> tuple[str, int, int] | None:
     return found[1], int(found[2]), int(found[3] or 1)
 
 
-def _delimiters(line: str, place: Place) -> _Delimiters:
+def delimiters_of(line: str, place: Place) -> Delimiters:
     """The delimiters that an MSH declares; those that it leaves out are the usual ones."""
     separator = line[3:4]
     if not separator or separator.isalnum() or separator.isspace():
         raise UsageError(f"{place}: MSH does not say what is between the fields.")
     rest = line[4:].split(separator)[0][:4]
     usual = "^~\\&"
-    return _Delimiters(separator, *(rest + usual[len(rest) :]))
+    return Delimiters(separator, *(rest + usual[len(rest) :]))

@@ -49,6 +49,17 @@ laterality=None, code=None, equivalence='', also=())
     return known if known is not None else Structure(label, "structure", _words(label))
 
 
+def numbered(task: str) -> dict[int, str]:
+    """Labels by their number in label maps of a task of TotalSegmentator; {} for no such task.
+
+    >>> numbered("total")[5], len(numbered("total_mr"))
+    ('liver', 50)
+    """
+    text = resources.files(__package__).joinpath("numbers.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {int(row["number"]): row["label"] for row in rows if row["task"] == task}
+
+
 def also(structure: str, laterality: Code | None) -> tuple[str, ...]:
     """The same structure and side in other codes, SCHEME:VALUE; `structure` is a value of SCT.
 

@@ -103,6 +103,10 @@ _KERNELS = {
 }
 
 
+_WRONG = 29
+"""Of so many patients one is scanned with four times the dose of the protocol."""
+
+
 def ct(study: Study, scan: Scan, acquisition: int = 1) -> Series:
     """A CT series; series of one acquisition share its irradiation event."""
     device = study.device("CT")
@@ -111,6 +115,8 @@ def ct(study: Study, scan: Scan, acquisition: int = 1) -> Series:
     rng = study.rng
     kvp = rng.choice([80, 100, 120, 120, 120, 140])
     ctdi = round(rng.uniform(4, 16) * (3.5 if study.body_part == "HEAD" else 1), 2)
+    if study.person.number % _WRONG == 11:
+        ctdi = round(ctdi * 4, 2)
     event = uid(study.uid, "event", acquisition)
     known = next((s.facts for s in study.series if s.facts.get("event") == event), None)
     if known:
@@ -493,13 +499,18 @@ def mammogram(study: Study, scan: Scan) -> list[Series]:
     return made
 
 
+def _difficulty(study: Study) -> int:
+    """How much more dose than usual: one patient in 31 has an intervention that takes long."""
+    return 16 if study.person.number % 31 == 0 else 1
+
+
 def angiography(study: Study, scan: Scan) -> list[Series]:
     """Multi-frame runs of an angiography, one irradiation event each."""
     made = []
     for run in range(study.images(scan.images)):
         series = study.open("XA", XA, study.say(scan.words), geometry=False)
         event = uid(series.uid, "event")
-        dap = round(study.rng.uniform(40, 320), 1)  # dGy.cm2
+        dap = round(study.rng.uniform(40, 320) * _difficulty(study), 1)  # dGy.cm2
         series.facts = {"event": event, "dap": dap, "frames": 8, "kvp": 70 + run * 3}
         size = phantom.SIZE if study.options.pixels else 512
         common: dict[str, Value] = {

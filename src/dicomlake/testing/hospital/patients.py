@@ -22,15 +22,27 @@ def studies(seed: int, number: int, options: Options | None = None) -> Iterator[
     >>> [study.description for study in studies(7, 11)][:2]
     ['Sonographie Abdomen', 'CT Leber zweiphasig']
     """
+    for name, study in planned(seed, number, options):
+        EXAMS[name].make(study)
+        yield study
+
+
+def planned(seed: int, number: int, options: Options | None = None) -> Iterator[tuple[str, Study]]:
+    """(examination, study without objects) of a patient, oldest first.
+
+    >>> [name for name, _ in planned(7, 11)][:2]
+    ['sonography', 'CT abdomen']
+    """
     who = person(seed, number)
     for at, (when, name) in enumerate(visits(seed, who), 1):
         rng = chance(seed, "study", number, at)
         exam = EXAMS[name]
         elsewhere = rng.random() < 0.08 and who.charset in ("", "ISO_IR 100", "ISO_IR 192")
         site = rng.choice(SITES) if elsewhere else who.site
-        study = Study(
-            seed, at, who, site, when, exam.words, exam.body_part, exam.region, exam.procedure,
-            habits(who, at, rng), rng, options or Options(),
+        yield (
+            name,
+            Study(
+                seed, at, who, site, when, exam.words, exam.body_part, exam.region, exam.procedure,
+                habits(who, at, rng), rng, options or Options(),
+            ),
         )  # fmt: skip
-        exam.make(study)
-        yield study

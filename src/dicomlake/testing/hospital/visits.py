@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,21 @@ _FIRST_STORIES = (
 """Stories of the first patients, where sex and age allow, so that small hospitals have it all."""
 
 
-def visits(seed: int, person: Person) -> list[tuple[datetime, str]]:
-    """(moment, examination) in the order of time; the first is the start of a story.
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Why a patient comes, when it begins, and what is examined: (moment, examination)."""
+
+    name: str
+    begin: datetime
+    exams: tuple[tuple[datetime, str], ...]
+
+
+def stories(seed: int, person: Person) -> list[Story]:
+    """The stories of a patient, in the order in which they are told.
 
     >>> from dicomlake.testing.hospital.people import person
-    >>> [exam for _, exam in visits(7, person(7, 3))][:2]
-    ['sonography', 'CT abdomen']
+    >>> [story.name for story in stories(7, person(7, 3))]
+    ['liver', 'cough']
     """
     rng = chance(seed, "visits", person.number)
     fitting = [
@@ -59,20 +69,32 @@ def visits(seed: int, person: Person) -> list[tuple[datetime, str]]:
         for name, (sexes, age, _) in STORIES.items()
         if person.sex in sexes and person.born.year + age <= 2021
     ]
-    stories = [rng.choice(fitting) for _ in range(rng.choice((1, 1, 2)))]
+    names = [rng.choice(fitting) for _ in range(rng.choice((1, 1, 2)))]
     if 0 < person.number <= len(_FIRST_STORIES):
         wanted = _FIRST_STORIES[person.number - 1]
-        stories = [wanted if wanted in fitting else stories[0], *stories[1:]]
-    found = []
-    for name in dict.fromkeys(stories):
+        names = [wanted if wanted in fitting else names[0], *names[1:]]
+    told = []
+    for name in dict.fromkeys(names):
         _, age, steps = STORIES[name]
         earliest = max(FIRST, datetime(person.born.year + age, 6, 1))
         length = steps[-1][0] + 30
         room = max((LAST - earliest).days - length, 1)
         begin = earliest + timedelta(days=rng.randrange(room))
+        exams = []
         for days, exam in steps:
             day = begin + timedelta(days=days + (rng.randrange(7) if days else 0))
             if day <= LAST and (days == 0 or rng.random() < 0.9):
                 minutes = rng.randrange(7 * 60, 19 * 60)
-                found.append((day + timedelta(minutes=minutes, seconds=rng.randrange(60)), exam))
-    return sorted(found)
+                exams.append((day + timedelta(minutes=minutes, seconds=rng.randrange(60)), exam))
+        told.append(Story(name, begin, tuple(exams)))
+    return told
+
+
+def visits(seed: int, person: Person) -> list[tuple[datetime, str]]:
+    """(moment, examination) in the order of time; the first is the start of a story.
+
+    >>> from dicomlake.testing.hospital.people import person
+    >>> [exam for _, exam in visits(7, person(7, 3))][:2]
+    ['sonography', 'CT abdomen']
+    """
+    return sorted(exam for story in stories(seed, person) for exam in story.exams)

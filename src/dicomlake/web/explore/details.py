@@ -371,7 +371,7 @@ class Common(Shape):
     question: str = Field(description="The condition on the value, as text")
 
 
-_PATIENT: dict[str, Any] = {
+PATIENT: dict[str, Any] = {
     "patient_key": "1", "PatientID": "P1", "IssuerOfPatientID": None, "PatientName": "Doe^Jane",
     "PatientBirthDate": "1970-01-01", "PatientSex": "F", "studies": 2, "series": 5,
     "instances": 120,
@@ -472,7 +472,7 @@ async def told(
     summary="Show a patient",
     response_model=PatientOut,
     responses={
-        **shown({"version": 7, **_PATIENT, "all_studies": [_STUDY]}),
+        **shown({"version": 7, **PATIENT, "all_studies": [_STUDY]}),
         **documented(404, 422, 503),
     },
 )
@@ -498,7 +498,7 @@ async def patient(
             {
                 "version": 7,
                 **_STUDY,
-                "patient": _PATIENT,
+                "patient": PATIENT,
                 "all_series": [_SERIES],
                 "reports": [_REPORT],
                 "others": [{**_STUDY, "days": -31}],

@@ -1,0 +1,1 @@
+"""The tables of dose as files: factors, reference levels, names, rules of alarms."""
