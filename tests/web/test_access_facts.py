@@ -91,8 +91,8 @@ def test_every_column_is_either_asked_or_not_by_decision() -> None:
     """A new column of facts or documents has to be decided upon."""
     open_ = {
         "fact": "kind status source code value number unit quantity quantity_unit site laterality "
-        "started ended precision imported run_id",
-        "document": "status source type language written imported run_id",
+        "started ended precision imported updated run_id",
+        "document": "status source type language written imported updated run_id",
     }
     for root, names in open_.items():
         free = {name for name in fields(root) if not masking.identifying(f"{root}.{name}")}
