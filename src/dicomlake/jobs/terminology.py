@@ -25,7 +25,7 @@ from typing import Literal
 from dicomlake.dicom import dictionary
 from dicomlake.errors import UsageError
 from dicomlake.lake.vocabulary import Term, Vocabulary
-from dicomlake.query.attributes import ANATOMY
+from dicomlake.query.attributes import ANATOMY, is_clinical
 
 View = Literal["technical", "clinical"]
 
@@ -53,7 +53,10 @@ _OPENED = {"@segments": "segment", "@items": "item", "@annotations": "annotation
 FIRST = tuple(
     """Modality BodyPartExamined StudyDescription SeriesDescription ProtocolName StudyDate
     PatientSex PatientAge ManufacturerModelName Manufacturer StationName InstitutionName
-    PatientID AccessionNumber MagneticFieldStrength SliceThickness ContrastBolusAgent""".split()
+    PatientID AccessionNumber MagneticFieldStrength SliceThickness ContrastBolusAgent fact.code
+    fact.kind fact.quantity fact.value fact.started fact.ended fact.text document.text
+    document.affirmed document.negated document.uncertain document.type document.written
+    document.language""".split()
 )
 """What is asked most: it comes first for clinicians."""
 _RANKS = {keyword: n for n, keyword in enumerate(FIRST)}
@@ -63,6 +66,8 @@ _TECHNICAL = frozenset(
     MappingResource ContextIdentifier ContextUID InstanceCreationDate InstanceCreationTime
     TimezoneOffsetFromUTC""".split()
 )
+_KEPT_BESIDE = frozenset("identifier origin run_id imported updated encounter number unit".split())
+"""Columns of facts and documents that say where they came from, or what another one says better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +262,8 @@ _ROWS = {
 
 def clinical(term: Term) -> bool:
     """Whether a term tells something of patients and examinations, rather than of bytes."""
+    if is_clinical(term.path):
+        return term.segment not in _KEPT_BESIDE
     if term.inside:
         return True
     if term.vr in dictionary.BINARY or term.vr in ("UI", "AT", "UR"):

@@ -13,9 +13,10 @@ import duckdb
 
 from dicomlake import tables
 from dicomlake.dicom.dictionary import Attribute
-from dicomlake.jobs.counting import utc
+from dicomlake.jobs.counting import MEMORY, utc
 from dicomlake.lake import Store
 from dicomlake.lake.linking import LINKED, keep_links
+from dicomlake.lake.store import SPILL
 from dicomlake.query.attributes import CLINICAL, ROWS, attribute, fields
 
 MOST_CODES = 5000
@@ -34,6 +35,8 @@ def clinical_terms(store: Store) -> list[dict[str, Any]]:
     with store.database(only=("series", *tables.CLINICAL)) as db:
         if not any(_any(db, table) for table in tables.CLINICAL):
             return []
+        db.execute(f"set memory_limit = '{MEMORY}'")
+        db.execute("set temp_directory = ?", [str(store.path / SPILL)])
         keep_links(db)
         _count_series(db)
         return [row for root in CLINICAL if _any(db, ROWS[root]) for row in _of_root(db, root)]

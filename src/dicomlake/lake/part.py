@@ -61,7 +61,7 @@ class PartStore(Store):
         """Whose they are is found in the whole lake: what is of another study stays hidden."""
         whole, known = f"whole_{name}", f"whole_links_{name}"
         for table in ("series", name):
-            view(db, f"whole_{table}", super().paths(table))
+            view(db, f"whole_{table}", super().paths(table), tables.ALL[table])
         db.execute(f"create or replace table {known} as {links([name], 'whole_')}")
         key = next(iter(tables.ALL[name].names))
         ours = parquet(self.paths("series"))

@@ -29,6 +29,7 @@ from dicomlake.lake import Store
 from dicomlake.readers.header import HeaderReader
 from dicomlake.settings import ListenerSettings, read
 from dicomlake.testing.dicom import encode, image
+from dicomlake.testing.histories import rows
 
 from ...planted import INSTANCE, MARK, ROOT, STUDY, make_files, planted, secrets
 from .swept import swept
@@ -252,8 +253,15 @@ def test_what_the_lake_knows_of_a_patient_is_taken_out_of_texts(tmp_path: Path) 
     for number, one in enumerate((first, second)):
         (tmp_path / "files" / f"{number}.dcm").write_bytes(encode(image(**one)))
     index([tmp_path / "files"], tmp_path / "plain", workers=1)
+    store = Store(tmp_path / "plain")
+    said = {"PatientID": "P-1", "text": "Zwetschgenmann"}
+    for table in ("clinical_events", "documents"):
+        store.append(table, rows(store, table, [said]))
+    store.touch("told")
     settings = read(prepared(tmp_path))
     view = bring_up(tmp_path / "plain", door_of(settings, PROFILE, "study"))
+    assert not Store(view).files("clinical_events")  # facts and documents stay outside
+    assert not Store(view).files("documents")
     assert swept(view, ["Zwetschgenmann"]) == {}
     assert "Scanner" in str(dicomlake.open(view).sql("select * from series").to_pylist())
 

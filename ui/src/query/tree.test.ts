@@ -23,6 +23,17 @@ const conditions: Condition[] = [
   { same: { level: "study", part: { same: { level: "series", part: mr } } } },
   { related: { first: mr, second: ct, relation: "before", days_low: null, days_high: 30 } },
   {
+    related: {
+      first: { same: { level: "series", part: { and: [mr, tesla] } } },
+      second: { same: { level: "fact", part: { and: [
+        { within: { path: "fact.code", code: { value: "90470006", scheme: "SCT", meaning: "" } } },
+        { between: { path: "fact.started", low: "2014-01-01T00:00:00", high: "2019-12-31T23:59:59" } },
+      ] } } },
+      relation: "before", days_low: null, days_high: 365,
+    },
+  },
+  { same: { level: "document", part: { contains: { path: "document.affirmed", text: "Pneumothorax" } } } },
+  {
     and: [
       { not: { related: { first: { not: mr }, second: { or: [ct, tesla] }, relation: "within", days_low: 1, days_high: 9 } } },
       { one_of: { path: "AccessionNumber", values: ["A1", "A2"] } },

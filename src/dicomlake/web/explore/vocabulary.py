@@ -240,7 +240,7 @@ def node(path: PathOf, desk: TheDesk, version: Version = None) -> TermDetails:
         highest=ends[-1] if ends else "",
         values=[
             ValueOut(value=v.value, label=v.label, patients=v.patients, series=v.series)
-            for v in term.values
+            for v in term.values[:_MOST_SHOWN]
         ],
         histogram=[
             BinOut(low=b.low, high=b.high, label=b.label, series=b.series) for b in term.histogram
@@ -252,6 +252,8 @@ def node(path: PathOf, desk: TheDesk, version: Version = None) -> TermDetails:
     )
 
 
+_MOST_SHOWN = 50
+"""Values of a node; others are listed by `values`."""
 _ORDERED = ["=", "!=", "<", "<=", ">", ">=", "between", "in"]
 _TEXTS = ["=", "!=", "in", "contains", "like", "<", "<=", ">", ">=", "between"]
 
