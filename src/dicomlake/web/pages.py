@@ -24,6 +24,7 @@ PAGES = (
     "ask",
     "audit",
     "charts",
+    "dose",
     "cohorts",
     "datasets",
     "enrichers",

@@ -970,7 +970,6 @@ export type FoundDocument = {
   source: string | null;
   status: string | null;
   snippets: Snippet[];
-  more: number;
 };
 
 export type GapRow = {
@@ -2014,10 +2013,8 @@ export type Sides = {
 };
 
 export type Snippet = {
-  /** affirmed, negated, uncertain, or empty */
+  /** affirmed, negated or uncertain */
   state: string;
-  /** Whether it begins earlier */
-  cut: boolean;
   pieces: Piece[];
 };
 
