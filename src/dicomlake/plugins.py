@@ -9,7 +9,7 @@ from dicomlake.errors import UsageError
 
 FAMILIES = (
     "sources", "archives", "queues", "readers", "contents", "engines", "enrichers", "segmenters",
-    "sinks", "pseudonyms", "rules", "recognisers", "translators",
+    "sinks", "converters", "pseudonyms", "rules", "recognisers", "translators",
 )  # fmt: skip
 
 

@@ -58,8 +58,8 @@ class NewLook(Shape):
 class LookOut(Shape):
     """What was queued."""
 
-    job: str = Field(description="Nothing where no file is new")
-    tasks: int = Field(description="How many files are new")
+    job: str = Field(description="Of the day; nothing where no file is new")
+    tasks: int = Field(description="How many of its files wait")
 
 
 _FOLDER = {
@@ -131,4 +131,4 @@ def look(wanted: NewLook, desk: TheDesk, response: Response) -> LookOut:
     if job is None:
         return LookOut(job="", tasks=0)
     response.headers["Location"] = f"/api/jobs/{job.id}"
-    return LookOut(job=job.id, tasks=sum(job.tasks.values()))
+    return LookOut(job=job.id, tasks=job.tasks.get(WAITING, 0))

@@ -19,7 +19,7 @@ from dicomlake.jobs.requests import Requests
 from dicomlake.jobs.working import Crew
 from dicomlake.lake import Store
 from dicomlake.settings import Settings, read
-from tests.jobs.converting.test_labels import MAPPING, TABLE
+from tests.jobs.converting.test_labels import FACTS, MAPPING, PROCEDURES, TABLE
 from tests.jobs.made import put, run, slice_of, uids
 
 GOOD = TABLE.splitlines()[0] + "\n" + TABLE.splitlines()[1] + "\n"
@@ -131,6 +131,37 @@ def test_files_may_stay_where_they_are(lake, folder, settings, requests, worker)
     assert submit(lake, settings, "labels", requests) is None
     put(folder, "two.csv", GOOD.replace("55,5", "56").encode())
     assert submit(lake, settings, "labels", requests) is not None
+
+
+def test_files_of_a_day_are_one_job(lake, folder, settings, requests, worker) -> None:
+    put(folder, "one.csv", GOOD.encode())
+    job = submit(lake, settings, "labels", requests)
+    worker.turn()
+    put(folder, "two.csv", BAD.encode())
+    assert submit(lake, settings, "labels", requests).id == job.id
+    assert sum(requests.job(job.id).tasks.values()) == 2
+    requests.cancel(job.id)
+    put(folder, "three.csv", GOOD.replace("55,5", "56").encode())
+    assert submit(lake, settings, "labels", requests).id != job.id
+
+
+def test_facts_wait_while_somebody_else_is_writing(lake, folder, settings, requests, worker):
+    settings.convert["labels"].mapping.write_text(yaml.safe_dump(FACTS))
+    put(folder, "ops.csv", PROCEDURES.encode())
+    job = submit(lake, settings, "labels", requests)
+    with Store(lake).lock():
+        worker.turn()
+    assert requests.job(job.id).tasks == {"waiting": 1}
+    assert (folder / "ops.csv").exists()
+    until = time.monotonic() + 30
+    while not requests.job(job.id).over and time.monotonic() < until:
+        worker.turn()
+        Intake(Store(lake), requests.queue).take()
+        time.sleep(0.2)
+    assert requests.job(job.id).state == "finished"
+    assert Store(lake).read("clinical_events").num_rows == 2
+    reason = folder / "done" / "ops.csv.reason.txt"
+    assert reason.read_text().startswith("row 4: column 'OPS' has something that is no code")
 
 
 def test_a_file_that_grows_waits(folder: Path) -> None:

@@ -1291,9 +1291,9 @@ export type Linked = {
 };
 
 export type LookOut = {
-  /** Nothing where no file is new */
+  /** Of the day; nothing where no file is new */
   job: string;
-  /** How many files are new */
+  /** How many of its files wait */
   tasks: number;
 };
 

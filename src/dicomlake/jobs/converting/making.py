@@ -46,6 +46,7 @@ STAGE = "convert"
 """Of rows of `failures`."""
 _FLUSH_FILES, _FLUSH_BYTES, _FLUSH_S = 200, 64 * 1024**2, 20.0
 """What was converted becomes safe after so many files, bytes or seconds."""
+PATIENCE_S = 20.0
 _MOST_PARTS = 100
 """Rows of a file whose reasons are told."""
 
@@ -220,8 +221,12 @@ def place_of(
     source: str = SOURCE,
     settings: Settings | None = None,
     dry: bool = False,
+    patience_s: float = PATIENCE_S,
 ) -> Place:
-    """Where what is converted goes; UsageError when that is nowhere, or cannot be."""
+    """Where what is converted goes; UsageError when that is nowhere, or cannot be.
+
+    `patience_s`: so long facts wait for others who are writing to the lake, before LakeError.
+    """
     folder = None if out is None else Path(out)
     if lake is None:
         if folder is None:
@@ -235,7 +240,9 @@ def place_of(
             "FOLDER, then: dicomlake index FOLDER --lake LAKE"
         )
     made(lake, found)
-    return Place(folder, lake, originals_of(lake, found), source, found, dry=dry)
+    return Place(
+        folder, lake, originals_of(lake, found), source, found, dry=dry, patience_s=patience_s
+    )
 
 
 class Place:
@@ -250,7 +257,9 @@ class Place:
         settings: Settings | None,
         *,
         dry: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self.out, self.lake, self.originals, self.dry = out, lake, originals, dry
         self._source = source
         self._held: list[tuple[Outcome, str]] = []
@@ -313,8 +322,16 @@ class Place:
     def _facts(self) -> None:
         facts = [row for outcome, _ in self._held for row in outcome.facts]
         documents = [row for outcome, _ in self._held for row in outcome.documents]
-        if self.lake is not None and (facts or documents):
-            take(self.lake, facts, documents, source=self._source)
+        until = time.monotonic() + self._patience_s
+        while self.lake is not None and (facts or documents):
+            try:
+                take(self.lake, facts, documents, source=self._source)
+            except LakeError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def _note(self, outcome: Outcome, how: str) -> None:
         if not outcome.digest:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomlake.contracts.converters import Converter
-from dicomlake.contracts.queues import STATES, TODAY, Lease, Queue, Task
+from dicomlake.contracts.queues import STATES, TODAY, WAITING, Lease, Queue, Task
 from dicomlake.errors import DicomlakeError, LakeError, ServiceError, UsageError
 from dicomlake.jobs.converting.hands import DICOM, Outcome
 from dicomlake.jobs.converting.making import SOURCE, Report, place_of, way_of
@@ -42,6 +42,7 @@ WAITS = (2.0, 10.0, 60.0)
 """Seconds before a task is tried again, by attempt."""
 MOST_AT_ONCE = 10_000
 """Files that one look takes; the others follow."""
+_JOBS, _DAY_S = 200, 24 * 3600.0
 _ASIDE = ("done", "refused")
 _ALREADY = "the file is DICOM already; dicomlake index takes it in"
 
@@ -112,7 +113,7 @@ def task_of(name: str, one: Ready, job: str = "") -> Task:
 
 
 def submit(lake: Path, settings: Settings, name: str, requests: Requests) -> Job | None:
-    """Queue what came into a watched folder; its job, None when there is nothing new.
+    """Queue what came into a watched folder; its job of the day, None when there is nothing new.
 
     UsageError when there is no such folder.
     """
@@ -134,6 +135,11 @@ def submit(lake: Path, settings: Settings, name: str, requests: Requests) -> Job
     new = [one for one in found if task_of(name, one).key not in known][:MOST_AT_ONCE]
     if not new:
         return None
+    for job in requests.jobs(_JOBS):  # one job a day, not one for each file that drops in
+        lately = time.time() - job.created < _DAY_S
+        if job.request.source == source and job.state != "cancelled" and lately:
+            requests.queue.put([task_of(name, one, job.id) for one in new])
+            return requests.job(job.id)
     request = Request(source, priority=TODAY, label=f"watched folder {name}")
     return requests.add(request, lambda job: [task_of(name, one, job) for one in new])
 
@@ -148,7 +154,7 @@ class Watchers:
         self._problems: dict[str, str] = {}
 
     def tick(self) -> int:
-        """Queue what came; how many tasks. Looks every two seconds only."""
+        """Queue what came; how many tasks wait of that. Looks every two seconds only."""
         now = time.monotonic()
         if self._requests is None or now - self._last < LOOK_EVERY_S:
             return 0
@@ -157,7 +163,7 @@ class Watchers:
         for name in self._settings.convert:
             try:
                 job = submit(self._lake, self._settings, name, self._requests)
-                count += sum(job.tasks.values()) if job else 0
+                count += job.tasks.get(WAITING, 0) if job else 0
                 self._problems.pop(name, None)
             except UsageError as error:
                 if self._problems.get(name) != str(error):  # said once
@@ -221,8 +227,8 @@ class ConvertWorker:
     def _do(self, lease: Lease) -> None:
         try:
             outcome, waits = self._convert(lease)
-        except LakeError as error:
-            self._later(lease, str(error))
+        except LakeError:  # somebody else is writing, which says nothing about the file
+            self.queue.give_back(lease, WAITS[0])
         except UsageError as error:  # of the settings: the file stays where it is
             self.queue.refuse(lease, str(error))
         except (DicomlakeError, OSError) as error:
@@ -249,7 +255,9 @@ class ConvertWorker:
         name, file = str(what["name"]), str(what["file"])
         said = self.settings.watched(name)
         folder = _holding(said.folder, file)
-        place = place_of(None, self.lake, source=said.source or name, settings=self.settings)
+        place = place_of(
+            None, self.lake, source=said.source or name, settings=self.settings, patience_s=0.0
+        )
         mapping = {} if said.mapping is None else mapping_of(said.mapping)
         way = way_of(place, mapping, said.header, None, self._converters)
         outcome = way().do(str(folder / file))
