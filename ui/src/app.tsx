@@ -28,6 +28,9 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   charts: lazy(() => import("./pages/charts.tsx")),
   dose: lazy(() => import("./pages/dose.tsx")),
   audit: lazy(() => import("./pages/audit.tsx")),
+  activity: lazy(() => import("./pages/activity.tsx")),
+  documents: lazy(() => import("./pages/documents.tsx")),
+  patients: lazy(() => import("./pages/patient.tsx")),
   federation: lazy(() => import("./pages/federation.tsx")),
 };
 
@@ -35,6 +38,8 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
 const PLACES: [string, Key, string][] = [
   ["ask", "nav.ask", "count"],
   ["charts", "nav.charts", "count"],
+  ["activity", "nav.activity", "read"],
+  ["documents", "nav.documents", "read"],
   ["dose", "nav.dose", "count"],
   ["saved", "nav.saved", "count"],
   ["cohorts", "cohorts", "count"],

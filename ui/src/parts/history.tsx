@@ -11,7 +11,12 @@ export function History({ study }: { study: StudyOut }) {
   useEffect(() => {
     box.current?.querySelector('[aria-current="true"]')?.scrollIntoView({ inline: "center", block: "nearest" });
   }, [study.StudyInstanceUID]);
-  if (study.others.length === 0) return null;
+  const whole = (
+    <Link className="history-whole" href={`/patients/${study.patient.patient_key}`}>
+      {t("history.open")}
+    </Link>
+  );
+  if (study.others.length === 0) return whole;
   const all = [{ ...study, days: 0 as number | null }, ...study.others].sort((a, b) =>
     `${a.StudyDate ?? "9"}${a.StudyTime ?? ""}`.localeCompare(`${b.StudyDate ?? "9"}${b.StudyTime ?? ""}`),
   );
@@ -53,6 +58,7 @@ export function History({ study }: { study: StudyOut }) {
           );
         })}
       </ol>
+      {whole}
     </nav>
   );
 }

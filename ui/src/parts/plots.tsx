@@ -337,7 +337,7 @@ export function Heat({
   rows: string[];
   label: string;
   unit: string;
-  hour: (hour: number) => void;
+  hour?: ((hour: number) => void) | undefined;
   /** The first and last of the hours that are chosen. */
   on: [number, number] | null;
 }) {
@@ -355,7 +355,7 @@ export function Heat({
             <Press
               key={column}
               label={`${column}:00–${column}:59`}
-              act={() => hour(column)}
+              act={hour && (() => hour(column))}
               on={on !== null && column >= on[0] && column <= on[1]}
               dim={on !== null && (column < on[0] || column > on[1])}
             >

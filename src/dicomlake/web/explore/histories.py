@@ -80,8 +80,7 @@ class Piece(Shape):
 class Snippet(Shape):
     """A sentence in which a word was found."""
 
-    state: str = Field(description="affirmed, negated, uncertain, or empty")
-    cut: bool = Field(description="Whether it begins earlier")
+    state: str = Field(description="affirmed, negated or uncertain")
     pieces: list[Piece]
 
 
@@ -89,7 +88,6 @@ class FoundDocument(DocumentHead):
     """A document in which words were found."""
 
     snippets: list[Snippet]
-    more: int
 
 
 class DocumentsOut(Shape):
@@ -136,7 +134,7 @@ _DOCUMENT: dict[str, Any] = {
     "source": "ris", "status": "final",
 }  # fmt: skip
 _SNIPPET = {
-    "state": "negated", "cut": False,
+    "state": "negated",
     "pieces": [{"text": "Kein ", "hit": False}, {"text": "Pneumothorax", "hit": True}],
 }  # fmt: skip
 
@@ -165,7 +163,7 @@ async def timeline_of(
     response_model=DocumentsOut,
     responses={
         **shown({"version": 7, "seconds": 0.1, "total": 1,
-                 "documents": [{**_DOCUMENT, "snippets": [_SNIPPET], "more": 0}]}),
+                 "documents": [{**_DOCUMENT, "snippets": [_SNIPPET]}]}),
         **documented(409, 422, 503),
     },
 )  # fmt: skip
