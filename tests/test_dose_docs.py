@@ -46,9 +46,12 @@ def test_commands_and_python(
             main(shlex.split(line)[1:])
         assert stopped.value.code == 0, line
     assert "water-equivalent diameter" in capsys.readouterr().out
-    (python,) = blocks("python")
+    capsys.readouterr()
+    python = "\n".join(blocks("python"))
     exec(compile(python, "dose.md", "exec"), {})
     assert "mGy.cm" in capsys.readouterr().out
+    for name in ("dose.pdf", "dose.xlsx", "dose.html", "audit.html"):
+        assert (place / name).stat().st_size > 5000
 
 
 def test_tables_of_a_site(tmp_path: Path) -> None:
