@@ -21,14 +21,17 @@ from dicomlake.web.problems import Failed
 STATIC = Path(__file__).with_name("static")
 """Where `make ui` puts the application."""
 PAGES = (
+    "activity",
     "ask",
     "audit",
     "charts",
     "cohorts",
     "datasets",
+    "documents",
     "enrichers",
     "federation",
     "jobs",
+    "patients",
     "saved",
     "sources",
     "status",
