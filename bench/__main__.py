@@ -15,11 +15,13 @@ from bench import (
     datasets,
     deid,
     deidbench,
+    ecg,
     enrich,
     explore,
     facts,
     fhir,
     folder,
+    histories,
     pacs,
     pixels,
     publishing,
@@ -28,6 +30,7 @@ from bench import (
     reader,
     scale,
     segmentation,
+    sites,
 )
 
 
@@ -48,7 +51,8 @@ def main() -> None:
     parts = [
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes", "deid",
-        "fhir", "deid-benchmark", "datasets", "pixels", "facts",
+        "fhir", "deid-benchmark", "datasets", "pixels", "facts", "ecg", "histories",
+        "sites",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -68,6 +72,10 @@ def main() -> None:
     if asked.only in (None, "pixels"):
         rows = pixels.measure(1 if asked.quick else 3)
         show("Pixels searched for text, and those that pass, one core", ("", "measured"), rows)
+    if asked.only in (None, "ecg"):
+        if why := ecg.missing():
+            print(f"\n{why}")
+        show("ECG files made into DICOM, one core", ecg.HEAD, ecg.measure(8 if asked.quick else 40))
     if asked.only in (None, "folder"):
         rows = folder.measure(40 if asked.quick else 160)
         show("A folder to tables, two processes", ("", "files/s", "x script"), rows)
@@ -93,6 +101,12 @@ def main() -> None:
             rows = contents.measure(lake, documents)
         title = f"Questions to {documents:,} documents with {documents * contents.ITEMS:,} items"
         show(title, ("", "first ms", "ms", "found"), rows)
+    if asked.only in (None, "histories"):
+        for patients, each in ((100_000, 6), (20_000 if asked.quick else 100_000, 100)):
+            with tempfile.TemporaryDirectory() as place:
+                lake = (asked.lake or Path(place)) / f"histories-{patients}-{each}"
+                for title, (head, rows) in histories.measure(lake, patients, each).items():
+                    show(title, head, rows)
     if asked.only in (None, "web"):
         series = asked.series or (20_000 if asked.quick else 1_000_000)
         with tempfile.TemporaryDirectory() as place:
@@ -139,6 +153,10 @@ def main() -> None:
     if asked.only in (None, "deid-benchmark"):
         head, rows = deidbench.measure(6 if asked.quick else 60)
         show("De-identification of a corpus of planted secrets", head, rows)
+    if asked.only in (None, "sites"):
+        patients = 20 if asked.quick else 400
+        rows = sites.measure(patients)
+        show(f"Eight heart centres of {patients} patients, harmonised by mapping", sites.HEAD, rows)
     if asked.only in (None, "queue"):
         for title, (head, rows) in queue.measure(1_000 if asked.quick else 10_000).items():
             show(title, head, rows)

@@ -567,7 +567,8 @@ CLINICAL_EVENTS = pa.schema(
         *_OF_PATIENT,
         _text("kind", "condition, procedure, observation, medication, encounter or patient"),
         *_coded("code", "what it is: the diagnosis, procedure, observable, medication"),
-        _listed("codes", pa.string(), "all codings of it, SCHEME:VALUE, that of code first"),
+        _listed("codes", pa.string(), "all codings of it, SCHEME:VALUE, that of code first: what "
+                "questions for codes ask"),
         _text("text", "what it is called or what it says, in words as sent"),
         *_coded("value", "value of an observation that is a code"),
         _field("number", pa.float64(), "value of an observation, dose of a medication, as sent"),

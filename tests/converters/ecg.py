@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from pydicom import Dataset
 from dicomlake.contracts.converters import Asked, Converted, Original
 from dicomlake.converters.ecg import EcgConverter
 from dicomlake.testing.dicom import uid
+from dicomlake.testing.ecgfiles import LEADS, Ecg
+from dicomlake.testing.ecgfiles.binary import NUMBERS, record, sections
 
 CONVERTER = EcgConverter()
 
@@ -83,6 +86,19 @@ def texts(report: Dataset, concept: str) -> list[str]:
 
     walk(report)
     return found
+
+
+def in_turn(ecg: Ecg) -> bytes:
+    """An SCP-ECG record whose leads come three at a time, 250 samples each."""
+    bodies = sections(ecg, compressed=False, order=0)
+    listed, parts = bytes([12, 3 << 3]), []
+    for i, lead in enumerate(LEADS):
+        start = i // 3 * 250
+        listed += struct.pack("<IIB", start + 1, start + 250, NUMBERS[lead])
+        parts.append(ecg.lead(lead)[start : start + 250].astype("<i2").tobytes())
+    signal = struct.pack("<HHBB", round(ecg.step * 1000), 1_000_000 // ecg.rate, 0, 0)
+    signal += b"".join(struct.pack("<H", len(part)) for part in parts) + b"".join(parts)
+    return record({1: bodies[1], 3: listed, 6: signal, 7: bodies[7]})
 
 
 def peer(data: bytes, place: Path) -> Any:

@@ -8,12 +8,13 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dicomlake.errors import DataError, UsageError
 from dicomlake.testing.ecgfiles import Ecg, aecg, made, muse, scp, sierra
 from dicomlake.testing.ecgfiles.binary import record, sections
-from tests.converters.ecg import convert, format_of, measured, texts, written
+from tests.converters.ecg import convert, format_of, in_turn, leads_of, measured, texts, written
 
 WRITERS: dict[str, Callable[[Ecg], bytes]] = {
     "scp": scp,
@@ -56,8 +57,12 @@ REFUSED = {
     "scp without rhythm": (lambda: without(6), "no section 6"),
     "scp without samples": (
         lambda: resealed(3, patched(2, struct.pack("<II", 5, 4))), "no samples"),
-    "scp leads of different times": (
-        lambda: resealed(3, patched(2, struct.pack("<II", 1, 4))), "not recorded at the same time"),
+    "scp a lead of a time of its own": (
+        lambda: resealed(3, patched(6, struct.pack("<I", 70_000))), "fewer samples than"),
+    "aecg six sets of leads": (lambda: _sets(aecg(SHORT), 6), "has 7 sets of leads"),
+    "aecg sets without times": (
+        lambda: changed(_sets(aecg(SHORT), 2), "TIME_ABSOLUTE", "TIME_RELATIVE", 1),
+        "does not say when each of its sets"),
     "scp bimodal": (lambda: resealed(6, patched(5, b"\1")), "bimodal"),
     "scp coding": (lambda: resealed(6, patched(4, b"\7")), "coded in a way that is not known"),
     "scp scale": (lambda: resealed(6, patched(0, b"\0\0")), "how large its steps are"),
@@ -99,10 +104,6 @@ REFUSED = {
     "muse no rhythm": (lambda: changed(muse(SHORT), ">Rhythm<", ">Other<"), "no rhythm"),
     "muse no base 64": (lambda: changed(muse(SHORT), "<WaveFormData>", "<WaveFormData>!"),
                         "no base 64"),
-    "muse offset": (
-        lambda: changed(muse(SHORT), "<LeadTimeOffset>0</LeadTimeOffset>",
-                        "<FirstSampleBaseline>5</FirstSampleBaseline>"),
-        "whose meaning is not published"),
     "muse rate": (lambda: changed(muse(SHORT), "SampleBase>", "SomeBase>"), "samples a second"),
     "muse exponent": (
         lambda: changed(muse(SHORT), "<SampleExponent>0", "<SampleExponent>99"), "SampleExponent"),
@@ -144,6 +145,16 @@ def _without_digits(data: bytes) -> bytes:
     return re.sub(rb"<digits>[^<]*</digits>", b"<digits></digits>", data)
 
 
+def _sets(data: bytes, count: int) -> bytes:
+    """An aECG whose leads come several times, each half a second after the one before."""
+    start = data.index(b"<component><sequenceSet>")
+    end = data.index(b"</sequenceSet></component>") + len(b"</sequenceSet></component>")
+    head = f'<head value="{SHORT.moment:%Y%m%d%H%M%S}'.encode()
+    one = data[start:end]
+    rest = [one.replace(head, head + b".%02d" % (50 * i % 100)) for i in range(1, count)]
+    return data[:end] + b"".join(rest) + data[end:]
+
+
 def _other_sample(data: bytes) -> bytes:
     at = data.index(b"<WaveFormData>") + 40
     return data[:at] + (b"A" if data[at : at + 1] != b"A" else b"B") + data[at + 1 :]
@@ -156,6 +167,47 @@ def test_what_cannot_be_read_is_refused_with_the_reason(what: str) -> None:
         convert(make())
     assert reason in str(caught.value)
     assert not any(secret in str(caught.value) for secret in SECRETS)
+
+
+def test_checksums_of_another_kind_are_noted() -> None:
+    converted = convert(changed(muse(SHORT), "<LeadDataCRC32>", "<LeadDataCRC32>1"))
+    assert "no lead fits its LeadDataCRC32: checksums of another kind, not tried" in converted.notes
+    assert not any("CRC32" in note for note in convert(muse(SHORT)).notes)
+
+
+def test_what_is_not_applied_is_noted() -> None:
+    old, new = (
+        "<LeadTimeOffset>0<",
+        "<FirstSampleBaseline>5</FirstSampleBaseline><LeadTimeOffset>2<",
+    )
+    notes = convert(changed(muse(SHORT), old, new)).notes
+    for name in ("FirstSampleBaseline", "LeadTimeOffset"):
+        assert f"{name} was not applied: its meaning is not published" in notes
+    samples = SHORT.samples.copy()
+    samples[5, 0] = -0x8000
+    notes = convert(scp(made(21, seconds=2, samples=samples), compressed=False)).notes
+    assert any("lowest number of 16 bits" in note for note in notes)
+
+
+def test_leads_recorded_one_after_another_are_groups_with_their_times() -> None:
+    """Three leads at a time for half a second each, as paper shows them."""
+    converted = convert(in_turn(SHORT))
+    wave = converted.objects[0]
+    assert wave.SOPClassUID.name == "12-lead ECG Waveform Storage"
+    labels = ["RHYTHM", "RHYTHM +500 ms", "RHYTHM +1000 ms", "RHYTHM +1500 ms"]
+    assert [group.MultiplexGroupLabel for group in wave.WaveformSequence] == labels
+    assert {group.WaveformOriginality for group in wave.WaveformSequence} == {"ORIGINAL"}
+    for i, label in enumerate(labels):
+        for name, found in leads_of(wave, label).items():
+            wanted = SHORT.lead(name)[i * 250 : (i + 1) * 250].astype(np.int64)
+            assert np.array_equal(found, wanted * 5_000_000), name
+    assert any("one after another" in note for note in converted.notes)
+
+
+def test_sets_of_an_annotated_ecg_are_groups_with_their_times() -> None:
+    wave = convert(_sets(aecg(SHORT), 2)).objects[0]
+    labels = [group.MultiplexGroupLabel for group in wave.WaveformSequence]
+    assert labels == ["RHYTHM", "RHYTHM +500 ms", "MEDIAN BEAT"]
 
 
 BOMBS = {
@@ -256,7 +308,7 @@ def test_mutated_sections_with_right_checksums() -> None:
     for subtracted in (False, True):
         bodies = sections(SHORT, subtracted=subtracted)
         for number, body in bodies.items():
-            for mutant in mutants(body, 40, number):
+            for mutant in mutants(body, 10, number):
                 done.append(survives(record({**bodies, number: mutant}), SECRETS))
     assert any(done)
     assert not all(done)
@@ -354,6 +406,69 @@ def test_the_header_fills_what_the_file_lacks() -> None:
         convert(record(bodies), AcquisitionDateTime="31.1.2024")
     with pytest.raises(UsageError, match="PatientIdd"):
         convert(scp(one), PatientIdd="1")
+
+
+def test_dates_of_the_header_are_those_of_its_study_alone() -> None:
+    one = made(36)
+    dates = {"StudyDate": "20010203", "StudyTime": "040506", "AcquisitionDateTime": "20010203"}
+    for made_ in convert(scp(one), "a.scp", **dates).objects:
+        assert made_.StudyDate == f"{one.moment:%Y%m%d}"
+    wave, report = convert(scp(one), "a.scp", StudyInstanceUID="1.2.3", **dates).objects
+    for made_ in (wave, report):
+        assert (made_.StudyDate, made_.StudyTime) == ("20010203", "040506")
+        assert made_.ContentDate == f"{one.moment:%Y%m%d}"
+    assert wave.AcquisitionDateTime == f"{one.moment:%Y%m%d%H%M%S}"
+    assert "AcquisitionDateTime" not in report
+
+
+def test_sizes_of_patients() -> None:
+    size = "<HeightCM>171.33333333333</HeightCM><WeightKG>70.5</WeightKG><Gender>"
+    wave = convert(changed(muse(SHORT), "<Gender>", size)).objects[0]
+    assert (wave.PatientSize, wave.PatientWeight) == (1.71333, 70.5)
+    wave = convert(changed(muse(SHORT), "<Gender>", "<HeightCM>1713</HeightCM><Gender>")).objects[0]
+    assert "PatientSize" not in wave
+
+
+def test_a_large_huffman_table_takes_no_longer() -> None:
+    """Four thousand codes of 12 bits: each bit is looked at once, not each code."""
+    codes = b"".join(
+        struct.pack("<BBBhI", 12, 12, 1, i % 7, int(f"{i:012b}"[::-1], 2)) for i in range(4096)
+    )
+    stream = random.Random(1).randbytes(1_500) * 43
+    signal = struct.pack("<HHBB12H", 5000, 2000, 0, 0, *([len(stream)] * 12)) + stream * 12
+    count = len(stream) * 8 // 12
+    listed = bytes([12, 4]) + b"".join(struct.pack("<IIB", 1, count, i) for i in range(1, 13))
+    bodies = {1: sections(SHORT)[1], 2: struct.pack("<HH", 1, 4096) + codes, 3: listed, 6: signal}
+    wave = convert(record(bodies)).objects[0]
+    first = f"{int.from_bytes(stream[:3], 'big'):024b}"
+    found = next(iter(leads_of(wave, "RHYTHM").values()))[:2] // 5_000_000
+    assert found.tolist() == [int(first[:12], 2) % 7, int(first[12:], 2) % 7]
+    with pytest.raises(DataError, match="more than 4096 codes"):
+        convert(record({**bodies, 2: struct.pack("<HH", 1, 4097) + codes + codes[:9]}))
+
+
+def test_what_people_say_counts_before_what_devices_say() -> None:
+    one = made(37)
+    said = (
+        "<subjectOf><annotationSet><author><assignedEntity><assignedAuthorType><assignedPerson/>"
+        "</assignedAuthorType></assignedEntity></author>"
+        '<component><annotation><code code="MDC_ECG_TIME_PD_QT"/><value value="0.4" unit="s"/>'
+        '</annotation></component><component><annotation><code code="MDC_ECG_INTERPRETATION"/>'
+        "<value>Read by hand</value></annotation></component></annotationSet></subjectOf></series>"
+    )
+    converted = convert(changed(aecg(one), "</series>", said))
+    numbers = measured(converted.objects[1])
+    assert numbers["2:16160"] == (400, "ms")
+    assert numbers["2:15872"] == (one.pr, "ms")
+    assert texts(converted.objects[1], "271921002") == ["Read by hand"]
+    assert "statements of the device were left out: a person's are there" in converted.notes
+
+
+def test_characters_that_are_lost_are_noted() -> None:
+    bodies = sections(made(38, family="@@@@"))
+    broken = record({**bodies, 1: bodies[1].replace(b"@@@@", b"M\xfcll")})  # no UTF-8
+    converted = convert(broken)
+    assert "PatientName has characters that the encoding of the file lacks" in converted.notes
 
 
 def test_what_it_was_made_of_stands_in_the_objects() -> None:

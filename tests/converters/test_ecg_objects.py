@@ -14,8 +14,11 @@ from pydicom import Dataset
 
 import dicomlake
 from dicomlake.errors import DataError
+from dicomlake.readers.report import ReportReader
+from dicomlake.readers.waveforms import WaveformReader
 from dicomlake.testing.ecgfiles import LEADS, aecg, made, muse, scp, sierra
-from tests.converters.ecg import convert, format_of, leads_of, measured
+from tests.converters.ecg import convert, format_of, in_turn, leads_of, measured, written
+from tests.readers.contents import contents_of
 
 
 def program(name: str, package: str) -> str:
@@ -35,7 +38,7 @@ def objects(request: pytest.FixtureRequest) -> list[Dataset]:
     nameless = made(3, family="", given="", patient_id="", sex="", rate=2000, seconds=3)
     files = [writer(ecg) for ecg in (plain, paced, nameless)
              for writer in (scp, aecg, muse, sierra)]  # fmt: skip
-    files += [aecg(made(4, seconds=40)), scp(made(5), subtracted=True)]
+    files += [aecg(made(4, seconds=40)), scp(made(5), subtracted=True), in_turn(made(6))]
     files.append(aecg(plain).replace(b"MDC_ECG_LEAD_V6", b"MDC_ECG_LEAD_OWN"))
     corpus = Path(__file__).resolve().parents[3] / "shared" / "corpus"
     files += [
@@ -85,6 +88,14 @@ def test_pydicom_reads_the_samples(objects: list[Dataset], tmp_path: Path) -> No
         physical = read.waveform_array(0)  # uV
         for place, lead in enumerate(leads_of(wave, "RHYTHM").values()):
             assert np.allclose(physical[:, place] * 1e6, lead, rtol=1e-9, atol=1e-3)
+
+
+def test_our_own_readers_find_nothing_doubtful(objects: list[Dataset]) -> None:
+    for made_ in objects:
+        reader = ReportReader() if made_.Modality == "SR" else WaveformReader()
+        contents = contents_of(reader, written(made_))
+        assert not contents.problems
+        assert contents.rows["items" if made_.Modality == "SR" else "waveforms"]
 
 
 def test_reports_refer_to_their_waveform(objects: list[Dataset]) -> None:

@@ -148,8 +148,13 @@ def test_odd_numbers_of_the_limb_leads_stay_exact() -> None:
 
 
 def test_intervals_of_scp_are_said_to_be_differences() -> None:
-    assert any("section 7 states" in note for note in convert(scp(made(1))).notes)
-    assert not convert(aecg(made(1))).notes
+    converted = convert(scp(made(1)))
+    (comment,) = texts(converted.objects[1], "121106")
+    assert "section 7 states" in comment
+    assert comment in converted.notes
+    stated = convert(aecg(made(1)))
+    assert not stated.notes
+    assert not texts(stated.objects[1], "121106")
 
 
 def test_large_numbers_take_32_bits() -> None:

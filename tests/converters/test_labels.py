@@ -224,7 +224,7 @@ class TestFacts:
         assert [(f["kind"], f["code"]) for f in facts] == [
             ("procedure", "OPS:5-604.0"),
             ("procedure", "OPS:5-601"),
-            ("condition", "ICD10GM:C61"),
+            ("condition", "I10GM:C61"),
         ]
         assert facts[0]["started"] == datetime(2016, 5, 3, 10, 30, tzinfo=UTC)
         assert facts[0]["precision"] == "second"
@@ -378,6 +378,11 @@ class TestMapping:
             (2, "", ["Left ventricular Ejection fraction = 55 %", "Cardiac pacemaker = Yes"]),
             (3, "column 'EF' has no number", []),
         ]
+
+    def test_a_table_that_is_too_long_is_to_be_split(self, convert) -> None:
+        rows = ["P1,1"] * 20_001
+        with pytest.raises(DataError, match="more than 20,000 rows: split it"):
+            convert(mapping(EF), csv("Pat,EF", *rows))
 
     def test_without_a_mapping(self, convert) -> None:
         with pytest.raises(DataError, match="--mapping"):

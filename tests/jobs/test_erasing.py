@@ -26,6 +26,7 @@ from dicomlake.errors import LakeError, UsageError
 from dicomlake.jobs import erasing
 from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.charts import Charts
+from dicomlake.jobs.clinical import take
 from dicomlake.jobs.cohorts import freeze, opened
 from dicomlake.jobs.compact import compact
 from dicomlake.jobs.deposits import Deposit
@@ -544,3 +545,69 @@ def test_processes_do_not_share_what_they_remember(tmp_path):
 
 def _digest_in(lake: str) -> str:
     return Remembered(lake).of_patient(1)
+
+
+class TestClinical:
+    """Facts and reports go with their patient."""
+
+    @pytest.fixture
+    def lake(self, places):
+        _, lake = places
+        take(
+            lake,
+            [
+                {"PatientID": ID, "identifier": "f1", "kind": "condition", "text": "flu"},
+                {"AccessionNumber": "ACC-1-77", "identifier": "f2", "kind": "observation",
+                 "text": "of the order"},
+                {"PatientID": OTHER, "identifier": "f3", "kind": "condition", "text": "cold"},
+                {"AccessionNumber": "ACC-8-88", "identifier": "f4", "kind": "condition",
+                 "text": "of another order"},
+            ],
+            [
+                {"PatientID": ID, "identifier": "d1", "text": f"Report of {NAME}: no effusion."},
+                {"AccessionNumber": "ACC-2-77", "identifier": "d2", "text": "No nodule."},
+                {"PatientID": OTHER, "identifier": "d3", "text": "No pneumothorax."},
+            ],
+            source="clinic",
+        )  # fmt: skip
+        return lake
+
+    def _left(self, lake):
+        store = Store(lake)
+        names = [*store.read("clinical_events", ["identifier"]).column(0).to_pylist()]
+        return sorted([*names, *store.read("documents", ["identifier"]).column(0).to_pylist()])
+
+    def test_they_go_and_the_proof_lists_them(self, lake):
+        assert erasing.preview(lake, ID).rows["documents"] == 2
+        proof = erasing.erase(lake, ID)
+        assert proof.whole, proof.left
+        assert (proof.removed["clinical_events"], proof.removed["documents"]) == (2, 2)
+        assert self._left(lake) == ["d3", "f3", "f4"]
+        assert _traces(lake, ID, NAME, "ACC-1-77") == []
+        healthy(lake)
+
+    def test_what_belongs_to_the_order_of_one_study_goes_with_it(self, lake):
+        with Store(lake).database() as db:
+            ((study,),) = db.execute(
+                'select distinct "StudyInstanceUID" from series '
+                "where \"AccessionNumber\" = 'ACC-1-77'"
+            ).fetchall()
+        erasing.erase(lake, ID, study=study)
+        assert self._left(lake) == ["d1", "d2", "d3", "f1", "f3", "f4"]
+
+    def test_somebody_without_images_is_erased_as_well(self, lake):
+        take(lake, [{"PatientID": "NO-IMAGES-1", "IssuerOfPatientID": "HOSP", "kind": "condition",
+                     "text": "flu"}], source="other")  # fmt: skip
+        proof = erasing.erase(lake, "NO-IMAGES-1")
+        assert proof.whole
+        assert proof.removed["clinical_events"] == 1
+        assert _traces(lake, "NO-IMAGES-1") == []
+
+    def test_the_same_number_of_another_issuer_is_somebody_else(self, lake):
+        take(lake, [{"PatientID": ID, "IssuerOfPatientID": "ELSE", "kind": "condition",
+                     "identifier": "f9", "text": "flu"}], source="other")  # fmt: skip
+        with pytest.raises(UsageError, match="Say whose"):
+            erasing.erase(lake, ID)
+        proof = erasing.erase(lake, ID, issuer="")
+        assert proof.whole, proof.left
+        assert self._left(lake) == ["d3", "f3", "f4", "f9"]

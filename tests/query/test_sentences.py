@@ -50,6 +50,21 @@ from .strategies import queries
             "ist ja).",
         ),
         (
+            "related(Modality = 'MR', same(fact, fact.code within SCT:90470006 |Prostatectomy| and "
+            "fact.started between 2014 and 2019), before 365 days) or fact.quantity > 7 mmol/L or "
+            "document exists",
+            "Series with: (Modality is MR) at most 365 days before (in one and the same clinical "
+            "fact (diagnosis, procedure, value or medication is Prostatectomy (SCT:90470006) or "
+            "something narrower, and begin of the clinical fact is between 2014-01-01 and "
+            "2019-12-31)) of the same patient, or value of the clinical fact is above 7 mmol/L, or "
+            "there is a document.",
+            "Serien mit: (Modality ist MR) höchstens 365 Tage vor (in ein und derselben klinischen "
+            "Angabe (Diagnose, Prozedur, Messwert oder Medikation ist Prostatectomy (SCT:90470006) "
+            "oder etwas Engeres, und Beginn der klinischen Angabe liegt zwischen 2014-01-01 und "
+            "2019-12-31)) desselben Patienten, oder Wert der klinischen Angabe ist über 7 mmol/L, "
+            "oder es gibt ein Dokument.",
+        ),
+        (
             "finding.rule = 'side missing' or annotation.kind = 'body part' or finding exists",
             "Series with: fault found is side missing, or kind of the statement is body part, or "
             "there is a fault.",

@@ -13,9 +13,12 @@ from fastapi.testclient import TestClient
 from dicomlake.jobs.access.roles import Role
 from dicomlake.jobs.access.tokens import Tokens
 from dicomlake.jobs.index import index
+from dicomlake.jobs.vocabulary import rebuild
+from dicomlake.lake import Store
 from dicomlake.settings import AccessSettings, Project, Service, Settings, Source
 from dicomlake.testing import hospital
 from dicomlake.testing.dicom import encode, image
+from dicomlake.testing.histories import rows
 from dicomlake.web import app
 
 MARK = "QXHIDDEN"
@@ -68,7 +71,31 @@ def make_lake(folder: Path) -> Path:
     for name, content in objects().items():
         (folder / "files" / f"{name}.dcm").write_bytes(content)
     index([folder / "files"], folder / "lake", workers=1)
+    _tell(Store(folder / "lake"))
     return folder / "lake"
+
+
+def _tell(store: Store) -> None:
+    """Facts and documents: of whom the project sees, of another patient, of another study."""
+    other = f"{MARK}-P"
+    facts = [
+        {"PatientID": "SEEN", "kind": "condition", "code": "SCT:399068003", "text": "seen"},
+        {"PatientID": other, "kind": MARK, "code": f"99X:{MARK}", "code_meaning": MARK,
+         "text": MARK},
+        {"PatientID": other, "kind": "procedure", "code": "SCT:90470006", "text": MARK,
+         "AccessionNumber": f"{MARK}A"},
+        {"AccessionNumber": f"{MARK}A", "kind": MARK, "code": f"99X:{MARK}", "text": MARK},
+        {"PatientID": f"{MARK}-NOBODY", "kind": MARK, "code": f"99X:{MARK}"},
+    ]  # fmt: skip
+    documents = [
+        {"PatientID": "SEEN", "StudyInstanceUID": STUDY, "text": "seen", "language": "de"},
+        {"PatientID": other, "text": MARK, "title": MARK, "affirmed": MARK, "language": MARK},
+        {"PatientID": other, "StudyInstanceUID": OTHER_STUDY, "text": MARK, "language": MARK},
+    ]
+    store.append("clinical_events", rows(store, "clinical_events", facts))
+    store.append("documents", rows(store, "documents", documents))
+    store.touch("told")
+    rebuild(store)
 
 
 def copied(lake: Path, folder: Path) -> Path:

@@ -81,10 +81,13 @@ QUESTIONS: list[Any] = [
     f"SeriesDescription = '{MARK}'",
     '(0029,"QXHIDDEN HEADER",08) exists',
     f"same(study, SeriesDescription = 'seen' and StationName = '{MARK}')",
+    f"fact.kind = '{MARK}' or document.text contains '{MARK}'",
+    "related(fact exists, Modality exists, within 99999 days) or fact exists",
 ]
 PATHS = [
     "Modality", "SeriesDescription", "ProtocolName", "StationName", "ManufacturerModelName",
     "PatientID", "PatientName", "AccessionNumber", "StudyDescription", "PatientComments",
+    "fact.kind", "fact.code", "fact.text", "document.language", "document.text",
     "SeriesInstanceUID", '(0029,"QXHIDDEN HEADER",08)', "*.StationName",
 ]  # fmt: skip
 SHOW = [*PATHS, "NumberOfStudyRelatedSeries", "ModalitiesInStudy", "SOPInstanceUID"]
@@ -94,7 +97,7 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     """Route, method, path and the rest of requests that might tell of hidden series."""
     yield "/api/me", "GET", "/api/me", {}
     yield "/api/lake", "GET", "/api/lake", {}
-    for parent in ("", "@attributes", "@private", "@anatomy", "@reports"):
+    for parent in ("", "@attributes", "@private", "@anatomy", "@reports", "@facts", "@documents"):
         yield (
             "/api/vocabulary",
             "GET",

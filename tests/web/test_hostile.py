@@ -182,7 +182,7 @@ READ_JSON = [
     ("POST", "/api/me/project"), ("POST", "/api/conformance"), ("POST", "/api/charts"),
     ("PUT", "/api/charts/none"), ("POST", "/api/charts/data"), ("POST", "/api/fill-rate"),
     ("POST", "/api/tasks/retry"), ("POST", "/api/enrichers/none/runs"),
-    ("POST", "/api/deid/preview"),
+    ("POST", "/api/deid/preview"), ("POST", "/api/convert"),
     ("POST", "/api/cohorts"), ("POST", "/api/cohorts/none/decisions"),
     ("POST", "/api/cohorts/none/versions"), ("POST", "/api/cohorts/none/split"),
     ("POST", "/api/cohorts/none/requests"), ("PUT", "/api/cohorts/none/requests"),

@@ -24,8 +24,8 @@ app = typer.Typer(
 
 
 MODULES = """access activity benching charts cohorts commands converting datasets deid
-    deidpixels dose enriching erasing facts federation fhir fhirfiles fhirvalidate inside omop pacs
-    pseudonym quality reports segmenter service viewer"""
+    deidpixels dose dosereport enriching erasing facts federation fhir fhirfiles fhirvalidate
+    inside omop pacs pseudonym quality reports segmenter service viewer"""
 """Modules of commands."""
 
 

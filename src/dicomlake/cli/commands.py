@@ -400,9 +400,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed, another hospital.")] = 7,
     pixels: Annotated[bool, typer.Option(help="Write small images, or headers only.")] = True,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
-    ask: Annotated[bool, typer.Option(help="Index it, enrich it and ask seven questions.")] = True,
+    ask: Annotated[bool, typer.Option(help="Index it, enrich it and ask nine questions.")] = True,
 ) -> None:
-    """Make up a hospital, index it, let enrichers look at it, and ask it seven questions."""
+    """Make up a hospital, index it, let enrichers look at it, and ask it nine questions."""
     from dicomlake.cli.demo import show
 
     show(folder, patients, seed, pixels=pixels, workers=workers, ask=ask, console=console())

@@ -17,6 +17,9 @@ from dicomlake.cli.output import drawn
 from dicomlake.cli.progress import Bar
 from dicomlake.errors import UsageError
 from dicomlake.jobs import cohorts
+from dicomlake.jobs.clinical import bring
+from dicomlake.jobs.clinical.searching import search
+from dicomlake.jobs.converting import convert, mapping_of
 from dicomlake.jobs.enriching import enrich
 from dicomlake.jobs.index import index
 from dicomlake.lake import is_lake
@@ -78,6 +81,19 @@ OF_ENRICHERS = {
     ),
 }
 """Questions that can be asked once an enricher has looked at the lake."""
+OF_FACTS = (
+    (
+        "Who had a prostatectomy, and an MR of the pelvis in the year before? Four record systems.",
+        "related(same(series, Modality = 'MR' and anatomy within SCT:12921003), "
+        "fact.code within SCT:90470006, before 365 days)",
+        "patient",
+        "PatientID,StudyDate,SeriesDescription",
+    ),
+)
+"""Questions to images and what is known besides them."""
+WORDS = "Pneumothorax"
+MOST_ORIGINALS = 1000
+"""Patients of whom ECGs are written, however large the hospital is."""
 
 
 def show(
@@ -106,8 +122,14 @@ def show(
     counts = ", ".join(f"{n:,} {what}" for what, n in report.lake.items())
     console.print(f"Indexed in {report.seconds:.1f} s: {counts}.", soft_wrap=True)
     _ask(lake, QUESTIONS, console)
+    if (folder / HEARTS).exists():
+        _convert(folder / HEARTS, lake, console)
     if enriched := _enrich(lake, console):
         _ask(lake, [asked for name, asked in OF_ENRICHERS.items() if name in enriched], console)
+    if (folder / CLINIC).exists():
+        _bring(folder / CLINIC, lake, console)
+        _ask(lake, OF_FACTS, console)
+        _search(lake, console)
     _freeze(lake, console)
     console.print(
         Text(
@@ -138,11 +160,58 @@ def _write(
         made = hospital.write(
             part, patients, seed, progress=progress, pixels=pixels, processes=processes
         )
+    hospital.histories(archive.with_name(CLINIC), patients, seed)
+    hospital.originals(archive.with_name(HEARTS), min(patients, MOST_ORIGINALS), seed)
     part.rename(archive)
     console.print(
         f"Made up a hospital in {time.monotonic() - began:.1f} s: {made.files:,} files of "
         f"{made.patients:,} patients below {archive}."
     )
+
+
+def _convert(hearts: Path, lake: Path, console: Console) -> None:
+    """Convert ECGs that patients brought and a register of labels; objects of the lake now."""
+    console.print("\nECGs of practices and a register of the cardiology are no DICOM yet:")
+    for house in sorted((hearts / "ecg").iterdir()):
+        header = {"IssuerOfPatientID": house.name}
+        with Bar(console) as bar:
+            report = convert(house, lake=lake, header=header, progress=bar)
+        console.print(f"{house.name}: {report}", soft_wrap=True)
+    mapping = mapping_of(hearts / "labels" / "register.yaml")
+    with Bar(console) as bar:
+        report = convert(
+            hearts / "labels" / "register.csv", lake=lake, mapping=mapping, progress=bar
+        )
+    console.print(f"register.csv: {report}", soft_wrap=True)
+
+
+def _bring(clinic: Path, lake: Path, console: Console) -> None:
+    """Bring what the houses know besides images: each has a system of its own."""
+    console.print("\nWhat the houses know of their patients besides images:")
+    for house in sorted(path for path in clinic.iterdir() if path.is_dir()):
+        mapping = house.with_suffix(".yaml")
+        with Bar(console) as bar:
+            taken = bring(
+                lake,
+                [house],
+                source=house.name.lower(),
+                issuer=house.name,
+                mapping=mapping if mapping.exists() else None,
+                progress=bar,
+            )
+        console.print(f"{house.name}: {taken}", soft_wrap=True)
+
+
+def _search(lake: Path, console: Console) -> None:
+    """Search reports for a word that most of them deny."""
+    opened = open_lake(lake)
+    said, denied = (
+        search(opened.engine, WORDS, negated=negated, limit=10_000).num_rows
+        for negated in (False, True)
+    )
+    console.print("\n[bold]Whose report says that there is a pneumothorax?[/bold]")
+    console.print(Text(f"dicomlake facts search {WORDS} --lake {lake}", style="dim"))
+    console.print(f"{said} reports say so, {denied} say that there is none.")
 
 
 def _enrich(lake: Path, console: Console) -> list[str]:
@@ -158,6 +227,8 @@ def _enrich(lake: Path, console: Console) -> list[str]:
     return done
 
 
+CLINIC, HEARTS = "clinic", "hearts"
+"""Folders beside the archive: records of the houses; ECGs and labels to convert."""
 COHORT = ("mr-3t", "Modality = 'MR' and MagneticFieldStrength >= 3", "study")
 
 

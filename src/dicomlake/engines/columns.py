@@ -217,11 +217,13 @@ class Shown:
                 found[path] = self._rows(path, page, _same(attribute(path).table, page))
                 continue
             asked = contents.asked_rows(path)
+            plain = attribute(path).unit != tables.ANY_UNIT  # others are shown with their unit
+            number = contents.number(path) if plain else "null"
             same = _same(asked.table, page)
             source = self.search.rows_among(asked.table, page)
             rows = self.db.execute(
                 f"select p.place, list(distinct {contents.shown(path)}) as shown, "
-                f"list(distinct {contents.number(path)}) as numbers "
+                f"list(distinct {number}) as numbers "
                 f"from {source} c join {page} p on p.series_id = c.series_id and {same} "
                 f"where {asked.where.sql} group by p.place",
                 list(asked.where.values),

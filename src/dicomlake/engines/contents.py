@@ -19,7 +19,7 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.dicom.concepts import code_of
 from dicomlake.dicom.dictionary import segments
-from dicomlake.engines.conditions import FEW, Columns, Part, joined, over
+from dicomlake.engines.conditions import FEW, NEVER, Columns, Part, joined, over
 from dicomlake.errors import Unsupported
 from dicomlake.lake.linking import LINKED
 from dicomlake.query import (
@@ -55,6 +55,8 @@ from dicomlake.terms.trees import beginnings
 if TYPE_CHECKING:
     from dicomlake.engines.conditions import Leaf, Lists
 
+CODINGS = "codings"
+"""The list of the codings of facts, if it is known: `code`, and each of its codings as `other`."""
 OBJECT = 'c.series_id, c."SOPInstanceUID"'
 SERIES = "c.series_id"
 _STEP = r'\[(?:[^\[\]"]|"(?:[^"]|"")*")*\]'
@@ -295,7 +297,7 @@ def _of_field(node: Leaf, lists: Lists) -> Part:
             each = " or ".join(f"m.{one} = ?" for one in codes)
             return Part(f"len(list_filter({column}, lambda m: {each})) > 0", (code,) * len(codes))
         if about.table in tables.CLINICAL:
-            return _coded(node, about.table, name)
+            return _coded(node, about.table, name, lists)
         if about.table == "annotations" and name in ("structure", "code"):
             found = Part(
                 f"({column} = ? or coalesce(list_contains(c.also, ?), false))", (code, code)
@@ -311,27 +313,51 @@ def _of_field(node: Leaf, lists: Lists) -> Part:
     return _fitting(node, about.unit, shown_field(node.path), about.vr == "PN", lists)
 
 
-def _coded(node: Within, table: str, name: str) -> Part:
+def _coded(node: Within, table: str, name: str, lists: Lists) -> Part:
     """A condition on a code of a fact or document: equal, mapped, or narrower by how it begins.
 
-    Any of all codings of a fact will do.
+    Any of all codings of a fact will do; they are asked alone, because the code is one of them, and
+    because Parquet files can tell which row groups have none.
     """
-    column = f'c."{name}"'
     begin = beginnings(node.code.value, node.code.scheme)
-
-    def test(column: str) -> Part:
-        if not begin:
-            return Part(f"{column} = ?", (_code(node),))
-        inside = Part(f"({column} >= ? and {column} < ?)")
-        return joined("or", [Part(inside.sql, (one, _past(one))) for one in begin])
-
-    if name != "code" or "codes" not in tables.ALL[table].names:
-        return test(column)
+    several = name == "code" and "codes" in tables.ALL[table].names
     if not begin:
-        return test(column) | Part("coalesce(list_contains(c.codes, ?), false)", (_code(node),))
-    each = test("m")
-    return test(column) | Part(
-        f"coalesce(len(list_filter(c.codes, lambda m: {each.sql})), 0) > 0", each.values
+        column = "list_contains(c.codes, ?)" if several else f'c."{name}" = ?'
+        return Part(column, (_code(node),))
+    if not several:
+        return _beginning(f'c."{name}"', begin)
+    if CODINGS in lists:
+        return _found_codes(begin, lists[CODINGS])
+    each = _beginning("m", begin)
+    return Part(f"len(list_filter(c.codes, lambda m: {each.sql})) > 0", each.values)
+
+
+def _beginning(column: str, begin: tuple[str, ...]) -> Part:
+    """A condition that a text begins with one of some."""
+    one = f"({column} >= ? and {column} < ?)"
+    return joined("or", [Part(one, (text, _past(text))) for text in begin])
+
+
+def _found_codes(begin: tuple[str, ...], codings: pa.Table) -> Part:
+    """A condition that a coding begins with one of some, by the codings that there are."""
+    pairs = zip(*(codings.column(name).to_pylist() for name in ("code", "other")), strict=True)
+    fitting = [(code, other) for code, other in pairs if other.startswith(begin)]
+    if not fitting:
+        return NEVER
+    codes, others = (sorted(set(column)) for column in zip(*fitting, strict=True))
+    first = f"c.code in ({', '.join('?' * len(codes))})"
+    if codes == others:  # what else it is coded by makes no difference
+        return Part(first, tuple(codes))
+    some = f"list_has_any(c.codes, [{', '.join('?' * len(others))}])"
+    return Part(first, tuple(codes)) & Part(some, tuple(others))
+
+
+def asks_trees(node: Node) -> bool:
+    """Whether a condition asks facts for a code and those that begin like it."""
+    return any(asks_trees(part) for part in node.children) or (
+        isinstance(node, Within)
+        and node.path == "fact.code"
+        and bool(beginnings(node.code.value, node.code.scheme))
     )
 
 
@@ -572,6 +598,8 @@ def shown(path: str) -> str:
     if not name:
         return "null"
     column = shown_field(path)
+    if about.unit == tables.ANY_UNIT:
+        return f"{_text_of(column)} || coalesce(' ' || c.{name}_unit, '')"
     if about.vr == "SQ" and about.vm != "1-n":
         meaning = f'c."{name}_meaning"'
         if f"{name}_meaning" in tables.ALL[about.table].names:

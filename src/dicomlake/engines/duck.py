@@ -213,6 +213,11 @@ class DuckEngine:
                 raise UsageError(f"DuckDB says: {str(error).strip()}") from error
         return table
 
+    def forget(self) -> None:
+        """Remember nothing of what was asked before; for measuring."""
+        for known in (self._scans, self._dated, self._known, self._grouped):
+            known.clear()
+
     def cancel(self, question: object) -> None:
         """Stop whatever answers this very query, SQL text or ticket; it raises Cancelled."""
         with self._lock:

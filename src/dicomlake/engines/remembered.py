@@ -74,5 +74,11 @@ class Remembered(Generic[K, V]):
             while self._sum > self._most and len(self._held) > 1:
                 self._sum -= self._size(self._held.popitem(last=False)[1])
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._held.clear()
+            self._sum = 0
+
     def __len__(self) -> int:
         return len(self._held)

@@ -196,6 +196,8 @@ class Search:
         """The facts or documents that meet a condition, each one alone; `when`: SQL of the day."""
         self.link()
         lists: Lists = {}
+        if contents.asks_trees(node):
+            lists[contents.CODINGS] = self.snapshot.once("codings", self._codings)
         what = "c.patient_key, c.study_key"
         if when:
             what += f", date_diff('day', date '1970-01-01', {when})::bigint as day"
@@ -207,6 +209,13 @@ class Search:
         distinct = f"select distinct * from ({select.sql}) {known}"
         found = self.db.sql(distinct, params=[*select.values])
         return self.snapshot.histories(found.to_arrow_table())
+
+    def _codings(self) -> pa.Table:
+        """The codes of facts, and by what else they are coded."""
+        self.check()
+        return self.db.sql(
+            "select distinct code, unnest(codes) as other from clinical_events"
+        ).to_arrow_table()
 
     def rows_among(self, table: str, some: str) -> str:
         """SQL of rows of contents, of facts or documents with the series_id of a table `some`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -121,12 +122,27 @@ class Snapshot:
 
     def histories(self, table: pa.Table) -> Histories:
         """Facts or documents: rows of patient_key, study_key and `day`, as numbers of ours."""
-        patients = _places(table.column("patient_key"), self._patient_keys)
-        studies = _places(table.column("study_key"), self._study_keys)
+        patients = self._places(table.column("patient_key"), "patient")
+        studies = self._places(table.column("study_key"), "study")
         tied = table.column("study_key").is_valid().to_numpy()
         there = (patients >= 0) & ((studies >= 0) | ~tied)
         days = _numbers(table, "day") if "day" in table.column_names else None
         return Histories(patients[there], studies[there], None if days is None else days[there])
+
+    def _places(self, column: pa.ChunkedArray, level: str) -> Numbers:
+        """The number of the patient or study of each key, -1 where the lake does not have it."""
+        keys, numbers = self.once(("keys", level), partial(self._sorted_keys, level))
+        wanted = pc.fill_null(column, -1).to_numpy().astype(np.int64, copy=False)
+        if not len(keys) or not len(wanted):
+            return np.full(len(wanted), -1)
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[at] == wanted, numbers[at], -1)
+
+    def _sorted_keys(self, level: str) -> tuple[Numbers, Numbers]:
+        """The keys of all patients or studies in order, and the number of each."""
+        keys = (self._patient_keys if level == "patient" else self._study_keys).to_numpy()
+        order = np.argsort(keys)
+        return keys[order], order
 
     def having(self, found: Histories) -> Mask:
         """The series that these facts or documents belong to."""
@@ -208,13 +224,6 @@ def near(first: Numbers, second: Numbers, low: float, high: float) -> Mask:
     there = np.append(there, np.iinfo(np.int64).max)
     found: Mask = there[at] <= latest
     return found
-
-
-def _places(column: pa.ChunkedArray, keys: pa.Array) -> Numbers:
-    """The place of each value among keys, -1 where it is none of them."""
-    found: Any = pc.index_in(column.combine_chunks(), keys, skip_nulls=True)
-    places: Numbers = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return places
 
 
 def _numbers(table: pa.Table, column: str) -> Numbers:

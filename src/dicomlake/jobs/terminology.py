@@ -10,6 +10,8 @@ At the top are groups, whose paths begin with @; below them the terms of the voc
     @waveforms    channels of waveforms, and their annotations
     @dose         dose events and totals
     @anatomy      what is in the picture
+    @facts        clinical facts of patients
+    @documents    texts of reports from elsewhere
 """
 
 from __future__ import annotations
@@ -36,15 +38,17 @@ GROUPS = {
     "@segments": "Segments and regions",
     "@waveforms": "Waveforms",
     "@dose": "Dose",
+    "@facts": "Clinical facts",
+    "@documents": "Documents",
     "@annotations": "What enrichers found",
     "@findings": "Findings of quality",
 }
 """Groups at the top, and what people call them."""
 _OF_ROWS = {"segment": "@segments", "channel": "@waveforms", "event": "@dose", "total": "@dose",
             "item": "@items", ANATOMY: "@anatomy", "annotation": "@annotations",
-            "finding": "@findings"}  # fmt: skip
+            "finding": "@findings", "fact": "@facts", "document": "@documents"}  # fmt: skip
 _OPENED = {"@segments": "segment", "@items": "item", "@annotations": "annotation",
-           "@findings": "finding"}  # fmt: skip
+           "@findings": "finding", "@facts": "fact", "@documents": "document"}  # fmt: skip
 """Groups that stand for one table: the columns of it are directly below."""
 FIRST = tuple(
     """Modality BodyPartExamined StudyDescription SeriesDescription ProtocolName StudyDate
@@ -245,6 +249,8 @@ _ROWS = {
     "item": "Content items",
     "annotation": "What enrichers found",
     "finding": "Findings of quality",
+    "fact": "Clinical facts",
+    "document": "Documents",
     ANATOMY: "Anatomy",
 }
 

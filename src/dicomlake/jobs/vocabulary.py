@@ -44,10 +44,11 @@ from dicomlake.jobs.counting import (
     snapshot,
     workspace,
 )
+from dicomlake.jobs.told import clinical_terms
 from dicomlake.lake import Store
 from dicomlake.lake.store import REWRITTEN, SPILL, view
 from dicomlake.lake.vocabulary import Vocabulary
-from dicomlake.query.attributes import ROWS, attribute
+from dicomlake.query.attributes import CLINICAL, ROWS, attribute
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ NOTE = "counted"
 LARGEST_SHARE = 0.25
 """Share of series of patients concerned above which counting everything anew is faster."""
 
+MANY_FACTS = 1_000_000
+"""Facts of which the counts are not brought up to date for each series that comes."""
 MOST_ADDED = 24
 """Files of changes that are added before the counts of values are written whole."""
 
@@ -80,7 +83,8 @@ _COLUMNS = f"{KEY}, meaning, series, patients"
 class _Basis(NamedTuple):
     """The versions of the tables that a vocabulary was counted from.
 
-    `rows`, `files`: of `vocabulary_values` when it was last written whole.
+    `rows`, `files`: of `vocabulary_values` when it was last written whole. `clinical`: the tables
+    of facts and documents; `drift`: how many series have changed since these were counted.
     """
 
     rules: int
@@ -89,6 +93,8 @@ class _Basis(NamedTuple):
     values: int
     rows: int
     files: int
+    clinical: dict[str, int] = {}  # noqa: RUF012
+    drift: int = 0
 
 
 class _Unknown(Exception):
@@ -119,7 +125,9 @@ def rebuild(
         snapshot(db, "new", store.paths)
         if not full and basis is not None:
             try:
-                _update(db, store, basis, largest_share)
+                updated = _update(db, store, basis, largest_share)
+                if not updated and basis.clinical != _clinical_versions(store):
+                    _write(db, store, _counts(store), basis.rows, basis.files, basis)
             except _Unknown as reason:
                 log.info("vocabulary counted anew", extra={"reason": str(reason)})
             else:
@@ -193,10 +201,55 @@ def _least(path: str, count: Count) -> int:
     return 1
 
 
+def _clinical_versions(store: Store) -> dict[str, int]:
+    return {name: int(store.table(name).version()) for name in tables.CLINICAL}
+
+
+def _told(db: duckdb.DuckDBPyConnection, store: Store, basis: _Basis | None) -> _Told:
+    """Rows of facts and documents, and how many series have changed since they were counted.
+
+    Of many facts they stay as they were while few series change.
+    """
+    versions = _clinical_versions(store)
+    if basis is not None and basis.clinical == versions and any(versions.values()):
+        rows = sum(file.rows for name in tables.CLINICAL for file in store.files(name))
+        changed = only_row(
+            db,
+            "select count(*) from (from old_series except from new_series "
+            "union all (from new_series except from old_series))",
+        )[0]
+        whole = only_row(db, "select count(*) from new_series")[0]
+        drift = basis.drift + int(changed)
+        if rows > MANY_FACTS and drift * 100 < whole:
+            kept = [
+                row
+                for path in store.paths("vocabulary")
+                for row in pq.read_table(path, schema=tables.VOCABULARY).to_pylist()
+                if _is_told(row["path"])
+            ]
+            return _Told(kept, drift)
+    return _Told(clinical_terms(store), 0)
+
+
+class _Told(NamedTuple):
+    rows: list[dict[str, Any]]
+    drift: int
+
+
+def _is_told(path: str) -> bool:
+    return path.partition(".")[0] in CLINICAL
+
+
 def _write(
-    db: duckdb.DuckDBPyConnection, store: Store, counts: Counts, rows: int, files: int
+    db: duckdb.DuckDBPyConnection,
+    store: Store,
+    counts: Counts,
+    rows: int,
+    files: int,
+    before: _Basis | None = None,
 ) -> None:
-    """Write the table, and what it was counted from."""
+    """Write the table, and what it was counted from; `before`: what it was counted from last."""
+    told = _told(db, store, before)
     basis = _Basis(
         RULES,
         store.version,
@@ -204,12 +257,14 @@ def _write(
         int(store.table("vocabulary_values").version()),
         rows,
         files,
+        _clinical_versions(store),
+        told.drift,
     )
-    file = store.write("vocabulary", _table(db, counts))
+    file = store.write("vocabulary", _table(db, counts, told.rows))
     store.exchange("vocabulary", [file] if file else [], **{NOTE: json.dumps(basis._asdict())})
 
 
-def _table(db: duckdb.DuckDBPyConnection, counts: Counts) -> pa.Table:
+def _table(db: duckdb.DuckDBPyConnection, counts: Counts, told: list[dict[str, Any]]) -> pa.Table:
     whole = only_row(
         db,
         "select count(distinct patient_key), count(distinct study_key), count(*) from new_series",
@@ -218,7 +273,7 @@ def _table(db: duckdb.DuckDBPyConnection, counts: Counts) -> pa.Table:
     listed = [_row(path, counts[path], meanings) for path in sorted(counts)]
     top = {"path": "", "name": "the lake", "documents": 0, "empty": 0, "distinct_values": None}
     top.update(zip(("patients", "studies", "series"), whole, strict=True))
-    return pa.Table.from_pylist([top, *listed], tables.VOCABULARY)
+    return pa.Table.from_pylist([top, *listed, *told], tables.VOCABULARY)
 
 
 def counted(store: Store) -> Vocabulary:
@@ -232,7 +287,7 @@ def counted(store: Store) -> Vocabulary:
     with workspace(store.path / SPILL / f"vocabulary-{secrets.token_hex(4)}") as db:
         snapshot(db, "new", store.paths)
         measure(db, "new", take)
-        return Vocabulary(_table(db, found), store.version)
+        return Vocabulary(_table(db, found, clinical_terms(store)), store.version)
 
 
 def _meanings(counts: Counts) -> dict[str, str]:
@@ -324,15 +379,15 @@ def _top(vr: str, top: Top, meanings: dict[str, str]) -> dict[str, Any]:
 
 def _update(
     db: duckdb.DuckDBPyConnection, store: Store, basis: _Basis, largest_share: float
-) -> None:
+) -> bool:
     """Take away what changed patients said, add what they say; _Unknown when that is not possible.
 
-    Nothing is written before everything is known.
+    False when nothing has changed. Nothing is written before everything is known.
     """
     versions = {**basis.children, "series": basis.series}
     snapshot(db, "old", lambda name: _files(store, name, versions[name]))
     if not _affected(db, largest_share):
-        return
+        return False
     counts = _counts(store)
     axes = {path: count.axis for path, count in counts.items()}
     least = {path: _least(path, count) for path, count in counts.items()}
@@ -352,6 +407,7 @@ def _update(
     changes = db.sql(f"select {_COLUMNS} from changes order by {KEY}").to_arrow_table()
     _note_changes(db, store, changes, basis, counts)
     log.info("vocabulary updated", extra={"values": changes.num_rows, "anew": len(anew)})
+    return True
 
 
 def _files(store: Store, name: str, version: int) -> list[str]:
@@ -408,7 +464,7 @@ def _counts(store: Store) -> Counts:
     counts: Counts = {}
     for path in store.paths("vocabulary"):
         for row in pq.read_table(path, schema=tables.VOCABULARY).to_pylist():
-            if row["path"]:
+            if row["path"] and not _is_told(row["path"]):
                 counts[row["path"]] = _count(row)
     return counts
 
@@ -668,7 +724,7 @@ def _note_changes(
         paths = store.write_stream("vocabulary_values", reader)
         store.exchange("vocabulary_values", paths)
         rows, files = _rows_in(store.paths("vocabulary_values")), len(paths)
-    _write(db, store, counts, rows, files)
+    _write(db, store, counts, rows, files, basis)
 
 
 def _rows_in(paths: list[str]) -> int:

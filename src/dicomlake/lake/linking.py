@@ -7,6 +7,8 @@ study is linked once the study is there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import duckdb
 
 LINKED = {"clinical_events": "linked_clinical_events", "documents": "linked_documents"}
@@ -30,11 +32,11 @@ select '{name}' as name, patient, reference, patient_key, study_key from (
     from (
         select distinct coalesce(patient_key, {nobody}) as patient, "PatientID",
             "IssuerOfPatientID", "{name}" as reference
-        from {table} where "{name}" is not null
+        from {before}{table} where "{name}" is not null
     ) n join (
         select distinct patient_key, study_key, "PatientID", "IssuerOfPatientID",
             "{name}" as reference
-        from series where "{name}" is not null
+        from {before}series where "{name}" is not null
     ) s on s.reference = n.reference
     where s.patient_key = n.patient or n."PatientID" is null or (n."PatientID" = s."PatientID"
         and (n."IssuerOfPatientID" is null or s."IssuerOfPatientID" is null))
@@ -43,24 +45,25 @@ select '{name}' as name, patient, reference, patient_key, study_key from (
 """
 
 
-def links() -> str:
+def links(names: Iterable[str] = LINKED, before: str = "") -> str:
     """SQL of which names of studies stand for which patient_key and study_key.
 
-    It reads `series`, `clinical_events` and `documents`, and has one row per table (`whose`), name
-    and study.
+    It reads `series` and the tables of these names, which are called so with `before` in front, and
+    has one row per table (`whose`), name and study.
     """
-    parts = [
-        f"select '{table}' as whose, * from ({_OF.format(name=name, table=table, nobody=_NOBODY)})"
-        for table, names in _NAMES.items()
-        for name in names
-    ]
-    return " union ".join(parts)
+    known = {"before": before, "nobody": _NOBODY}
+    return " union ".join(
+        f"select '{table}' as whose, * from ({_OF.format(name=name, table=table, **known)})"
+        for table in names
+        for name in _NAMES[table]
+    )
 
 
-def linked(table: str, known: str = LINKS) -> str:
+def linked(table: str, known: str = LINKS, source: str = "") -> str:
     """SQL of the rows of a table with the patient_key of the lake and `study_key`.
 
-    `known`: a table with the rows of `links`. A row that names several studies comes once for each.
+    `known`: a table with the rows of `links`; `source`: what the table is called. A row that names
+    several studies comes once for each.
     """
     joins, found = "", "null"
     for n, name in enumerate(_NAMES[table]):
@@ -73,7 +76,7 @@ def linked(table: str, known: str = LINKS) -> str:
     patient = f"coalesce({found.format('patient_key')}, c.patient_key)"
     return (
         f"select c.* replace ({patient} as patient_key), {found.format('study_key')} as study_key "
-        f"from {table} c{joins}"
+        f"from {source or table} c{joins}"
     )
 
 

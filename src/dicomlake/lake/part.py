@@ -15,14 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dicomlake import tables
-from dicomlake.lake.database import connect, parquet
+from dicomlake.lake.database import connect, parquet, view
+from dicomlake.lake.linking import linked, links
 from dicomlake.lake.store import CHILDREN, Store
 
 
 class PartStore(Store):
     """Reads a part of a lake at a version; `file`: its series, as `write_series` writes them.
 
-    What cannot be told apart by series (runs, failures, files, lists of archives) is not in it.
+    Facts and documents are in it that belong to its studies, or to its patients as such. What
+    cannot be told apart by series (runs, failures, files, lists of archives) is not in it.
     """
 
     def __init__(self, path: str | Path, version: int, file: Path) -> None:
@@ -41,7 +43,10 @@ class PartStore(Store):
         return super().paths(name, ids) if name in CHILDREN else []
 
     def show(self, db: duckdb.DuckDBPyConnection, name: str, called: str = "") -> None:
-        """Make a view of a table without rows of other series."""
+        """Make a view of a table without rows of other series, studies and patients."""
+        if name in tables.CLINICAL:
+            self._show_clinical(db, name, called or name)
+            return
         super().show(db, name, called)
         if name not in CHILDREN or not self.paths(name):
             return
@@ -50,6 +55,21 @@ class PartStore(Store):
         db.execute(
             f'create or replace view "{called or name}" as '
             f"select * from {parquet(self.paths(name))} where {where}"
+        )
+
+    def _show_clinical(self, db: duckdb.DuckDBPyConnection, name: str, called: str) -> None:
+        """Whose they are is found in the whole lake: what is of another study stays hidden."""
+        whole, known = f"whole_{name}", f"whole_links_{name}"
+        for table in ("series", name):
+            view(db, f"whole_{table}", super().paths(table))
+        db.execute(f"create or replace table {known} as {links([name], 'whole_')}")
+        key = next(iter(tables.ALL[name].names))
+        ours = parquet(self.paths("series"))
+        db.execute(
+            f"create or replace view {called} as select * from {whole} where {key} in ("
+            f"select {key} from ({linked(name, known, whole)}) l where case when study_key is null "
+            f"then patient_key in (select patient_key from {ours}) "
+            f"else study_key in (select study_key from {ours}) end)"
         )
 
 

@@ -328,7 +328,7 @@ class Store:
         """Make views of tables without rows that nobody can see; doses know what counts."""
         for name in only:
             if name not in CHILDREN:
-                view(db, name, self.paths(name))
+                self.show(db, name)
                 continue
             self.show(db, name, f"all_{name}")
             more = f", {tables.COUNTED} as counted" if name == "dose_events" else ""

@@ -111,6 +111,9 @@ class Term:
     @property
     def unit(self) -> str:
         """Unit of the numbers, where the lake knows one."""
+        known = _known(self.path)
+        if known is not None and known.unit == tables.ANY_UNIT:
+            return self.units[0][0] if len(self.units) == 1 else ""
         if self.units:
             return self.units[0][0]
         return tables.UNITS.get(self.segment, "")

@@ -107,7 +107,7 @@ _ENGLISH = _Words(
     like="{name} looks like “{text}”", within="{name} is {said} or something narrower",
     joined_and=", and ", joined_or=", or ", negated="not ({said})",
     same="in one and the same {thing} ({said})",
-    things={"annotation": "statement", "finding": "fault"},
+    things={"annotation": "statement", "finding": "fault", "fact": "clinical fact"},
     relations={"before": "before", "after": "after", "within": "before or after"},
     at_most="at most {high} days ", at_least="at least {low} days ", days="{low} to {high} days ",
     related="({first}) {days}{word} ({second}) of the same patient",
@@ -116,7 +116,9 @@ _ENGLISH = _Words(
     ages={"Y": ("year", "years"), "M": ("month", "months"), "W": ("week", "weeks"),
           "D": ("day", "days")},
     thousands=",",
-    rows={"annotation": "statement of an enricher", "finding": "fault"},
+    rows={
+        "annotation": "statement of an enricher", "finding": "fault", "fact": "clinical fact",
+    },
     fields={
         "annotation.structure": "body part or structure stated",
         "annotation.laterality": "side stated", "annotation.code": "code stated",
@@ -128,6 +130,15 @@ _ENGLISH = _Words(
         "annotation.enricher": "enricher that states it",
         "finding.rule": "fault found", "finding.severity": "severity of the fault",
         "finding.path": "attribute with the fault", "finding.enricher": "enricher that finds it",
+        "fact.code": "diagnosis, procedure, value or medication",
+        "fact.kind": "kind of the clinical fact", "fact.text": "text of the clinical fact",
+        "fact.quantity": "value of the clinical fact", "fact.value": "coded value of the fact",
+        "fact.started": "begin of the clinical fact", "fact.ended": "end of the clinical fact",
+        "document.text": "text of the document", "document.type": "type of the document",
+        "document.affirmed": "what the document affirms",
+        "document.negated": "what the document negates",
+        "document.uncertain": "what the document leaves open",
+        "document.language": "language of the document", "document.written": "date of the document",
     },
     answers={},
 )  # fmt: skip
@@ -155,6 +166,7 @@ _GERMAN = _Words(
         "series": "ein und derselben Serie", "study": "ein und derselben Studie",
         "patient": "ein und demselben Patienten", "annotation": "ein und derselben Aussage",
         "finding": "ein und demselben Fehler",
+        "fact": "ein und derselben klinischen Angabe", "document": "ein und demselben Dokument",
     },
     relations={"before": "vor", "after": "nach", "within": "vor oder nach"},
     at_most="höchstens {high} Tage ", at_least="mindestens {low} Tage ",
@@ -165,7 +177,10 @@ _GERMAN = _Words(
     ages={"Y": ("Jahr", "Jahre"), "M": ("Monat", "Monate"), "W": ("Woche", "Wochen"),
           "D": ("Tag", "Tage")},
     thousands=".",
-    rows={"annotation": "eine Aussage eines Enrichers", "finding": "einen Fehler"},
+    rows={
+        "annotation": "eine Aussage eines Enrichers", "finding": "einen Fehler",
+        "fact": "eine klinische Angabe", "document": "ein Dokument",
+    },
     fields={
         "annotation.structure": "ausgesagte Körperregion oder Struktur",
         "annotation.laterality": "ausgesagte Seite", "annotation.code": "ausgesagter Code",
@@ -178,6 +193,15 @@ _GERMAN = _Words(
         "annotation.enricher": "Enricher, der es aussagt",
         "finding.rule": "gefundener Fehler", "finding.severity": "Schwere des Fehlers",
         "finding.path": "Attribut mit dem Fehler", "finding.enricher": "Enricher, der es findet",
+        "fact.code": "Diagnose, Prozedur, Messwert oder Medikation",
+        "fact.kind": "Art der klinischen Angabe", "fact.text": "Text der klinischen Angabe",
+        "fact.quantity": "Wert der klinischen Angabe", "fact.value": "codierter Wert der Angabe",
+        "fact.started": "Beginn der klinischen Angabe", "fact.ended": "Ende der klinischen Angabe",
+        "document.text": "Text des Dokuments", "document.type": "Art des Dokuments",
+        "document.affirmed": "was das Dokument bejaht",
+        "document.negated": "was das Dokument verneint",
+        "document.uncertain": "was das Dokument offen lässt",
+        "document.language": "Sprache des Dokuments", "document.written": "Datum des Dokuments",
     },
     answers={"yes": "ja", "no": "nein"},
 )  # fmt: skip
@@ -347,6 +371,9 @@ def _value(path: str, value: Value, words: _Words) -> str:
         return f"{value.count} {words.ages[value.unit][value.count != 1]}"
     if path == "annotation.complete" and value in words.answers:
         return words.answers[str(value)]
+    if isinstance(value, dt.datetime) and value.time() in (dt.time.min, dt.time.max):
+        return value.date().isoformat()
     unit = attribute(path).unit or tables.UNITS.get(path.rpartition(".")[2], "").partition(",")[0]
+    unit = "" if unit == tables.ANY_UNIT else unit
     number = isinstance(value, int | float)
     return f"{plain(value)} {unit}" if number and unit else str(plain(value))

@@ -255,8 +255,8 @@ SHOWN: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "PatientID = 'P2' level study show fact.quantity, document.title order by StudyDate": [
-        {"fact.quantity": "0.005; 72", "document.title": "Lettre"},
-        {"fact.quantity": "0.005", "document.title": "CT report; Lettre"},
+        {"fact.quantity": "0.005 g; 72 /min", "document.title": "Lettre"},
+        {"fact.quantity": "0.005 g", "document.title": "CT report; Lettre"},
     ],
     "Modality = 'ECG' level instance show fact.code, document.language": [
         {

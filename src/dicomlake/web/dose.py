@@ -49,7 +49,7 @@ MOST_REMEMBERED = 8
 """Questions about one version of a lake whose tables are remembered."""
 Name = Literal[
     "totals", "months", "distributions", "levels", "trends", "outliers", "alarms", "patients",
-    "studies", "events", "protocols", "missing",
+    "studies", "events", "protocols", "factors", "missing",
 ]  # fmt: skip
 TheName = Annotated[Name, Path(description="Which table")]
 FactorSet = Annotated[

@@ -25,6 +25,7 @@ PAGES = (
     "ask",
     "audit",
     "charts",
+    "dose",
     "cohorts",
     "datasets",
     "documents",

@@ -18,6 +18,7 @@ from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
     activity,
+    converting,
     datasets,
     deid,
     deidpreview,
@@ -143,6 +144,7 @@ _OURS = (
     deid.router,
     deidpreview.router,
     datasets.router,
+    converting.router,
     dose.router,
     enriching.router,
     erasing.router,

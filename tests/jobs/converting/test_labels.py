@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,45 @@ class Stopping:
     def advance(self, count: int = 1) -> None:
         self._left -= count
         self.cancelled = self._left <= 0
+
+
+def test_headers_with_values_that_are_none_are_no_obstacle(tmp_path: Path, table: Path) -> None:
+    odd = slice_of(1, 1, PatientBirthDate="about 1960", NumberOfFrames="many", KVP="12o")
+    put(tmp_path / "files", "1.dcm", odd)
+    run(tmp_path / "files", tmp_path / "lake")
+    report = again(table, tmp_path / "lake")
+    assert (report.objects, report.parts) == (2, 2)
+
+
+FACTS = {
+    "converter": "labels",
+    "to": "facts",
+    "identify": {"PatientID": "Pat"},
+    "dates": "%d.%m.%Y",
+    "labels": [{"column": "OPS", "codes": "OPS", "date": "am"}],
+}
+PROCEDURES = "Pat;OPS;am\nP1;5-604.0;03.05.2016\nP2;5-377.1;04.05.2016\nP2;nonsense;04.05.2016\n"
+
+
+def test_procedure_codes_become_facts(tmp_path: Path, lake: Path) -> None:
+    table = put(tmp_path / "in", "ops.csv", PROCEDURES.encode())
+    report = again(table, lake, mapping=FACTS, source="coding")
+    assert (report.facts, report.parts) == (2, 1)
+    rows = {row["PatientID"]: row for row in Store(lake).read("clinical_events").to_pylist()}
+    assert (rows["P1"]["code"], rows["P2"]["code"]) == ("OPS:5-604.0", "OPS:5-377.1")
+    assert rows["P1"]["started"] == datetime(2016, 5, 3, tzinfo=UTC)
+    assert rows["P1"]["source"] == "coding"
+    assert counted(lake, "same(fact, fact.code within OPS:5-604.0)", "patient") == 1
+    again(table, lake, mapping=FACTS, source="coding", again=True)
+    assert Store(lake).read("clinical_events").num_rows == 2
+    assert erase(lake, "P1").whole
+    (left,) = Store(lake).read("clinical_events").to_pylist()
+    assert left["PatientID"] == "P2"
+
+
+def test_facts_need_a_lake(tmp_path: Path) -> None:
+    table = put(tmp_path / "in", "ops.csv", PROCEDURES.encode())
+    report = convert(table, out=tmp_path / "out", mapping=FACTS, converters=CONVERTERS)
+    assert list(report.refused) == [
+        "it tells clinical facts, which only a lake holds: use --lake LAKE"
+    ]

@@ -356,6 +356,11 @@ export type ContourOut = {
   on: DrawnOn[];
 };
 
+export type Converting = {
+  formats: FormatOut[];
+  folders: FolderOut[];
+};
+
 export type Counts = {
   version: number;
   level: "patient" | "study" | "series" | "instance";
@@ -929,9 +934,27 @@ export type FindingsOut = {
   segments: SegmentOut[];
 };
 
+export type FolderOut = {
+  name: string;
+  /** What the lake calls where its files come from */
+  source: string;
+  done: "move" | "keep";
+  waiting: number;
+  running: number;
+  converted: number;
+  /** Files that were refused, or failed for good */
+  failed: number;
+};
+
 export type Form = {
   text: string;
   series: number;
+};
+
+export type FormatOut = {
+  name: string;
+  about: string;
+  converter: string;
 };
 
 export type FoundDocument = {
@@ -1233,6 +1256,13 @@ export type Linked = {
   sentence: string;
 };
 
+export type LookOut = {
+  /** Nothing where no file is new */
+  job: string;
+  /** How many files are new */
+  tasks: number;
+};
+
 export type MaskOut = {
   frame: number;
   segment: number | null;
@@ -1395,6 +1425,11 @@ export type NewJob = {
   again: boolean;
   /** A name for people; no patient data */
   label: string;
+};
+
+export type NewLook = {
+  /** Its name in the settings: [convert.NAME] */
+  folder: string;
 };
 
 export type NewQuery = {
@@ -2533,6 +2568,8 @@ export type Answers = {
   "GET /api/common": Common;
   "GET /api/compare": Compared;
   "POST /api/conformance": ConformanceOut;
+  "GET /api/convert": Converting;
+  "POST /api/convert": LookOut;
   "GET /api/datasets": DatasetOut[];
   "POST /api/datasets": DatasetOut;
   "GET /api/datasets/choices": DatasetChoices;

@@ -36,6 +36,11 @@ const EXAMPLES: [Key, string, Level][] = [
   ["example.mr", "Modality = 'MR' and MagneticFieldStrength >= 3", "study"],
   ["example.time", "related(Modality = 'CT', Modality = 'MR', before 365 days)", "patient"],
   [
+    "example.history",
+    "related(same(series, Modality = 'MR' and MagneticFieldStrength >= 2.5 and anatomy within SCT:12921003 |Pelvis|), same(fact, fact.code within SCT:90470006 |Prostatectomy| and fact.started between 2014 and 2019), before 365 days)",
+    "patient",
+  ],
+  [
     "example.liver",
     "same(item, *.[SCT:363698007 |Finding site|] within SCT:10200004 and *.[SCT:103339001 |Long axis|] > 3 cm)",
     "patient",

@@ -217,6 +217,9 @@ function SeriesView({ study, series, all }: { study: string; series: SeriesHead;
             {data && <Segments study={study} rows={data.segments.map(segmentOf)} />}
           </Tabs.Panel>
           <Tabs.Panel value="dose">
+            <p className="dose-back">
+              <Link href={`/dose?q=${encodeURIComponent(`StudyInstanceUID = '${study}'`)}&level=study`}>{t("dose.of.study")}</Link>
+            </p>
             {data && <Facts rows={[...data.dose_events, ...data.dose_totals]} />}
           </Tabs.Panel>
           <Tabs.Panel value="picture">

@@ -12,6 +12,8 @@ export const SCOPES = [
   "channel",
   "event",
   "total",
+  "fact",
+  "document",
   "instance",
   "series",
   "study",

@@ -70,7 +70,7 @@ export function useLinked(): Linked {
       now.delete("link");
       if (found) now.set(...found);
       known.set(said(now), next);
-      if (/^\/(charts|activity)/.test(location.pathname)) go(address(location.pathname, now)); // not after leaving
+      if (/^\/(charts|activity|dose)\b/.test(location.pathname)) go(address(location.pathname, now)); // not after leaving
     };
     turn = turn.then(act).catch((error: unknown) => {
       setProblem(error instanceof Refused ? error : new Refused(422, String(error)));

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dicomlake.converters.ecg.recording import Recording
 
 _ROOTS = {"AnnotatedECG": "aecg", "RestingECG": "muse", "restingecgdata": "sierra"}
-_HEAD = 4096
+_HEAD = 16_384
 
 
 class EcgConverter:

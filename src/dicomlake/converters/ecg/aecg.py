@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from dicomlake.converters.ecg.recording import (
     Group,
     Recording,
     age,
+    born,
     check_size,
     decimal,
     group_of,
@@ -66,14 +68,14 @@ def read(data: bytes) -> Recording:
     rhythm, beat = _series(root, found)
     _patient(root, found)
     _device(root, rhythm, found)
-    group, head = _sequences(rhythm, RHYTHM, found)
-    found.groups.append(group)
-    found.moment = _began(root, rhythm, head)
-    if beat is not None and next(children(beat, "component", "sequenceSet"), None) is not None:
-        found.groups.append(_sequences(beat, MEDIAN, found, group)[0])
-    for series in (rhythm, beat):
-        for each in children(series, "subjectOf", "annotationSet", "component", "annotation"):
-            _annotation(each, found)
+    sets = [_sequences(each, rhythm, RHYTHM, found) for each in _sets(rhythm)]
+    if not sets:
+        raise DataError("it has no leads")
+    found.groups += [replace(group, offset=_offset(sets[0][1], head)) for group, head in sets]
+    found.moment = _began(root, rhythm, sets[0][1])
+    for each in _sets(beat)[:1]:
+        found.groups.append(_sequences(each, beat, MEDIAN, found, sets[0][0])[0])
+    _annotations([rhythm, beat], found)
     return found
 
 
@@ -96,19 +98,32 @@ def _series(root: Element, found: Recording) -> tuple[Element, Element | None]:
     return rhythms[0], beats[0] if beats else None
 
 
+def _sets(series: Element | None) -> list[Element]:
+    return list(children(series, "component", "sequenceSet"))
+
+
+def _offset(first: str, head: str) -> Decimal:
+    """ms from the time of the first set of leads to that of another, as they are written."""
+    if first == head:
+        return Decimal(0)
+    times = [moment_of_hl7(each) for each in (first, head)]
+    if (
+        times[0] is None
+        or times[1] is None
+        or (times[0].tzinfo is None) != (times[1].tzinfo is None)
+    ):
+        raise DataError("it does not say when each of its sets of leads was recorded")
+    return Decimal(round((times[1] - times[0]).total_seconds() * 1_000_000)) / 1000
+
+
 def _sequences(
-    series: Element, label: str, found: Recording, like: Group | None = None
+    node: Element, series: Element | None, label: str, found: Recording, like: Group | None = None
 ) -> tuple[Group, str]:
-    """The leads of a series, and the absolute time of the first sample as written, or ""."""
-    sets = list(children(series, "component", "sequenceSet"))
-    if not sets:
-        raise DataError("it has no leads")
-    if len(sets) > 1:
-        found.notes.append("a series has more than one set of sequences; the first was taken")
+    """The leads of a set, and the absolute time of the first sample as written, or ""."""
     rate, head = None, ""
     leads: list[tuple[str, NDArray[np.int64]]] = []
     scales, baselines = [], []
-    for sequence in children(sets[0], "component", "sequence"):
+    for sequence in children(node, "component", "sequence"):
         code = attribute(sequence, "code", "code")
         value = child(sequence, "value")
         if code.upper().startswith("TIME_"):
@@ -158,7 +173,7 @@ def _scale(value: Element | None, what: str) -> tuple[Decimal, Decimal]:
     return found[0], found[1]
 
 
-def _filters(series: Element) -> Iterator[tuple[str, Decimal]]:
+def _filters(series: Element | None) -> Iterator[tuple[str, Decimal]]:
     """low, high and notch with their frequencies in Hz."""
     kinds = {"LOW_PASS": "high", "HIGH_PASS": "low", "NOTCH": "notch"}
     for variable in children(series, "controlVariable", "controlVariable"):
@@ -216,8 +231,8 @@ def _patient(root: Element, found: Recording) -> None:
     sex = attribute(demographics, "administrativeGenderCode", "code").upper()
     found.say("PatientSex", {"M": "M", "F": "F", "UN": "O"}.get(sex, ""), "CS")
     day = attribute(demographics, "birthTime", "value")[:8]
-    if re.fullmatch(r"(1[89]|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", day, re.ASCII):
-        found.header["PatientBirthDate"] = day
+    if len(day) == 8:
+        found.header["PatientBirthDate"] = born(day, "%Y%m%d")
     for related in children(root, "controlVariable", "relatedObservation"):
         if attribute(related, "code", "code") == "21612-7":  # LOINC: reported age
             unit = _AGES.get(attribute(related, "value", "unit") or "a", "?")
@@ -259,6 +274,24 @@ def _trial(node: Element | None, found: Recording) -> None:
     found.say("ClinicalTrialSiteID", attribute(site, "id", "extension"))
     found.say("ClinicalTrialSiteName", text(site, "location", "name"))
     found.header["ClinicalTrialSubjectID"] = found.header["PatientID"]
+
+
+def _annotations(series: list[Element | None], found: Recording) -> None:
+    """What people say, and what devices say beside it; the people's statements stand alone."""
+    sets = [each for one in series for each in children(one, "subjectOf", "annotationSet")]
+    author = ("author", "assignedEntity", "assignedAuthorType", "assignedPerson")
+    by_people = [each for each in sets if child(each, *author) is not None]
+    for each in by_people:
+        for annotation in children(each, "component", "annotation"):
+            _annotation(annotation, found)
+    said = list(found.statements)
+    for each in sets:
+        if each not in by_people:
+            for annotation in children(each, "component", "annotation"):
+                _annotation(annotation, found)
+    if said and found.statements != said:
+        found.statements = said
+        found.notes.append("statements of the device were left out: a person's are there")
 
 
 def _annotation(node: Element, found: Recording) -> None:

@@ -61,10 +61,7 @@ class HuffmanTable:
         for code, following in pairwise(found):
             if following.bits.startswith(code.bits):
                 raise DataError("its Huffman table is ambiguous")
-        alternatives = "|".join(
-            f"(?:{code.bits}[01]{{{code.extra}}})" if code.extra else code.bits for code in codes
-        )
-        return cls({code.bits: code for code in codes}, re.compile(alternatives))
+        return cls({code.bits: code for code in found}, re.compile(_pattern(found, 0)))
 
     def value(self, token: str) -> tuple[int, bool]:
         """What a token stands for, and whether it asks for another table."""
@@ -77,6 +74,17 @@ class HuffmanTable:
                 negative = number >> (code.extra - 1)
                 return number - (negative << code.extra), code.switch
         raise DataError("its Huffman table is ambiguous")  # cannot happen: the pattern found it
+
+
+def _pattern(codes: Sequence[HuffmanCode], depth: int) -> str:
+    """A pattern of these codes that looks at each bit once: a tree of choices."""
+    if len(codes) == 1 and len(codes[0].bits) == depth:
+        return f"[01]{{{codes[0].extra}}}" if codes[0].extra else ""
+    ways = []
+    for bit in "01":
+        if below := [code for code in codes if code.bits[depth] == bit]:
+            ways.append(bit + _pattern(below, depth + 1))
+    return ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_DEPTH = 200
-MOST_ELEMENTS = 2_000_000
+MOST_ELEMENTS = 200_000
 _PROLOG = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 

@@ -74,10 +74,9 @@ def _patient(node: Element | None, found: Recording) -> None:
     )
     unit = text(node, "AgeUnits").upper()[:1]
     found.say("PatientAge", age(decimal(text(node, "PatientAge")), unit or "?"), "SH")
-    if (height := decimal(text(node, "HeightCM"))) and height < 300:
-        found.header["PatientSize"] = str(height / 100)
-    if (weight := decimal(text(node, "WeightKG"))) and weight < 700:
-        found.header["PatientWeight"] = str(weight)
+    height = decimal(text(node, "HeightCM"))
+    found.size("PatientSize", height / 100 if height else None)
+    found.size("PatientWeight", decimal(text(node, "WeightKG")))
 
 
 def _test(node: Element | None, found: Recording) -> None:
@@ -106,15 +105,26 @@ def _waveform(node: Element, found: Recording) -> None:
     if power is not None and abs(power) > 6:
         raise DataError("its SampleExponent is no power that makes sense")
     rate = base * Decimal(10) ** int(power or 0) if base else None
-    leads, scales = [], []
+    leads, scales, checks = [], [], []
     for place, lead in enumerate(children(node, "LeadData"), 1):
-        samples, scale = _lead(lead, place)
+        samples, scale, fits = _lead(lead, place)
+        checks.append(fits)
         name = text(lead, "LeadID")
         if not name:
             raise DataError(f"lead {place} has no LeadID")
         leads.append((plain_name(name) or name[:16], samples))
         scales.append(scale)
         check_size(sum(each.size for _, each in leads))
+    if False in checks:
+        if True in checks:
+            which = checks.index(False) + 1
+            raise DataError(
+                f"lead {which} does not fit its checksum (LeadDataCRC32): the file is damaged"
+            )
+        found.notes.append("no lead fits its LeadDataCRC32: checksums of another kind, not tried")
+    for name in ("FirstSampleBaseline", "LeadOffsetFirstSample", "LeadTimeOffset"):
+        if any(decimal(text(lead, name)) for lead in children(node, "LeadData")):
+            found.notes.append(f"{name} was not applied: its meaning is not published")
     high_pass, low_pass = decimal(text(node, "HighPassFilter")), text(node, "LowPassFilter")
     filters = {
         "low": high_pass / 100 if high_pass else None,
@@ -126,8 +136,8 @@ def _waveform(node: Element, found: Recording) -> None:
     found.groups.append(group_of(label, rate, leads, scales, filters=filters))
 
 
-def _lead(node: Element, place: int) -> tuple[NDArray[np.int64], Decimal]:
-    """Samples of a lead and how many uV a step has."""
+def _lead(node: Element, place: int) -> tuple[NDArray[np.int64], Decimal, bool | None]:
+    """Samples of a lead, how many uV a step has, and whether its checksum fits if it has one."""
     what = f"lead {place}"
     data = bytes_of(text(node, "WaveFormData"), what)
     size = int(decimal(text(node, "LeadSampleSize")) or 2)
@@ -138,16 +148,12 @@ def _lead(node: Element, place: int) -> tuple[NDArray[np.int64], Decimal]:
         if told is not None and told * counted != len(data):
             raise DataError(f"{what} is not as long as its {name} says: the file is truncated")
     told = decimal(text(node, "LeadDataCRC32"))
-    if told is not None and told != zlib.crc32(data):
-        raise DataError(f"{what} does not fit its checksum (LeadDataCRC32): the file is damaged")
-    offset = decimal(text(node, "FirstSampleBaseline"))
-    if offset:
-        raise DataError(f"{what} has a FirstSampleBaseline, whose meaning is not published")
+    fits = None if told is None else int(told) % (1 << 32) == zlib.crc32(data)
     unit = _UNITS.get(text(node, "LeadAmplitudeUnits").upper())
     scale = decimal(text(node, "LeadAmplitudeUnitsPerBit"))
     if unit is None or scale is None:
         raise DataError(f"{what} does not say how many microvolts a step of its samples has")
-    return np.frombuffer(data, f"<i{size}").astype(np.int64), scale * UV[unit]
+    return np.frombuffer(data, f"<i{size}").astype(np.int64), scale * UV[unit], fits
 
 
 def _measurements(root: Element, found: Recording) -> None:

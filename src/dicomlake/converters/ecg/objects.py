@@ -35,7 +35,12 @@ _REPORTED = (
     "InstitutionName InstitutionalDepartmentName"
 ).split()
 """Attributes that a report has in common with the waveform."""
-_NEVER = frozenset(["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality"])
+_NEVER = frozenset(
+    "SpecificCharacterSet SOPClassUID SOPInstanceUID SeriesInstanceUID Modality SeriesNumber "
+    "InstanceNumber SeriesDate SeriesTime ContentDate ContentTime AcquisitionDateTime "
+    "TimezoneOffsetFromUTC StudyDate StudyTime".split()
+)
+"""Attributes that a header cannot set: the file, or the moment, says them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,9 @@ class Made:
             if not dictionary.is_keyword(keyword):
                 raise UsageError(f"{keyword!r} is not a DICOM keyword: correct the header")
             said[keyword] = value
+        if self.asked.header.get("StudyInstanceUID"):  # a study that is there already has its date
+            for keyword in ("StudyDate", "StudyTime"):
+                said[keyword] = self.asked.header.get(keyword) or getattr(made, keyword)
         for keyword in _EMPTY:
             said.setdefault(keyword, "")
         for keyword, value in said.items():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 8_000_000
 """So many samples, of all leads together, are read: an hour of twelve leads has 21 million."""
-MOST_BYTES = 128 << 20
+MOST_BYTES = 64 << 20
 """A larger file is no resting ECG."""
 MOST_LEADS = 85
 UV = {"nV": Decimal("0.001"), "uV": Decimal(1), "mV": Decimal(1000), "V": Decimal(1_000_000)}
@@ -48,6 +48,7 @@ class Group:
     notch: Decimal | None = None
     numbers: tuple[int, ...] = ()
     """Numbers of the leads in MDC, where the file has numbers."""
+    offset: Decimal = Decimal(0)  # ms after the first sample of the recording
 
     @property
     def is_original(self) -> bool:
@@ -61,7 +62,8 @@ class Recording:
 
     `header` are attributes by keyword, as the file says them. `moment` is when the recording began,
     with a zone only if the file has one. `measured` maps a name of `codes` to a number in its unit.
-    `spikes` are pacemaker spikes in ms after the first sample.
+    `derivation` says how measurements come from what the file states, where they are not stated
+    as such. `spikes` are pacemaker spikes in ms after the first sample.
     """
 
     format: str
@@ -70,6 +72,7 @@ class Recording:
     groups: list[Group] = field(default_factory=list)
     measured: dict[str, Decimal] = field(default_factory=dict)
     statements: list[str] = field(default_factory=list)
+    derivation: str = ""
     summary: str = ""
     language: str = ""
     spikes: list[int] = field(default_factory=list)
@@ -80,9 +83,16 @@ class Recording:
         if text and (tidy := self.tidied(keyword, text, vr)):
             self.header[keyword] = tidy
 
+    def size(self, keyword: str, number: Decimal | None) -> None:
+        """Take Patient's Size (metres) or Weight (kg), where somebody can have it."""
+        if number is not None and 0 < number < {"PatientSize": 3, "PatientWeight": 700}[keyword]:
+            self.header[keyword] = f"{float(number):.6g}"
+
     def tidied(self, keyword: str, text: str, vr: str) -> str:
         """A text without what DICOM does not allow; an identity that is too long is refused."""
         tidy = " ".join(_CONTROLS.sub(" ", text).split())
+        if "\ufffd" in tidy:
+            self.notes.append(f"{keyword} has characters that the encoding of the file lacks")
         if vr == "PN":
             tidy = tidy.replace("=", " ")
         if len(tidy) > (most := _LIMITS[vr]):

@@ -123,6 +123,9 @@ def _measurements(made: Made) -> Iterator[Dataset]:
         value = made.recording.measured.get(measure)
         if value is not None:
             yield _number(code, decimal_string(value), unit)
+    if made.recording.derivation:
+        comment = Code("121106", "DCM", "Comment")
+        yield _text("CONTAINS", comment, made.recording.derivation)
 
 
 def container(name: Code, template: str, contents: Sequence[Dataset]) -> Dataset:

@@ -39,6 +39,7 @@ HEAD = 16
 """Bytes before the body of a section: checksum, number, length, versions."""
 _NOTHING = (29999, 0xFFFF)
 _DEFAULT_TABLE = 19999
+_MOST_CODES = 4096
 _LANGUAGES = {
     0x01: "latin-1", 0x03: "iso8859-2", 0x0B: "iso8859-4", 0x13: "iso8859-5", 0x1B: "iso8859-6",
     0x23: "iso8859-7", 0x2B: "iso8859-8", 0x33: "iso8859-11", 0x3B: "iso8859-15",
@@ -119,9 +120,12 @@ def _read(data: bytes) -> Recording:
     if record.subtracted:
         rhythm = _with_beats(record, rhythm, median)
     filters = {each: _filter(record, each) for each in ("low", "high", "notch")}
-    found.groups.append(_group(RHYTHM, record, rhythm, filters))
+    for times in sorted({(lead.first, lead.last) for lead in record.leads}):
+        together = [i for i, lead in enumerate(record.leads) if (lead.first, lead.last) == times]
+        found.groups.append(_group(RHYTHM, record, rhythm, together, filters))
     if median is not None:
-        found.groups.append(_group(MEDIAN, record, median, filters))
+        every = list(range(len(record.leads)))
+        found.groups.append(_group(MEDIAN, record, median, every, filters))
     if 7 in record.sections:
         _measurements(record.sections[7], found)
     for number in (8, 11):
@@ -205,7 +209,7 @@ def _about(record: _Record, found: Recording) -> None:
     for keyword, tag, units in (("PatientSize", 6, _METRES), ("PatientWeight", 7, _KILOGRAMS)):
         number, unit = _measured(values.get(tag, b""))
         if number and unit in units:
-            found.header[keyword] = f"{float(number * units[unit]):.6g}"
+            found.size(keyword, number * units[unit])
     found.say("InstitutionName", say.get(16))
     found.say("InstitutionalDepartmentName", say.get(18))
     found.say("ReferringPhysicianName", person(say.get(20, ""), ""), "PN")
@@ -299,6 +303,8 @@ def _tables(body: bytes) -> list[HuffmanTable]:
         codes = []
         if length * 9 > len(body) - place or length == 0:
             raise DataError("its section 2 is truncated in a Huffman table")
+        if length > _MOST_CODES:
+            raise DataError(f"its section 2 has a Huffman table of more than {_MOST_CODES} codes")
         for _ in range(length):
             prefix, whole, mode, value, base = struct.unpack_from("<BBBhI", body, place)
             place += 9
@@ -321,8 +327,6 @@ def _leads(record: _Record) -> None:
             raise DataError(f"its lead {len(record.leads) + 1} has no samples")
         record.leads.append(lead)
     check_size(max(lead.count for lead in record.leads), count)
-    if len({(lead.first, lead.last) for lead in record.leads}) > 1:
-        raise DataError("its leads were not recorded at the same time: such records are not read")
     record.subtracted = bool(flags & 1)
 
 
@@ -358,21 +362,21 @@ def _signal(record: _Record, number: int, found: Recording) -> _Signal | None:
     if number == 6 and bimodal and record.version < 30:
         raise DataError("its rhythm is compressed in two densities (bimodal), which is not read")
     sizes = struct.unpack_from(f"<{count}H", body, 6)
-    expected = record.leads[0].count
+    expected = [lead.count for lead in record.leads]
     if number == 5:
-        expected = round(record.beat_ms * 1000 / interval)
-        if not expected:
+        expected = [round(record.beat_ms * 1000 / interval)] * count
+        if not expected[0]:
             found.notes.append("its reference beat has no length and was left out")
             return None
-    check_size(expected, count)
+    check_size(max(expected), count)
     place, leads = 6 + 2 * count, []
-    for which, size in enumerate(sizes, 1):
+    for which, (size, samples) in enumerate(zip(sizes, expected, strict=True), 1):
         part = body[place : place + size]
         place += size
         if len(part) < size:
             raise DataError(f"lead {which} of {what} is truncated")
         lead = f"lead {which} of {what}"
-        leads.append(undifferenced(_numbers(part, expected, record.tables, lead), order))
+        leads.append(undifferenced(_numbers(part, samples, record.tables, lead), order))
     return _Signal(leads, step, interval)
 
 
@@ -412,17 +416,25 @@ def _with_beats(record: _Record, rhythm: _Signal, median: _Signal | None) -> _Si
 
 
 def _group(
-    label: str, record: _Record, signal: _Signal, filters: dict[str, Decimal | None]
+    label: str,
+    record: _Record,
+    signal: _Signal,
+    places: list[int],
+    filters: dict[str, Decimal | None],
 ) -> Group:
-    names = []
-    for lead in record.leads:
-        name, _ = lead_of(f"2:{lead.code}", "MDC")
-        names.append(name or f"SCP {lead.code}")
-    leads = list(zip(names, signal.leads, strict=True))
+    """The leads at some places, which were recorded at one time."""
+    leads = []
+    for place in places:
+        name, _ = lead_of(f"2:{record.leads[place].code}", "MDC")
+        leads.append((name or f"SCP {record.leads[place].code}", signal.leads[place]))
     rate = Decimal(1_000_000) / signal.interval
     scales = [Decimal(signal.step) / 1000] * len(leads)
-    group = group_of(label, rate, leads, scales, filters=filters)
-    return replace(group, numbers=tuple(lead.code for lead in record.leads))
+    start = record.leads[places[0]].first - 1 if label == RHYTHM else 0
+    return replace(
+        group_of(label, rate, leads, scales, filters=filters),
+        numbers=tuple(record.leads[place].code for place in places),
+        offset=Decimal(start * signal.interval) / 1000,
+    )
 
 
 # Sections 7, 8 and 11: measurements and statements
@@ -462,12 +474,16 @@ def _intervals(waves: list[int], found: Recording) -> None:
     p_on, p_off, qrs_on, qrs_off, t_off = waves
     pairs = {"P": (p_on, p_off), "PR": (p_on, qrs_on), "QRS": (qrs_on, qrs_off),
              "QT": (qrs_on, t_off)}  # fmt: skip
+    there = []
     for name, (start, end) in pairs.items():
         if not {start, end} & set(_NOTHING) and 0 <= start < end:
             found.measure(name, end - start)
-    found.notes.append(
-        "P, PR, QRS and QT are the differences of the boundaries of waves that section 7 states"
-    )
+            there.append(name)
+    if there:
+        found.derivation = (
+            f"{', '.join(there)}: differences of the boundaries of waves that section 7 states"
+        )
+        found.notes.append(found.derivation)
 
 
 def _statements(record: _Record, number: int, found: Recording) -> None:

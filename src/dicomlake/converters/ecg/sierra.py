@@ -92,11 +92,9 @@ def _patient(node: Element | None, found: Recording) -> None:
         _value(node, "age", "dateofbirth"), "%Y-%m-%d", "%m/%d/%Y"
     )
     found.say("PatientAge", age(decimal(_value(node, "age", "years")), "Y"), "SH")
-    cm, kg = decimal(_value(node, "height", "cm")), decimal(_value(node, "weight", "kg"))
-    if cm and cm < 300:
-        found.header["PatientSize"] = str(cm / 100)
-    if kg and kg < 700:
-        found.header["PatientWeight"] = str(kg)
+    height = decimal(_value(node, "height", "cm"))
+    found.size("PatientSize", height / 100 if height else None)
+    found.size("PatientWeight", decimal(_value(node, "weight", "kg")))
 
 
 def _device(node: Element | None, found: Recording) -> None:

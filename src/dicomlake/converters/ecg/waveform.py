@@ -27,18 +27,28 @@ MEASURED = frozenset(["I", "II", "V1", "V2", "V3", "V4", "V5", "V6"])
 _LONGEST = 16_384  # samples of a 12-lead ECG
 _SLOWEST, _FASTEST = 200, 1000  # Hz
 _MOST = 24  # channels of a general ECG
+_GROUPS, _GROUPS_OF_GENERAL = 5, 4
 
 
 def waveform(made: Made) -> Dataset:
     """The waveform object of a conversion; DataError when no class of DICOM holds it."""
     groups = list(made.recording.groups)
-    derived = [group for each in groups if (group := with_derived_leads(each))]
+    together = sum(group.is_original for group in groups) == 1
+    derived = [group for each in groups if together and (group := with_derived_leads(each))]
     if derived:
         made.recording.notes.append(
             "III, aVR, aVL and aVF are not in the file; they were calculated from I and II, "
             "and stand in a group of their own that says so"
         )
     groups += derived
+    if not together:
+        made.recording.notes.append(
+            "its leads were recorded one after another: a group of each time, whose label says when"
+        )
+    if any((group.samples == -0x8000).any() for group in groups):
+        made.recording.notes.append(
+            "some samples are -32768, the lowest number of 16 bits: readers take it for no data"
+        )
     wide = not all(_fits_16_bits(group) for group in groups)
     sop_class = class_of(groups, wide=wide)
     found = made.dataset(sop_class, "waveform", "ECG", 1)
@@ -56,12 +66,19 @@ def class_of(groups: Sequence[Group], *, wide: bool = False) -> str:
     most = max(len(group.leads) for group in groups)
     if most > _MOST:
         raise DataError(f"it has {most} leads; an ECG in DICOM has {_MOST} at most")
+    if len(groups) > _GROUPS:
+        raise DataError(f"it has {len(groups)} sets of leads; an ECG in DICOM has {_GROUPS}")
     if wide or any(not _SLOWEST <= group.rate <= _FASTEST for group in groups):
         return GENERAL_32
-    rhythm = groups[0]
+    names = {name for group in groups if group.is_original for name in group.leads}
     longest = max(len(group.samples) for group in groups)
-    is_twelve = set(rhythm.leads) >= MEASURED and most <= 13 and longest <= _LONGEST
-    return TWELVE_LEAD if is_twelve else GENERAL
+    if names >= MEASURED and most <= 13 and longest <= _LONGEST:
+        return TWELVE_LEAD
+    if len(groups) > _GROUPS_OF_GENERAL:
+        raise DataError(
+            f"it has {len(groups)} sets of leads; a general ECG has {_GROUPS_OF_GENERAL} at most"
+        )
+    return GENERAL
 
 
 def _fits_16_bits(group: Group) -> bool:
@@ -76,7 +93,8 @@ def _group(group: Group, *, wide: bool) -> Dataset:
     item.NumberOfWaveformChannels = len(group.leads)
     item.NumberOfWaveformSamples = len(group.samples)
     item.SamplingFrequency = decimal_string(group.rate)
-    item.MultiplexGroupLabel = group.label[:16]
+    late = f" +{decimal_string(group.offset)} ms" if group.offset else ""
+    item.MultiplexGroupLabel = f"{group.label}{late}"[:16]
     bits = 32 if wide else 16
     item.ChannelDefinitionSequence = [
         _channel(group, place, bits) for place in range(len(group.leads))

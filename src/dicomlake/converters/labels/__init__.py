@@ -22,6 +22,10 @@ Preview = list[tuple[int, str, list[str]]]
 """Rows of a preview: number, what is wrong ("" for nothing), and what it becomes in words."""
 
 
+MOST_REPORTS = 20_000
+"""Rows of a table that become reports are held in memory together, 60 kB each."""
+
+
 class LabelsConverter:
     """Makes reports or facts of rows of tables; registered as the converter `labels`."""
 
@@ -51,6 +55,8 @@ class LabelsConverter:
         spec = spec_of(asked.mapping)
         names, rows = rows_of(original.data, spec.layout)
         spec.check_columns(names)
+        if spec.to != FACTS and len(rows) > MOST_REPORTS:
+            raise DataError(f"the table has more than {MOST_REPORTS:,} rows: split it")
         found = Converted()
         reports = Reports(spec, asked)
         for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -267,6 +268,14 @@ def _placed(site: Code | None, side: Code | None) -> Iterator[Dataset]:
 
 
 def _told(header: Dataset | None, keywords: Sequence[str]) -> dict[str, str]:
-    if header is None:
-        return {}
-    return {name: str(header.get(name)) for name in keywords if header.get(name)}
+    """What a header says that may be said again; what is no value of its VR is left out."""
+    from pydicom import config
+    from pydicom.valuerep import validate_value
+
+    found = {}
+    for name in keywords:
+        if header is not None and header.get(name):
+            with contextlib.suppress(ValueError):
+                validate_value(header[name].VR, str(header[name].value), config.RAISE)
+                found[name] = str(header[name].value)
+    return found

@@ -68,12 +68,13 @@ _OF_ROWS = frozenset(
     for root, table in (
         ("item", "items"), ("segment", "segments"), ("channel", "waveforms"),
         ("event", "dose_events"), ("total", "dose_totals"), ("annotation", "annotations"),
-        ("finding", "findings"),
+        ("finding", "findings"), ("fact", "clinical_events"), ("document", "documents"),
     )
     for name in tables.ALL[table].names
     if f"{root}.{name}".endswith(
         ("UID", "_uid", "_key", "tracking", "observer", "creator", "item.text", "finding.value",
-         "evidence")
+         "evidence", ".identifier", ".encounter", ".origin", "fact.text", "document.text",
+         ".title", ".affirmed", ".negated", ".uncertain")
     )
 )  # fmt: skip
 """Columns of what is inside of objects that hold UIDs, names or what was written freely."""

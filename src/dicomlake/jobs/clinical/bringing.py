@@ -6,12 +6,12 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,6 +38,9 @@ from dicomlake.version import __version__
 log = logging.getLogger(__name__)
 
 Form = Literal["fhir", "omop", "concept", "table", "messages", "text", "index", ""]
+_Group: TypeAlias = "list[tuple[Form | DataError, Path]]"
+TOGETHER, SMALL, LARGE = 500, 1024**2, 16 * 1024**2
+"""So many files of fewer bytes than SMALL are staged as one, up to LARGE bytes of them."""
 _JSON = (".json", ".ndjson", ".jsonl")
 _SHEETS = (".csv", ".tsv")
 _TEXTS = (".txt", ".text", ".hl7", ".oru", ".dat")
@@ -167,7 +170,7 @@ def bring(
         stage = Stage(store.path / WORK / f"facts-{key}")
         bringing = _Bringing(stage, run, issuer, issuers, mapped)
         bringing.all(files)
-        made.failures = _note_failures(store, stage, bringing.places, files, run.run_id)
+        made.failures = _note_failures(store, stage, files, run.run_id)
         made.notes = sorted({n for k in stage.keys for n in stage.said(k).get("notes", ())})
         _settled(store, stage, made, run, began)
         stage.clear()
@@ -254,7 +257,6 @@ class _Bringing:
     ) -> None:
         self._stage, self._run, self._issuer, self._issuers = stage, run, issuer, issuers
         self._mapped = mapped
-        self.places: dict[str, Path] = {}
         self._texts = Texts(mapped, issuer)
 
     def all(self, files: list[Path]) -> None:
@@ -262,13 +264,16 @@ class _Bringing:
         self._run.progress.stage("reading", len(files), "files")
         forms = [(self._form(path), path) for path in files]
         with ExitStack() as stack:
-            tables_of_omop = stack.enter_context(closing(omop.Omop(self._issuer, self._check)))
-            sheets = stack.enter_context(closing(Sheets()))
+            spill = self._stage.folder.parent
+            known = omop.Omop(self._issuer, spill, self._check)
+            stack.enter_context(closing(known))
+            sheets = stack.enter_context(closing(Sheets(spill)))
             concepts = _digest(*(_mark(p) for form, p in forms if form == "concept"))
-            for form, path in sorted(forms, key=lambda one: one[0] != "concept"):
-                extra = concepts if form == "omop" else form
-                self._one(form, path, extra, tables_of_omop, sheets)
-                self._run.progress.advance()
+            forms.sort(key=lambda one: one[0] != "concept")
+            for group in _groups(forms):
+                extra = concepts if group[0][0] == "omop" else ""
+                self._together(group, extra, known, sheets)
+                self._run.progress.advance(len(group))
                 self._run.check()
 
     def _form(self, path: Path) -> Form | DataError:
@@ -277,24 +282,29 @@ class _Bringing:
         except DataError as error:
             return error
 
-    def _one(
-        self, form: Form | DataError, path: Path, extra: object, known: omop.Omop, sheets: Sheets
-    ) -> None:
-        key = _digest(_mark(path), extra)
-        if form == "concept":  # needed again by those that are read after a kill
+    def _together(self, group: _Group, extra: str, known: omop.Omop, sheets: Sheets) -> None:
+        """Stage some files as one part."""
+        key = _digest(*(_mark(path) for _, path in group), extra)
+        if group[0][0] == "concept":  # needed again by those that are read after a kill
             key = f"{key}-{self._run.run_id}"
-        self.places[key] = path
-        with self._stage.part(key, path.name) as part:
-            if part is None:
-                return
-            try:
-                if isinstance(form, DataError):
-                    raise form
-                self._read(form, path, part, known, sheets)
-            except (OSError, EOFError) as error:
-                part.fail("", f"cannot be read: {getattr(error, 'strerror', '') or 'damaged'}")
-            except DicomlakeError as error:
-                part.fail("", str(error).replace(str(path), "the file"))
+        with self._stage.part(key) as part:
+            for form, path in group if part is not None else ():
+                assert part is not None
+                part.begin(path.name, path.as_uri())
+                self._run.check()
+                self._one(form, path, part, known, sheets)
+
+    def _one(
+        self, form: Form | DataError, path: Path, part: Part, known: omop.Omop, sheets: Sheets
+    ) -> None:
+        try:
+            if isinstance(form, DataError):
+                raise form
+            self._read(form, path, part, known, sheets)
+        except (OSError, EOFError) as error:
+            part.fail("", f"cannot be read: {getattr(error, 'strerror', '') or 'damaged'}")
+        except DicomlakeError as error:
+            part.fail("", str(error).replace(str(path), "the file"))
 
     def _read(self, form: Form, path: Path, part: Part, known: omop.Omop, sheets: Sheets) -> None:
         check = self._check
@@ -320,6 +330,26 @@ class _Bringing:
         self._run.check()
 
 
+def _groups(forms: list[tuple[Form | DataError, Path]]) -> Iterator[_Group]:
+    """Files in portions: small ones of one form together, large ones alone."""
+    held: _Group = []
+    size = 0
+    for form, path in forms:
+        own = path.stat().st_size
+        alone = own >= SMALL or form in ("omop", "concept", "table")
+        full = len(held) >= TOGETHER or size + own > LARGE
+        if held and (alone or full or form != held[0][0]):
+            yield held
+            held, size = [], 0
+        if alone:
+            yield [(form, path)]
+        else:
+            held.append((form, path))
+            size += own
+    if held:
+        yield held
+
+
 def _mark(path: Path) -> str:
     info = path.stat()
     return f"{path}\0{info.st_size}\0{info.st_mtime_ns}"
@@ -334,37 +364,42 @@ def _text_of_pdf(data: bytes) -> str:
         raise DataError(f"its PDF cannot be read: {error}") from error
 
 
-def _note_failures(
-    store: Store, stage: Stage, places: Mapping[str, Path], files: list[Path], run_id: str
-) -> int:
+def _note_failures(store: Store, stage: Stage, files: list[Path], run_id: str) -> int:
     """Rows of `failures` for what could not be read now; older ones of these files go."""
     rows, count, now = [], 0, datetime.now(UTC)
-    for key, path in places.items():
+    known = {path.as_uri(): path for path in files}
+    for key in stage.keys:
         said = stage.said(key)
         count += said["failed"]
-        info = path.stat()
-        modified = datetime.fromtimestamp(info.st_mtime, UTC)
         listed = list(said["failures"])
         if said["failed"] > len(listed):
-            listed.append(("", f"{said['failed'] - len(listed)} more lines could not be read"))
-        for place, reason in listed:
-            uri = path.as_uri() + (f":{place}" if place else "")
-            rows.append({"run_id": run_id, "uri": uri, "size": info.st_size, "modified": modified,
-                         "stage": "import", "reason": reason, "met": now})  # fmt: skip
-    older = _older(store, files)
+            more = said["failed"] - len(listed)
+            listed.append((listed[-1][0], "", f"{more} more lines could not be read"))
+        for uri, place, reason in listed:
+            info = known[uri].stat()
+            rows.append(
+                {
+                    "run_id": run_id,
+                    "uri": f"{uri}:{place}" if place else uri,
+                    "size": info.st_size,
+                    "modified": datetime.fromtimestamp(info.st_mtime, UTC),
+                    "stage": "import",
+                    "reason": reason,
+                    "met": now,
+                }
+            )
+    older = _older(store, known.keys())
     if rows or older:
         table = pa.Table.from_pylist(rows, tables.FAILURES)
         store.replace("failures", "uri", older, table, run_id=run_id)
     return count
 
 
-def _older(store: Store, files: list[Path]) -> list[str]:
+def _older(store: Store, ours: Collection[str]) -> list[str]:
     """Failures of an earlier import of these files."""
     known = store.read("failures", ["uri", "stage"])
     uris = known.filter(pc.equal(known.column("stage"), "import")).column("uri").to_pylist()
-    ours = {path.as_uri() for path in files}
     return [uri for uri in uris if uri in ours or uri.rpartition(":")[0] in ours]
 
 
 __all__ = ["Taken", "bring", "issuers_of", "take"]
-_Check = Callable[[int], None]

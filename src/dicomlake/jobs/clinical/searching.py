@@ -80,7 +80,7 @@ def terms_of(words: str) -> list[str]:
     ['pleural effusion', 'left']
     """
     found = [(a or b).strip() for a, b in _TERM.findall(words)]
-    return [one for one in found if folded(one).strip("*").strip()][:_MOST_TERMS]
+    return [one for one in found if any(map(str.isalnum, one))][:_MOST_TERMS]
 
 
 def snippet_of(said: str | None, terms: list[str]) -> str:

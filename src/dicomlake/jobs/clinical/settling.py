@@ -24,7 +24,7 @@ from dicomlake.lake.store import WORK
 from dicomlake.readers.batch import key_of
 from dicomlake.terms import units
 
-MEMORY = "1GB"
+MEMORY = "600MB"
 KEYS = {"clinical_events": "fact_key", "documents": "document_key"}
 _KIND = {"clinical_events": "kind", "documents": "'document'"}
 _SAYS = {

@@ -54,7 +54,7 @@ SCHEMAS = {
 """What is staged: rows of the tables, and what references mean."""
 OWN = frozenset(f.name for f in _HELP)
 MOST_FAILURES = 1_000
-"""Of a file that are kept one by one."""
+"""Of a part that are kept one by one."""
 _ROWS = 50_000
 SHIFT = 40
 """Rows of one file are numbered in so many bits."""
@@ -62,18 +62,24 @@ SHIFT = 40
 
 @dataclass(slots=True)
 class Part:
-    """What one file says, while it is read; rows are numbered in their order."""
+    """What one file says, or several small ones; rows are numbered in their order."""
 
     folder: Path
     number: int
     file: str = ""
     """What stands for the name of the file, which may name a patient."""
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    uri: str = ""
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    """File, place in it, and reason."""
     failed: int = 0
     rows: int = 0
     notes: set[str] = field(default_factory=set)
     _held: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)
+
+    def begin(self, name: str, uri: str) -> None:
+        """What follows is of another file."""
+        self.file, self.uri = stands_for(name), uri
 
     def origin(self, place: object) -> str:
         """Where in the import something was read, without the name of the file."""
@@ -104,7 +110,7 @@ class Part:
         """Note what cannot be read, with its place in the file."""
         self.failed += 1
         if len(self.failures) < MOST_FAILURES:
-            self.failures.append((place, reason))
+            self.failures.append((self.uri, place, reason))
 
     def _flush(self, name: str) -> None:
         if rows := self._held.pop(name, None):
@@ -151,14 +157,14 @@ class Stage:
         self.keys: list[str] = []
 
     @contextlib.contextmanager
-    def part(self, key: str, name: str = "") -> Iterator[Part | None]:
+    def part(self, key: str) -> Iterator[Part | None]:
         """A part to fill; None when it was staged before. Nothing is left of one that fails."""
         self._number += 1
         self.keys.append(key)
         if (self.folder / f"{key}.done").exists():
             yield None
             return
-        made = Part(self.folder, self._number, stands_for(name))
+        made = Part(self.folder, self._number)
         try:
             yield made
         except BaseException:
@@ -167,7 +173,7 @@ class Stage:
         made.keep(key)
 
     def said(self, key: str) -> dict[str, Any]:
-        """What was noted of a part: failures, how many, rows."""
+        """What was noted of a part: failures, how many, rows, notes."""
         found: dict[str, Any] = json.loads((self.folder / f"{key}.done").read_text())
         return found
 

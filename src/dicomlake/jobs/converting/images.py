@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from dicomlake.readers.attributes import text
 from dicomlake.readers.header import HeaderReader
 
 if TYPE_CHECKING:
+    import duckdb
     from pydicom import Dataset
 
 KEYWORDS = (
@@ -28,6 +31,8 @@ KEYWORDS = (
     "SOPInstanceUID",
 )
 """Attributes by which series are found."""
+LOOK_AGAIN_S = 5.0
+"""So long a lake is taken to be as it was."""
 
 
 class Images(Protocol):
@@ -40,18 +45,20 @@ class Images(Protocol):
         """One header of each series that has all of some attributes; of an instance its own."""
 
 
-@dataclass(slots=True)
 class LakeImages:
-    """Headers as a lake holds them."""
+    """Headers as a lake holds them; what identifies series is held in memory between calls."""
 
-    lake: Path
-    _store: Store | None = None
+    def __init__(self, lake: Path) -> None:
+        self.lake = lake
+        self._store: Store | None = None
+        self._open = contextlib.ExitStack()
+        self._db: duckdb.DuckDBPyConnection | None = None
+        self._looked = 0.0
 
     def series(self, SeriesInstanceUID: str) -> list[Dataset]:
         """As of `Images`."""
         found = self._headers(
-            'i.series_id in (select series_id from series where "SeriesInstanceUID" = ?)',
-            [SeriesInstanceUID],
+            "header", "true", [], self._numbers({"SeriesInstanceUID": SeriesInstanceUID})
         )
         if not found:
             raise UsageError(_absent(SeriesInstanceUID, "The lake"))
@@ -62,29 +69,54 @@ class LakeImages:
         checked(keys)
         uid = keys.get("SOPInstanceUID")
         wanted = {name: value for name, value in keys.items() if name != "SOPInstanceUID"}
-        where = " and ".join(f's."{name}" = ?' for name in wanted) or "true"
-        values = list(wanted.values())
+        numbers = self._numbers(wanted) if wanted else None
         if uid is not None:
-            return self._headers(f'{where} and i."SOPInstanceUID" = ?', [*values, uid])
-        first = (
-            f"{where} qualify row_number() over "
-            '(partition by i.series_id order by i."SOPInstanceUID") = 1'
-        )
-        return self._headers(first, values)
+            return self._headers("header", '"SOPInstanceUID" = ?', [uid], numbers)
+        first = 'arg_min(header, "SOPInstanceUID")'
+        return self._headers(first, "true", [], numbers, "group by series_id order by series_id")
 
-    def _headers(self, where: str, values: list[str]) -> list[Dataset]:
+    def _numbers(self, keys: Mapping[str, str]) -> list[int]:
+        """Numbers of the series that have some attributes."""
+        db = self._look()
+        if db is None:
+            return []
+        where = " and ".join(f'"{name}" = ?' for name in keys)
+        rows = db.execute(
+            f"select series_id from identified where {where}", list(keys.values())
+        ).fetchall()
+        return [number for (number,) in rows]
+
+    def _headers(
+        self, what: str, where: str, values: list[str], numbers: list[int] | None, then: str = ""
+    ) -> list[Dataset]:
+        """Headers of instances, of some series only."""
+        db = self._look()
+        if db is None or numbers == []:
+            return []
+        of = "" if numbers is None else f"and series_id in ({', '.join(map(str, numbers))})"
+        rows = db.execute(
+            f"select {what} from instances where {where} {of} {then}", values
+        ).fetchall()
+        return [dataset_of(orjson.loads(header)) for (header,) in rows]
+
+    def _look(self) -> duckdb.DuckDBPyConnection | None:
+        """The lake as it was a few seconds ago at most; None when it has no series."""
+        now = time.monotonic()
+        if self._store is not None and now - self._looked < LOOK_AGAIN_S:
+            return self._db
+        self._looked = now
         if self._store is None:
             self._store = Store(self.lake)
-        else:
-            self._store.refresh()
-        if not self._store.files("series"):
-            return []
-        with self._store.database(only=("series", "instances")) as db:
-            rows = db.execute(
-                f"select i.header from instances i join series s using (series_id) where {where}",
-                values,
-            ).fetchall()
-        return [dataset_of(orjson.loads(header)) for (header,) in rows]
+        elif not self._store.refresh():
+            return self._db
+        self._open.close()
+        self._db = None
+        if self._store.files("series"):
+            db = self._open.enter_context(self._store.database(only=("series", "instances")))
+            columns = ", ".join(f'"{name}"' for name in KEYWORDS[:-1])
+            db.execute(f"create temp table identified as select series_id, {columns} from series")
+            self._db = db
+        return self._db
 
 
 @dataclass(slots=True)
@@ -129,12 +161,20 @@ def checked(keys: Mapping[str, str]) -> None:
 
 
 def dataset_of(header: Mapping[str, Any]) -> Dataset:
-    """A header (DICOM JSON) as a dataset, without what was left out of it."""
-    from pydicom import Dataset
+    """A header (DICOM JSON) as a dataset, without what was left out of it.
+
+    Values that pydicom would object to are taken as they are, or left out.
+    """
+    from pydicom import Dataset, config
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
 
-    found = Dataset.from_json({t: e for t, e in _told(header).items() if t[:4] != "0002"})
+    found = Dataset()
+    with config.disable_value_validation():
+        for tag, element in _told(header).items():
+            if tag[:4] != "0002":
+                with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
+                    found.update(Dataset.from_json({tag: element}))
     found.file_meta = FileMetaDataset()
     if syntax := text(header, "TransferSyntaxUID"):
         found.file_meta.TransferSyntaxUID = UID(syntax)

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from dicomlake.contracts import Progress, Silent
 from dicomlake.contracts.converters import Converter
 from dicomlake.errors import DataError, LakeError, UsageError
 from dicomlake.jobs.archives import kept_of
+from dicomlake.jobs.clinical import take
 from dicomlake.jobs.converting.hands import (
     DICOM,
     THERE,
@@ -314,7 +314,6 @@ class Place:
         facts = [row for outcome, _ in self._held for row in outcome.facts]
         documents = [row for outcome, _ in self._held for row in outcome.documents]
         if self.lake is not None and (facts or documents):
-            take = import_module("dicomlake.jobs.clinical").take
             take(self.lake, facts, documents, source=self._source)
 
     def _note(self, outcome: Outcome, how: str) -> None:

@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def alarms(
         now = {row["alarm_id"] for row in rows}
         rows += [_gone(said) for name, said in kept.items() if name not in now]
     rows = [row for row in rows if not state or row["state"] == state]
-    rows.sort(key=lambda r: (r["StudyDate"] or datetime.min.date(), r["alarm_id"]), reverse=True)
+    rows.sort(key=lambda r: (r.get("StudyDate") or date.min, r["alarm_id"]), reverse=True)
     return schemas.table(schemas.ALARMS, rows)
 
 
@@ -140,11 +140,17 @@ def _found(engine: Any, where: Node | None, options: DoseOptions, ticket: object
 
 
 def _windows(rule: Rule, rows: list[Row]) -> Iterator[Row]:
-    """An alarm for every study whose dose brings the window that ends with it beyond the limit."""
+    """An alarm for every study whose dose brings the window that ends with it beyond the limit.
+
+    Not where it is the only one in it: that is a matter of studies.
+    """
     sums = Sums(rows, rule.quantity)
     for row in rows:
-        if row["StudyDate"] and row.get(rule.quantity):
-            value = sums.within(row["StudyDate"], rule.days or 1)
+        own = row.get(rule.quantity)
+        if not row["StudyDate"] or not own:
+            continue
+        value = sums.within(row["StudyDate"], rule.days or 1)
+        if value is not None and value > own:
             yield from _alarm(rule, row, value, row["StudyInstanceUID"])
 
 
@@ -182,7 +188,7 @@ class Said:
 @contextlib.contextmanager
 def _open(folder: Path) -> Iterator[sqlite3.Connection]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(folder / FILE, timeout=10)) as db, db:
             db.executescript(_TABLE)
             db.execute("begin immediate")

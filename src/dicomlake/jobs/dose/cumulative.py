@@ -17,9 +17,10 @@ import pyarrow as pa
 from dicomlake.errors import UsageError
 from dicomlake.jobs.dose import schemas
 from dicomlake.jobs.dose.options import DoseOptions
-from dicomlake.jobs.dose.rows import Row
+from dicomlake.jobs.dose.people import People
+from dicomlake.jobs.dose.rows import Row, select
 from dicomlake.jobs.dose.studies import summed
-from dicomlake.query import Compare, Node
+from dicomlake.query import Node, OneOf
 
 DAYS = 365
 
@@ -57,20 +58,22 @@ def patient(
     `schemas.HISTORY`. UsageError when the lake has no such patient.
     """
     _check(days)
-    found = engine.read(
-        'select any_value("PatientID") as id from series where patient_key = ?',
-        [patient_key],
+    people = People(options)
+    said = select(
+        engine,
+        'select distinct "PatientID" as id from series '
+        "where patient_key in (select unnest(?::bigint[]))",
+        [sorted(people.all(patient_key))],
         ticket,
     )
-    known = engine.read("select 1 from series where patient_key = ? limit 1", [patient_key], ticket)
-    if not known.num_rows:
+    if not said:
         raise UsageError(f"There is no patient {patient_key} in this version of the lake.")
-    id_ = found.column("id")[0].as_py()
-    where = Compare("PatientID", "=", id_) if id_ else None
+    ids = tuple(row["id"] for row in said)
+    where = OneOf("PatientID", ids) if all(ids) else None
     rows = [
         row
         for row in summed(engine, where, options=options, ticket=ticket)
-        if row["patient_key"] == patient_key
+        if row["patient_key"] == people.one(patient_key)
     ]
     return schemas.table(schemas.HISTORY, _history(rows, days))
 

@@ -24,6 +24,8 @@ _PACKAGE = "dicomlake.jobs.dose.tables"
 _NEEDED = ("set", "weighting", "region", "age_class", "k")
 AGES = {"0y": 0.0, "1y": 1.0, "5y": 5.0, "10y": 10.0, "15y": 15.0, "adult": 18.0}
 """Reference ages in years; adults are of 18 or more."""
+HEADS = frozenset(["Head", "Head and neck", "Neck"])
+"""Regions whose factors are of the phantom of 16 cm at every age, by a note to AAPM 96 Table 3."""
 _CHILD = 14.0
 """Who is younger never gets the factor of adults."""
 
@@ -47,7 +49,7 @@ class Factor:
     def wants(self) -> int | None:
         """Diameter in cm of the phantom that DLP has to be of; None where it is not said."""
         if self.phantom == "by age":
-            small = self.region == "Head" or self.age_class != "adult"
+            small = self.region in HEADS or self.age_class != "adult"
             return 16 if small else 32
         return int(self.phantom) if self.phantom else None
 

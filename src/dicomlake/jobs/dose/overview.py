@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from dicomlake.errors import UsageError
 from dicomlake.jobs import dose
+from dicomlake.jobs.dose import factors
 from dicomlake.jobs.dose.options import DoseOptions
 from dicomlake.jobs.dose.schemas import UNITS, table
 from dicomlake.query import Node
@@ -321,6 +322,7 @@ TABLES: dict[str, Callable[[Overview], pa.Table]] = {
     "studies": lambda asked: asked.ask(dose.studies),
     "events": _events,
     "protocols": lambda asked: asked.ask(dose.protocols),
+    "factors": lambda asked: factors.table(asked.options.own("factors.csv")),
     "missing": lambda asked: missing(asked.table("everything"), asked.table("studies")),
     "everything": _everything,
 }

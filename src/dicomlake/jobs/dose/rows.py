@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from dicomlake.dicom.values import days_of
 from dicomlake.jobs.dose.options import DoseOptions
+from dicomlake.jobs.dose.people import People
 from dicomlake.query import Node
 
 Row = dict[str, Any]
@@ -52,7 +53,7 @@ def chosen(engine: Any, where: Node | None, level: str, ticket: object = None) -
 def read(
     engine: Any, table: str, where: Node | None, options: DoseOptions, ticket: object = None
 ) -> Iterator[Row]:
-    """Rows of `dose_events` that count, or of `dose_totals`, with study, patient and device.
+    """Rows of `dose_events` that count, or of `dose_totals`, with study, person and device.
 
     In an order that does not depend on the order in which objects came.
     """
@@ -66,8 +67,10 @@ def read(
         [],
         ticket,
     )
+    people = People(options)
     for row in _rows(found):
         if ids is None or row["series_id"] in ids:
+            row["patient_key"] = people.one(row["patient_key"])
             yield row
 
 

@@ -51,7 +51,7 @@ SHOWN = {"Gy.m2": ("cGy.cm2", 1e6)}
 """Units in which people read what is kept in others, and the factor."""
 
 _PATIENT = [
-    _whole("patient_key", "number of the patient, as in series"),
+    _whole("patient_key", "number of the patient as in series, or of whom a site says it is"),
     _text("PatientID", "Patient ID"),
     _text("IssuerOfPatientID", "Issuer of Patient ID"),
     _text("PatientSex", "Patient's Sex"),
@@ -350,7 +350,7 @@ FACTORS = pa.schema(
         _text("region", "region of the body"),
         _text("age_class", "reference age"),
         _number("k", "factor", "mSv/(mGy.cm)"),
-        _text("phantom", "by age: DLP of children and heads on 16 cm, of adult bodies on 32 cm; "
+        _text("phantom", "by age: DLP of children, heads and necks on 16 cm, else on 32 cm; "
               "16 or 32: of that phantom; empty: not said"),
         _text("source", "where it is from"),
         _text("verification", "how it was checked"),

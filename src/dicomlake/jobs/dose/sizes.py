@@ -50,7 +50,7 @@ class Measured:
 @contextlib.contextmanager
 def _open(folder: Path) -> Iterator[sqlite3.Connection]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(folder / FILE, timeout=10)) as db, db:
             db.executescript(_TABLE)
             yield db

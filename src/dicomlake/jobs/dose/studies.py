@@ -28,7 +28,6 @@ _STATED_FIRST = frozenset(["DAP", "RP"])
 _TOLD = ("DLP", "DAP", "RP", "AGD_right", "AGD_left")
 _SHARED = [f.name for f in schemas.STUDIES if f.name in {e.name for e in schemas.EVENTS}]
 _SHARED = [name for name in _SHARED if name not in schemas.UNITS and name not in ("why_not",)]
-_HEADS = frozenset(["Head", "Head and neck", "Neck"])
 
 
 def studies(
@@ -199,8 +198,8 @@ def _effective(events: list[Row], weighting: str, options: DoseOptions) -> Row:
     with_dose = [e for e in events if e["kind"] == "CT" and e["DLP"]]
     if not with_dose:
         return {}
-    head = [e for e in with_dose if e.get("factor_region") in _HEADS]
-    body = [e for e in with_dose if e.get("factor_region") not in _HEADS]
+    head = [e for e in with_dose if e.get("factor_region") in factors.HEADS]
+    body = [e for e in with_dose if e.get("factor_region") not in factors.HEADS]
     return {
         "effective_dose": _sum(with_dose, "effective_dose"),
         "effective_dose_head": _sum(head, "effective_dose"),

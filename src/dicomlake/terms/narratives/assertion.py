@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dicomlake.terms.narratives.rules import Rules, State, Trigger, rules_of
+from dicomlake.terms.narratives.rules import ANY, GAP, Rules, State, Trigger, rules_of
 from dicomlake.terms.narratives.words import folded
 
 _TOKEN = re.compile(r"[^\W_]+")
@@ -39,6 +39,8 @@ class _Word:
     trigger: Trigger | None = None
     of: int = -1
     """The place of the first word of its trigger."""
+    until: int = -1
+    """Where its trigger ends."""
 
 
 def sentences(text: str, language: str = "") -> list[str]:
@@ -106,13 +108,25 @@ def _find(words: list[_Word], rules: Rules) -> None:
     at = 0
     while at < len(words):
         for trigger in rules.by_first.get(words[at].plain, ()):
-            end = at + len(trigger.words)
-            if tuple(word.plain for word in words[at:end]) == trigger.words:
+            if end := _matched(words, at, trigger.words):
                 for word in words[at:end]:
-                    word.trigger, word.of = trigger, at
+                    word.trigger, word.of, word.until = trigger, at, end
                 at = end - 1
                 break
         at += 1
+
+
+def _matched(words: list[_Word], at: int, wanted: tuple[str, ...]) -> int:
+    """Where the words of a trigger end that begin at a place, 0 where they do not."""
+    for number, one in enumerate(wanted):
+        if one == ANY:
+            rest = wanted[number + 1 :]
+            ends = (_matched(words, at + gap, rest) for gap in range(GAP + 1))
+            return next((end for end in ends if end), 0)
+        if at >= len(words) or words[at].plain != one or (number and words[at].comma):
+            return 0
+        at += 1
+    return at
 
 
 def _scopes(words: list[_Word], rules: Rules) -> None:
@@ -121,22 +135,18 @@ def _scopes(words: list[_Word], rules: Rules) -> None:
     for at in starts:
         trigger = words[at].trigger
         if trigger is not None and trigger.way == "before":
-            end = at + len(trigger.words)
+            end = words[at].until
             stop = _forward(words, end, rules)
-            if stop == end and trigger.words[0] in _EITHER:
+            if stop == end:  # it is about what stands before it
                 _set(words, _backward(words, at, rules), end, trigger.state)
             else:
                 _set(words, at, stop, trigger.state)
     for at in starts:
         trigger = words[at].trigger
         if trigger is not None and trigger.way == "after":
-            end = at + len(trigger.words)
+            end = words[at].until
             begin = _backward(words, at, rules)
             _set(words, begin, end, trigger.state)
-
-
-_EITHER = frozenset(["nicht", "not", "nein", "no", "non", "pas", "nie"])
-"""Triggers that are about what stands before them where nothing follows."""
 
 
 def _set(words: list[_Word], begin: int, end: int, state: State) -> None:

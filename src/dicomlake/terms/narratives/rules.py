@@ -17,7 +17,8 @@ LANGUAGES = ("de", "en", "es", "fr")
 State = Literal["affirmed", "negated", "uncertain"]
 Way = Literal["before", "after", "none", "end"]
 """Whether a trigger stands before what it is about, after it, says nothing, or ends a scope."""
-_TOKEN = re.compile(r"[^\W_]+")
+ANY, GAP = "*", 3
+_TOKEN = re.compile(r"[^\W_]+|\*")
 _LEAST = 2
 _SAMPLE = 4_000
 
@@ -27,6 +28,7 @@ class Trigger:
     """Words that say how what is near them is meant."""
 
     words: tuple[str, ...]
+    """Folded; ANY stands for up to `GAP` words."""
     way: Way
     state: State
 

@@ -501,7 +501,7 @@ def mammogram(study: Study, scan: Scan) -> list[Series]:
 
 def _difficulty(study: Study) -> int:
     """How much more dose than usual: one patient in 31 has an intervention that takes long."""
-    return 10 if study.person.number % 31 == 0 else 1
+    return 16 if study.person.number % 31 == 0 else 1
 
 
 def angiography(study: Study, scan: Scan) -> list[Series]:

@@ -21,6 +21,7 @@ from dicomlake.query import parse_query, render, to_json
 from dicomlake.query.attributes import attribute
 from dicomlake.query.nodes import paths_of
 from dicomlake.query.sentence import sentence
+from dicomlake.tables import ANY_UNIT
 from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
@@ -236,7 +237,7 @@ def _columns(table: pa.Table, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         about = attribute(field.name)
         term = vocabulary.find(field.name)
         name = about.name or (term.name if term else "") or field.name
-        unit = (term.unit if term else "") or about.unit
+        unit = (term.unit if term else "") or about.unit.replace(ANY_UNIT, "")
         said = {"name": name, "path": field.name, "type": type_of(field.type), "unit": unit}
         found.append(said)
     return found

@@ -17,14 +17,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from dicomlake import tables
 from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs.clinical.codes import asked, scheme_of
 from dicomlake.jobs.clinical.formats.sheets import (
     Layout,
     Projection,
     Sheets,
-    beginning,
     known,
     opened,
 )
@@ -369,4 +367,4 @@ def _decoded(data: bytes) -> str:
         return data.decode("cp1252", "replace")
 
 
-__all__ = ["KINDS", "Mapped", "Texts", "beginning", "read_mapping", "stage_table", "tables"]
+__all__ = ["KINDS", "Mapped", "Texts", "read_mapping", "stage_table"]

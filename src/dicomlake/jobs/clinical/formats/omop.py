@@ -79,9 +79,9 @@ def is_omop(path: Path) -> bool:
 class Omop:
     """Reads tables of one export; concepts first, where there are any."""
 
-    def __init__(self, issuer: str, check: Callable[[int], None]) -> None:
+    def __init__(self, issuer: str, spill: Path, check: Callable[[int], None]) -> None:
         self._issuer, self._check = issuer, check
-        self._sheets = Sheets()
+        self._sheets = Sheets(spill)
         self._sheets.db.execute(
             "create table concepts (id__ bigint primary key, code__ text, value__ text, "
             "scheme__ text, meaning__ text)"

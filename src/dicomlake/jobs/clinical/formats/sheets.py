@@ -15,14 +15,15 @@ from typing import IO, Any, cast
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from dicomlake.errors import DataError
 from dicomlake.jobs.clinical import moments
-from dicomlake.jobs.clinical.staging import SCHEMAS, Part
+from dicomlake.jobs.clinical.staging import Part
 from dicomlake.lake.database import connect
 
-_BLOCK = 16 * 1024**2
+_BLOCK = 8 * 1024**2
 _SEPARATORS = ",;\t|"
 _PEEK = 64 * 1024
 
@@ -158,9 +159,8 @@ class Projection:
 class Sheets:
     """Projects blocks of rows; hands out a database in which tables of codes may be registered."""
 
-    def __init__(self) -> None:
-        self.db: duckdb.DuckDBPyConnection = connect(memory="1GB")
-        self.db.execute("set preserve_insertion_order = true; set temp_directory = ''")
+    def __init__(self, spill: Path) -> None:
+        self.db: duckdb.DuckDBPyConnection = connect(memory="400MB", spill=spill)
         self.db.execute(moments.SQL)
 
     def close(self) -> None:
@@ -181,34 +181,32 @@ class Sheets:
             given = rows.append_column("line__", numbers)
             self.db.register("block", given)
             for one in projections:
-                self._project(one, rows.num_rows, part)
+                self._project(one, line, rows.num_rows, part)
             self.db.unregister("block")
             check(rows.num_rows)
 
-    def _project(self, one: Projection, count: int, part: Part) -> None:
-        first = part.next() - 1
-        part.rows += count
-        if one.name in ("clinical_events", "documents"):
-            picked = [f"row_number() over () + {first} as seq", "seq as rev"]
-        else:
-            picked = [f"row_number() over () + {first} as seq"] if one.name == "people" else []
+    def _project(self, one: Projection, line: int, count: int, part: Part) -> None:
+        first = part.next()
+        part.rows += count - 1
+        seq = f"line__ - {line} + {first}"
+        numbered = {"clinical_events": ("seq", "rev"), "documents": ("seq", "rev"),
+                    "people": ("seq",)}  # fmt: skip
+        picked = [f"{seq} as {name}" for name in numbered.get(one.name, ())]
         picked += [f'{sql} as "{name}"' for name, sql in one.columns.items()]
         cases = " ".join(f"when not coalesce({sql}, false) then '{why}'" for sql, why in one.needs)
         problem = f"case {cases} end" if one.needs else "null::text"
-        self.db.execute(
-            f"create or replace temp table projected as select {', '.join(picked)}, line__, "
-            f"{problem} as problem__ from block {one.joins}"
-        )
         found = self.db.sql(
-            "select * exclude (line__, problem__) from projected where problem__ is null"
+            f"select {', '.join(picked)}, line__, {problem} as problem__ from block {one.joins}"
         ).to_arrow_table()
-        part.add_table(one.name, found)
-        if one.needs:
-            wrong = self.db.sql(
-                "select line__, problem__ from projected where problem__ is not null order by 1"
-            ).fetchall()
-            for line, why in wrong:
-                part.fail(str(line), why)
+        right = pc.is_null(found.column("problem__"))
+        part.add_table(one.name, found.filter(right))
+        for row in (
+            found.filter(pc.invert(right))
+            .select(["line__", "problem__"])
+            .sort_by("line__")
+            .to_pylist()
+        ):
+            part.fail(str(row["line__"]), row["problem__"])
 
 
 def known(columns: tuple[str, ...], name: str) -> str:
@@ -220,6 +218,3 @@ def known(columns: tuple[str, ...], name: str) -> str:
 def quoted(name: str) -> str:
     """A name inside of double quotes."""
     return name.replace('"', '""')
-
-
-PROJECTED = {name: frozenset(schema.names) for name, schema in SCHEMAS.items()}
