@@ -21,15 +21,18 @@ from dicomlake.web.problems import Failed
 STATIC = Path(__file__).with_name("static")
 """Where `make ui` puts the application."""
 PAGES = (
+    "activity",
     "ask",
     "audit",
     "charts",
     "dose",
     "cohorts",
     "datasets",
+    "documents",
     "enrichers",
     "federation",
     "jobs",
+    "patients",
     "saved",
     "sources",
     "status",

@@ -1,6 +1,6 @@
 /** What devices do: where they stand, when they are used or idle, and who opens their studies. */
 
-import { Select, TextInput } from "@mantine/core";
+import { Button, Select, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { type FormEvent, useEffect, useState } from "react";
 import "../charts.css";
@@ -102,6 +102,7 @@ function Narrow({ linked }: { linked: Linked }) {
         onChange={(event) => set("until", event.currentTarget.value)} />
       <TextInput size="xs" label={t("activity.hours")} placeholder={t("activity.hours.derived")} value={hours}
         onChange={(event) => setHours(event.currentTarget.value)} />
+      <Button type="submit" size="xs" variant="light">{t("activity.apply")}</Button>
     </form>
   );
 }

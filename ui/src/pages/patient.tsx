@@ -11,7 +11,8 @@ import { Loading, Message, Trouble } from "../parts/states.tsx";
 import { go, Link } from "../route.tsx";
 import { type Key, useTexts } from "../texts.tsx";
 
-const LANES = ["study", "dose", "document", "condition", "procedure", "observation", "medication", "encounter", "patient"];
+/** What is drawn; what is known of the patient as such (birth, sex) is in the list alone. */
+const LANES = ["study", "dose", "document", "condition", "procedure", "observation", "medication", "encounter"];
 const [LANE, LEFT, HEAD] = [34, 150, 24];
 const DAY = 86_400_000;
 
@@ -38,7 +39,7 @@ const at = (text: string) => Date.parse(`${text.slice(0, 19)}Z`);
 function Told({ told, label }: { told: TimelineOut; label: string }) {
   const { t, n } = useTexts();
   const { patient, events } = told;
-  const timed = useMemo(() => events.filter((event) => event.began), [events]);
+  const timed = useMemo(() => events.filter((event) => event.began && LANES.includes(event.lane)), [events]);
   const name = (patient.PatientName ?? "").replace(/\^+/g, " ").replace(/=.*/, "").trim();
   return (
     <div className="page page-wide">
