@@ -846,6 +846,40 @@ export type ExportRow = {
   rows: number | null;
 };
 
+export type FactsOf = {
+  source: string;
+  kind: string;
+  rows: number;
+  patients: number;
+  /** Of patients or orders with images */
+  linked: number;
+  first: string | null;
+  last: string | null;
+  imported: string | null;
+};
+
+export type FactsTaken = {
+  run_id: string;
+  source: string;
+  /** By kind */
+  facts: Record<string, number>;
+  documents: number;
+  added: number;
+  replaced: number;
+  removed: number;
+  unchanged: number;
+  /** Of patients who were erased */
+  left_out: number;
+  /** To images, by patient, accession or study */
+  linked: Record<string, number>;
+  /** nobody and dangling: nobody is named; stranger and order: no images yet */
+  unlinked: Record<string, number>;
+  /** Lines that could not be read: GET /api/failures */
+  failures: number;
+  notes: string[];
+  seconds: number;
+};
+
 export type FailedFrom = {
   stage: string | null;
   reason: string | null;
@@ -2597,6 +2631,8 @@ export type Answers = {
   "GET /api/erasures": ErasureProof[];
   "POST /api/erasures": ErasureProof;
   "POST /api/erasures/preview": ErasurePreview;
+  "GET /api/facts": FactsOf[];
+  "POST /api/facts": FactsTaken;
   "GET /api/failures": Failures;
   "GET /api/federation": FederationOut;
   "POST /api/federation/answer": StudyAnswer;
