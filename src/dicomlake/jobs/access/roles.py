@@ -29,6 +29,8 @@ class May(StrEnum):
     """Pausing, trying, retrying and cancelling."""
     AUDIT = "audit"
     """The audit log."""
+    USAGE = "usage"
+    """How the whole lake is used: who opens studies by role, and how soon."""
     CURATE = "curate"
     """Cohorts: freezing, including and excluding, splitting, asking for approval."""
     EXPORT = "export"
@@ -54,7 +56,7 @@ class Role(StrEnum):
 
 
 _VIEWER = frozenset((May.OPEN, May.ENTER, May.COUNT))
-_RESEARCHER = _VIEWER | {May.READ, May.SQL, May.CURATE, May.EXPORT}
+_RESEARCHER = _VIEWER | {May.READ, May.SQL, May.USAGE, May.CURATE, May.EXPORT}
 _STEWARD = _RESEARCHER | {
     May.WATCH,
     May.FETCH,
@@ -72,6 +74,7 @@ ALLOWED = {
 }
 """What each role may do."""
 WHOLE = frozenset((May.SQL, May.WATCH, May.FETCH, May.STORE, May.OPERATE, May.AUDIT)) | {
+    May.USAGE,
     May.EXPORT,
     May.RELEASE,
     May.REIDENTIFY,
