@@ -7,6 +7,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -288,7 +289,8 @@ def without_echo(route: str, answer: Any, more: dict[str, Any]) -> bytes:
         return json.dumps(said).encode()
     said = [more.get(name) for name in ("params", "json", "data")]
     for sent in sorted(texts(said), key=len, reverse=True):
-        for form in (sent, json.dumps(sent)[1:-1], sent.replace('"', '""'), quote_plus(sent)):
+        quoted = (json.dumps(sent)[1:-1], sent.replace('"', '""'), quote_plus(sent), escape(sent))
+        for form in (sent, *quoted):
             content = content.replace(form.encode(), b"<sent>")
     return content
 
