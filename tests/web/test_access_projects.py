@@ -137,7 +137,7 @@ def requests() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         wanted = {"words": "seen", "negated": negated}
         yield "/api/documents", "GET", "/api/documents", {"params": wanted}
     yield "/api/documents/{document_key}", "GET", "/api/documents/1", {}
-    for part in ("devices", "utilisation", "gaps", "access"):
+    for part in ("devices", "utilisation", "gaps"):
         for where in ({}, {"where": "Modality = 'MR'"}):
             route = f"/api/activity/{part}"
             yield route, "GET", route, {"params": where}
