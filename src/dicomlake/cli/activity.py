@@ -76,8 +76,7 @@ def devices(
     _note(found)
 
 
-_SHOWN = """InstitutionName InstitutionalDepartmentName StationName device modalities first_seen
-last_seen studies studies_per_week utilisation turnover_min""".split()
+_SHOWN = "InstitutionName device modalities last_seen studies utilisation".split()
 """Columns that fit on a screen."""
 
 
