@@ -8,6 +8,7 @@ when somebody pulled the plug is done again, and gives the same bytes. `dataset.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -19,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from dicomlake.contracts import Progress, Silent
 from dicomlake.contracts.deid import Cleaner
@@ -34,6 +37,7 @@ from dicomlake.jobs.datasets.checking import (
     unresolved,
 )
 from dicomlake.jobs.datasets.crew import Hand, done_by
+from dicomlake.jobs.datasets.histories import facts_of
 from dicomlake.jobs.datasets.labels import (
     Drawn,
     Mapped,
@@ -537,11 +541,23 @@ class _Making:
             Store(self._lake), self.clean / objects_folder(self.wanted.layout),
             self._ledger.folder / WORK / "index", series, mapping_of(self.wanted.labels),
         )  # fmt: skip
-        for name, rows in made:
+        for name, rows in itertools.chain(made, self._facts()):
             data = encoded(rows, self.wanted.tables)
             path = f"tables/{name}.{self.wanted.tables}"
             self._put(path, data)
             yield Made(path, "table", places.sha256(data), len(data))
+
+    def _facts(self) -> Iterator[tuple[str, pa.Table]]:
+        """What is known of the patients of its objects besides, where something is."""
+        patients = self._ledger.rows(
+            "select patient_key, PatientID, issuer from patients where patient_key in "
+            "(select patient_key from objects where state = 'written') order by 1"
+        )
+        identified = self.wanted.identified
+        with contextlib.closing(cleaner_for(self._lake, self.wanted)) as cleaner:
+            rows = facts_of(Store(self._lake), cleaner, map(tuple, patients), identified=identified)
+        if rows.num_rows:
+            yield "facts", rows
 
     def _lists(self, labels: dict[str, int]) -> Iterator[Made]:
         """The lists of the layout, written."""
