@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -144,3 +145,25 @@ def test_what_is_inside_of_an_object(lake: dicomlake.Lake) -> None:
     assert lake.inside(next(iter(plain))["SOPInstanceUID"]) == {}
     with pytest.raises(UsageError, match="No instance of the lake"):
         lake.inside("1.2.3")
+
+
+def test_what_is_no_dicom_comes_in_and_the_lake_goes_out(tmp_path: Path) -> None:
+    hospital.write(tmp_path / "archive", 10)
+    truth = hospital.histories(tmp_path / "clinic", patients=10)
+    hospital.originals(tmp_path / "hearts", 10)
+    lake = dicomlake.make(tmp_path / "archive", tmp_path / "lake", workers=1)
+    before = lake.version
+    ecgs = sorted((tmp_path / "hearts" / "ecg").rglob("*.*"))
+    report = lake.convert(tmp_path / "hearts" / "ecg")
+    assert (report.converted, report.objects) == (len(ecgs), 2 * len(ecgs))
+    assert lake.version > before
+    assert lake.query("*.[MDC:2:16160] exists", level="study").total >= len(ecgs) > 0
+    for name in ("NORD", "SUD", "WEST"):
+        mapping = tmp_path / "clinic" / "SUD.yaml" if name == "SUD" else None
+        lake.bring_facts(tmp_path / "clinic" / name, source=name, issuer=name, mapping=mapping)
+    kinds = Counter(lake.table("clinical_events", ["kind"]).column("kind").to_pylist())
+    del kinds["patient"]  # persons themselves are no part of the truth
+    assert kinds == truth.facts
+    wrote = lake.omop(tmp_path / "omop", pseudonyms="")
+    assert wrote.rows["image_occurrence"] > 0
+    assert (tmp_path / "omop" / "image_feature.csv").is_file()

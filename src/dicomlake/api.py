@@ -27,8 +27,11 @@ from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs import charts, cohorts, documents, enriching, extraction, quality, statements
 from dicomlake.jobs.activity import Activity
 from dicomlake.jobs.activity import Asked as AskedActivity
+from dicomlake.jobs.clinical import Taken, bring
 from dicomlake.jobs.cohorts import Cohort
 from dicomlake.jobs.cohorts.keeping import Version
+from dicomlake.jobs.converting import Report as ConvertReport
+from dicomlake.jobs.converting import convert, mapping_of
 from dicomlake.jobs.datasets.making import Report as DatasetReport
 from dicomlake.jobs.datasets.making import make as make_dataset
 from dicomlake.jobs.datasets.wanted import Wanted
@@ -40,6 +43,9 @@ from dicomlake.jobs.extraction import Kept, Preview
 from dicomlake.jobs.index import Report, index, totals
 from dicomlake.jobs.missing import Gap, gaps
 from dicomlake.jobs.objects import Opened, elsewhere_of, object_of, row_of
+from dicomlake.jobs.omop import Asked as AskedOmop
+from dicomlake.jobs.omop import Report as OmopReport
+from dicomlake.jobs.omop import write as write_omop
 from dicomlake.jobs.pulling import Pulled
 from dicomlake.jobs.pulling import pull as pulled_by
 from dicomlake.jobs.requests import Request, queue_of
@@ -517,6 +523,53 @@ class Lake:
         report = index(listed, self.path, **options)
         self.refresh()
         return report
+
+    def convert(
+        self,
+        paths: str | Path | list[str | Path],
+        mapping: str | Path | None = None,
+        **options: Any,
+    ) -> ConvertReport:
+        """Bring in files that are no DICOM, as DICOM objects or as facts, and refresh.
+
+        Their originals are kept. `mapping`: a file that says what tables mean; `options`: header,
+        source, workers, again and the like, see `dicomlake.jobs.converting.convert`.
+        """
+        listed = paths if isinstance(paths, list) else [paths]
+        said = mapping_of(Path(mapping)) if mapping else None
+        report = convert(listed, lake=self.path, mapping=said, **options)
+        self.refresh()
+        return report
+
+    def bring_facts(
+        self, paths: str | Path | list[str | Path], *, source: str, **options: Any
+    ) -> Taken:
+        """Bring in what another system knows of patients, named `source`, and refresh.
+
+        FHIR, OMOP, tables, HL7 messages and texts; `options`: issuer, mapping and the like, see
+        `dicomlake.jobs.clinical.bring`.
+        """
+        listed = paths if isinstance(paths, list) else [paths]
+        taken = bring(self.path, listed, source=source, **options)
+        self.refresh()
+        return taken
+
+    def omop(
+        self,
+        out: str | Path,
+        *,
+        pseudonyms: str,
+        form: str = "csv",
+        cohort: str = "",
+        vocabulary: str | Path | None = None,
+    ) -> OmopReport:
+        """Write the lake, or a cohort, as OMOP tables with the imaging extension; what was written.
+
+        `pseudonyms`: a name in the settings, or "" for identities as they are; `vocabulary`:
+        CONCEPT.csv of Athena. UsageError when it cannot be written.
+        """
+        wanted = AskedOmop(form, cohort, Path(vocabulary) if vocabulary else None, pseudonyms)
+        return write_omop(self._store, Path(out), wanted, settings_.read(self.path))
 
     def pull(
         self,

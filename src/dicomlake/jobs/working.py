@@ -31,6 +31,7 @@ from dicomlake.jobs.archives import archive_of, kept_of
 from dicomlake.jobs.care import Care, Slot
 from dicomlake.jobs.converting.watching import ConvertWorker, Watchers
 from dicomlake.jobs.door.entrance import made
+from dicomlake.jobs.dose.calling import Caller
 from dicomlake.jobs.enrichtasks import Automatic, EnrichWorker
 from dicomlake.jobs.fhir.following import Followers
 from dicomlake.jobs.inbox import Inbox, Intake
@@ -288,6 +289,7 @@ class Crew:
         self._log = (log_level, log_json)
         self._processes: list[_Process] = []
         self._followers = Followers(self.lake, found, self._log)
+        self._caller = Caller(self.lake, found)
         self._failures = 0
         store = made(self.lake, self.settings)
         self.queue = queue_of(lake, found)
@@ -334,6 +336,7 @@ class Crew:
                 self._automatic.tick()
             if self._watchers is not None:
                 self._watchers.tick()
+            self._caller.tick()
         except ServiceError as error:  # a full disk: the next time
             log.warning("the crew waits", extra={"why": str(error)})
 
@@ -412,6 +415,7 @@ class Crew:
     def stop(self) -> None:
         """Ask the workers to end, and wait for them."""
         self._followers.stop()
+        self._caller.stop()
         for one in self._processes:
             one.process.terminate()
         until = time.monotonic() + 15
