@@ -36,6 +36,12 @@ def house(made: Path, tmp_path: Path):
         yield found
 
 
+def brought(house: House) -> int:
+    """How many facts of the source there are."""
+    sources = Store(house.lake).read("clinical_events", ["source"]).column("source").to_pylist()
+    return sources.count("clinic")
+
+
 def test_a_steward_brings_a_file_in(house: House) -> None:
     said = house.ask("steward", "POST", ROUTE, content=BODY)
     assert said.status_code == 200, said.text
@@ -44,11 +50,9 @@ def test_a_steward_brings_a_file_in(house: House) -> None:
     again = house.ask("admin", "POST", ROUTE, content=BODY).json()
     assert (again["added"], again["unchanged"]) == (0, 2)
     listed = house.get("admin", "/api/facts").json()
-    assert [(one["source"], one["kind"], one["rows"]) for one in listed] == [
-        ("clinic", "condition", 1),
-        ("clinic", "patient", 1),
-    ]
-    assert Store(house.lake).read("clinical_events").num_rows == 2
+    ours = [(one["kind"], one["rows"]) for one in listed if one["source"] == "clinic"]
+    assert ours == [("condition", 1), ("patient", 1)]
+    assert brought(house) == 2
     assert b"NEW-PATIENT-7" not in Audit.of(house.lake).path.read_bytes()
     assert list((house.lake / "_work").glob("facts-*")) == []
 
@@ -56,7 +60,7 @@ def test_a_steward_brings_a_file_in(house: House) -> None:
 @pytest.mark.parametrize("who", ["researcher", "viewer", "steward of a project"])
 def test_nobody_else_does(house: House, who: str) -> None:
     assert house.ask(who, "POST", ROUTE, content=BODY).status_code in (401, 403)
-    assert Store(house.lake).read("clinical_events").num_rows == 0
+    assert brought(house) == 0
 
 
 @pytest.mark.parametrize("name", ["../x.json", ".hidden", "a/b.json", ""])
