@@ -233,7 +233,11 @@ def _groups(
                 "text/html": {
                     "schema": {"type": "string"},
                     "example": "<!doctype html><html><h1>Radiation dose</h1></html>",
-                }
+                },
+                **{
+                    reporting.MEDIA[form]: {"schema": {"type": "string", "format": "binary"}}
+                    for form in ("pdf", "xlsx")
+                },
             }
         },
         **documented(403, 409, 422, 503),
