@@ -91,8 +91,8 @@ def test_a_wrong_token_is_told_and_the_right_one_lets_in(
     total(page, "series").wait_for()
     assert "q=Modality" in page.url  # where one wanted to go
     assert places(page) == [
-        "Explore and ask", "Dashboards", "Saved", "Cohorts", "Datasets", "Jobs", "Enrichment",
-        "Sources", "Status", "Federation", "Audit",
+        "Explore and ask", "Dashboards", "Activity", "Reports", "Dose", "Saved", "Cohorts",
+        "Datasets", "Jobs", "Enrichment", "Sources", "Status", "Federation", "Audit",
     ]  # fmt: skip
     page.reload()
     total(page, "series").wait_for()
@@ -101,7 +101,7 @@ def test_a_wrong_token_is_told_and_the_right_one_lets_in(
 def test_a_viewer_counts_and_sees_no_rows(page: Page, secrets: dict[str, str]) -> None:
     enter(page, secrets["viewer"])
     sync_api.expect(page.get_by_role("heading", name="Your role counts")).to_be_visible()
-    assert places(page) == ["Explore and ask", "Dashboards", "Saved", "Cohorts"]
+    assert places(page) == ["Explore and ask", "Dashboards", "Dose", "Saved", "Cohorts"]
     sync_api.expect(total(page, "series")).not_to_have_text("–")
     assert int(total(page, "series").inner_text().replace(",", "")) % 5 == 0
     page.get_by_role("button", name="You are vera").click()
