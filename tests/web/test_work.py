@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,10 @@ def test_tables_have_their_sizes(web: TestClient, hospital_lake: Path) -> None:
 
 
 def test_the_checkup_says_what_the_doctor_says(web: TestClient, hospital_lake: Path) -> None:
+    def but_for_the_disk(what: str) -> str:
+        return re.sub(r"the disk [\d.]+ \w+ free", "", what)  # others write to it meanwhile
+
     found = web.get("/api/lake/checkup").json()["findings"]
-    assert [(one["level"], one["what"], one["advice"]) for one in found] == [
-        (one.level, one.what, one.advice) for one in examine(hospital_lake)
+    assert [(one["level"], but_for_the_disk(one["what"]), one["advice"]) for one in found] == [
+        (one.level, but_for_the_disk(one.what), one.advice) for one in examine(hospital_lake)
     ]
