@@ -11,7 +11,6 @@ import gc
 import os
 import pickle
 import queue
-import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from typing import Any
 from dicomlake.contracts import Found, Object, Source
 from dicomlake.errors import ServiceError
 from dicomlake.jobs.erasure.remembered import Remembered, spared
+from dicomlake.jobs.processes import started
 from dicomlake.lake.files import new_name, write_parquet
 from dicomlake.readers.batch import Batch, rows_of
 from dicomlake.readers.contents import ContentsReader
@@ -271,19 +271,9 @@ class _Process:
 
     def __init__(self, source: Source, work: Path) -> None:
         ours, theirs = socket.socketpair()
-        paths = os.pathsep.join(path for path in sys.path if path)
-        command = [sys.executable, "-c", _PROGRAM, str(theirs.fileno())]
-        # Ctrl-C in a terminal reaches all processes; started with it blocked, ours ignore it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": paths},
-            )
+            self._process = started(_PROGRAM, str(theirs.fileno()), [theirs.fileno()])
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         self.connection = Connection(ours.detach())
         self.chunks: deque[Chunk] = deque()

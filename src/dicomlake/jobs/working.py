@@ -35,6 +35,7 @@ from dicomlake.jobs.dose.calling import Caller
 from dicomlake.jobs.enrichtasks import Automatic, EnrichWorker
 from dicomlake.jobs.fhir.following import Followers
 from dicomlake.jobs.inbox import Inbox, Intake
+from dicomlake.jobs.processes import started
 from dicomlake.jobs.pull import Elsewhere, Puller
 from dicomlake.jobs.requests import queue_of
 from dicomlake.jobs.schedule import Scheduler
@@ -395,17 +396,7 @@ class Crew:
                 "converts": converts,
             }
         )
-        paths = os.pathsep.join(path for path in sys.path if path)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, said],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": paths},
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return _Process(number, listens, process)
+        return _Process(number, listens, started(_PROGRAM, said))
 
     @property
     def pids(self) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dicomlake.errors import DicomlakeError, ServiceError, UsageError
+from dicomlake.jobs.processes import started
 
 _PROGRAM = "import sys; from dicomlake.jobs.datasets.crew import serve; serve(int(sys.argv[1]))"
 
@@ -95,17 +95,9 @@ class _Process:
 
     def __init__(self, make: Callable[[], Hand]) -> None:
         ours, theirs = socket.socketpair()
-        paths = os.pathsep.join(path for path in sys.path if path)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": paths},
-            )
+            self._process = started(_PROGRAM, str(theirs.fileno()), [theirs.fileno()])
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         self.connection = Connection(ours.detach())
         self.piece: Any = None

@@ -6,14 +6,13 @@ Finding alarms takes a while on a large lake, and whoever takes objects in must 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from dicomlake.errors import DicomlakeError, LakeError
+from dicomlake.jobs.processes import started
 from dicomlake.lake import Store
 from dicomlake.settings import Settings
 
@@ -47,16 +46,7 @@ class Caller:
         if version == self._told:
             return
         self._telling = version
-        paths = os.pathsep.join(path for path in sys.path if path)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(self._lake)],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": paths},
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._process = started(_PROGRAM, str(self._lake))
 
     def _ended(self) -> bool:
         """Whether nothing is being told now; what was told is noted."""

@@ -22,6 +22,7 @@ from dicomlake import settings
 from dicomlake.contracts import Progress
 from dicomlake.errors import DicomlakeError, LakeError, ServiceError
 from dicomlake.jobs.fhir.targets import opened
+from dicomlake.jobs.processes import started
 from dicomlake.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -70,16 +71,7 @@ class Followers:
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         told = {"lake": str(self._lake), "target": name, "parent": os.getpid(), "log": self._log}
-        paths = os.pathsep.join(path for path in sys.path if path)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            return subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, json.dumps(told)],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": paths},
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return started(_PROGRAM, json.dumps(told))
 
     @property
     def pids(self) -> list[int]:
