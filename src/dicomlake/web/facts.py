@@ -41,6 +41,7 @@ class FactsTaken(Shape):
     removed: int
     unchanged: int
     left_out: int = Field(description="Of patients who were erased")
+    outdated: int = Field(description="Older than what removed them")
     linked: dict[str, int] = Field(description="To images, by patient, accession or study")
     unlinked: dict[str, int] = Field(
         description="nobody and dangling: nobody is named; stranger and order: no images yet"
@@ -111,8 +112,8 @@ _MAPPING = {
 _TAKEN: dict[str, Any] = {
     "run_id": "20240131T120000-3f2a9c01", "source": "clinic", "facts": {"condition": 12},
     "documents": 3, "added": 15, "replaced": 0, "removed": 0, "unchanged": 0, "left_out": 0,
-    "linked": {"patient": 14}, "unlinked": {"stranger": 1}, "failures": 0, "notes": [],
-    "seconds": 0.8,
+    "outdated": 0, "linked": {"patient": 14}, "unlinked": {"stranger": 1}, "failures": 0,
+    "notes": [], "seconds": 0.8,
 }  # fmt: skip
 _OF = {"source": "clinic", "kind": "condition", "rows": 12, "patients": 4, "linked": 11,
        "first": "2014-05-03T00:00:00Z", "last": "2020-01-02T00:00:00Z",
