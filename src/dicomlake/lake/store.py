@@ -266,7 +266,8 @@ class Store:
         """A whole table as Arrow; only current rows of `instances` and `elements`."""
         schema = tables.ALL[name]
         names = columns or schema.names
-        with self.database() as db:
+        needed = ("series", name) if name in CHILDREN else (name,)
+        with self.database(only=needed) as db:
             picked = ", ".join(f'"{n}"' for n in names)
             found = db.sql(f"select {picked} from {name}").to_arrow_table()
         return found.cast(pa.schema([schema.field(n) for n in names]))
