@@ -194,7 +194,7 @@ READ_JSON = [
     ("POST", "/api/federation/export"),
     ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),
     ("POST", "/api/dose/overview"), ("POST", "/api/dose/none"),
-    ("POST", "/api/dose/alarms/none"),
+    ("POST", "/api/dose/alarms/none"), ("PUT", "/api/facts/mappings/none"),
 ]  # fmt: skip
 
 

@@ -56,6 +56,8 @@ PUBLISH = "_publish"
 """Folder of what was published where; readable by its owner alone."""
 DOSE = "_dose"
 """Folder of a site's own tables of dose, of states of alarms and of measured sizes."""
+MAPPINGS = "_mappings"
+"""Folder of mapping files of clinical facts, by their names."""
 SETTINGS = "dicomlake.toml"
 """The file of settings; it may be there before the lake is."""
 SPILL = "_spill"
@@ -74,6 +76,7 @@ _OURS = frozenset(
         DATASETS,
         PUBLISH,
         DOSE,
+        MAPPINGS,
         EXTRACTIONS,
         SETTINGS,
         ".lock",
