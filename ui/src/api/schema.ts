@@ -356,6 +356,31 @@ export type ContourOut = {
   on: DrawnOn[];
 };
 
+export type Converted = {
+  /** Files */
+  converted: number;
+  /** Files that were converted before in the same way */
+  there: number;
+  /** Files that are DICOM already: store them by STOW-RS */
+  dicom: number;
+  /** Rows or parts of converted files that were refused */
+  parts: number;
+  objects: number;
+  facts: number;
+  documents: number;
+  formats: Record<string, number>;
+  /** Of the objects: StudyInstanceUID; 200 at most */
+  studies: string[];
+  /** Whom they tell of: patient_key; 200 at most */
+  patients: string[];
+  /** 200 at most */
+  refused: Refusal[];
+  notes: string[];
+  /** Somebody is writing; it comes into the lake after that */
+  waits: boolean;
+  seconds: number;
+};
+
 export type Converting = {
   formats: FormatOut[];
   folders: FolderOut[];
@@ -978,6 +1003,10 @@ export type FolderOut = {
   converted: number;
   /** Files that were refused, or failed for good */
   failed: number;
+  /** The newest of its jobs; empty when there is none */
+  job: string;
+  /** When the newest job began */
+  came: string | null;
 };
 
 export type Form = {
@@ -1297,6 +1326,22 @@ export type LookOut = {
   tasks: number;
 };
 
+export type MappingFile = {
+  name: string;
+  /** It lies in the lake; else a watched folder names it */
+  ours: boolean;
+  /** YAML: docs/convert.md */
+  text: string;
+};
+
+export type MappingOut = {
+  name: string;
+  /** It lies in the lake; else a watched folder names it */
+  ours: boolean;
+  /** YAML: docs/clinical.md */
+  text: string;
+};
+
 export type MaskOut = {
   frame: number;
   segment: number | null;
@@ -1464,6 +1509,16 @@ export type NewJob = {
 export type NewLook = {
   /** Its name in the settings: [convert.NAME] */
   folder: string;
+};
+
+export type NewMapping = {
+  /** YAML: docs/clinical.md */
+  text: string;
+};
+
+export type NewMappingFile = {
+  /** YAML: docs/convert.md */
+  text: string;
 };
 
 export type NewQuery = {
@@ -1799,6 +1854,11 @@ export type QualityOut = {
   clocks: Clock[];
   trend: Part[];
   seconds: number;
+};
+
+export type Refusal = {
+  file: string;
+  why: string;
 };
 
 export type Region = {
@@ -2604,6 +2664,10 @@ export type Answers = {
   "POST /api/conformance": ConformanceOut;
   "GET /api/convert": Converting;
   "POST /api/convert": LookOut;
+  "POST /api/convert/files": Converted;
+  "GET /api/convert/mappings": MappingFile[];
+  "DELETE /api/convert/mappings/{name}": unknown;
+  "PUT /api/convert/mappings/{name}": MappingFile;
   "GET /api/datasets": DatasetOut[];
   "POST /api/datasets": DatasetOut;
   "GET /api/datasets/choices": DatasetChoices;
@@ -2633,6 +2697,9 @@ export type Answers = {
   "POST /api/erasures/preview": ErasurePreview;
   "GET /api/facts": FactsOf[];
   "POST /api/facts": FactsTaken;
+  "GET /api/facts/mappings": MappingOut[];
+  "DELETE /api/facts/mappings/{name}": unknown;
+  "PUT /api/facts/mappings/{name}": MappingOut;
   "GET /api/failures": Failures;
   "GET /api/federation": FederationOut;
   "POST /api/federation/answer": StudyAnswer;
