@@ -88,7 +88,7 @@ def test_a_wrong_token_is_told_and_the_right_one_lets_in(
     assert "q=Modality" in page.url  # where one wanted to go
     assert places(page) == [
         "Explore and ask", "Dashboards", "Reports", "Saved", "Dose", "Activity", "Cohorts",
-        "Datasets", "Federation", "Jobs", "Sources", "Enrichment", "Status", "Audit",
+        "Datasets", "Federation", "Bring in", "Jobs", "Sources", "Enrichment", "Status", "Audit",
     ]  # fmt: skip
     page.reload()
     total(page, "series").wait_for()

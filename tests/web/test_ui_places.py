@@ -56,7 +56,7 @@ def test_the_bar_by_keys_alone(page: sync_api.Page) -> None:
     page.keyboard.press("Enter")
     see(opener).to_have_attribute("aria-expanded", "true")
     page.keyboard.press("ArrowDown")
-    see(bar(page).get_by_role("link", name="Jobs", exact=True)).to_be_focused()
+    see(bar(page).get_by_role("link", name="Bring in", exact=True)).to_be_focused()
     page.keyboard.press("Escape")
     see(opener).to_be_focused()
     see(opener).to_have_attribute("aria-expanded", "false")

@@ -21,6 +21,7 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   studies: lazy(() => import("./pages/study.tsx")),
   saved: lazy(() => import("./pages/saved.tsx")),
   cohorts: lazy(() => import("./pages/cohorts.tsx")),
+  bring: lazy(() => import("./pages/bring.tsx")),
   jobs: lazy(() => import("./pages/jobs.tsx")),
   datasets: lazy(() => import("./pages/datasets.tsx")),
   enrichers: lazy(() => import("./pages/enrichers.tsx")),

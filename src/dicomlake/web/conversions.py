@@ -226,10 +226,10 @@ def keep_mapping(name: str, given: NewMappingFile, desk: TheDesk) -> MappingFile
 @router.delete(
     "/api/convert/mappings/{name}",
     summary="Let a mapping file of tables or masks go",
-    status_code=204,
-    responses=documented(403, 422, 503),
+    responses={**shown(_MAPPING), **documented(403, 422, 503)},
     dependencies=[needs(May.STORE)],
 )
-def drop_mapping(name: str, desk: TheDesk) -> None:
-    """Let a mapping of the lake go; what was converted by it stays."""
-    kept.drop(desk.lake, desk.settings, name)
+def drop_mapping(name: str, desk: TheDesk) -> MappingFile:
+    """Let a mapping of the lake go, and say what it said; what was converted by it stays."""
+    text = kept.drop(desk.lake, desk.settings, name)
+    return MappingFile(name=name, ours=True, text=text)

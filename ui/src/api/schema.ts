@@ -2666,7 +2666,7 @@ export type Answers = {
   "POST /api/convert": LookOut;
   "POST /api/convert/files": Converted;
   "GET /api/convert/mappings": MappingFile[];
-  "DELETE /api/convert/mappings/{name}": unknown;
+  "DELETE /api/convert/mappings/{name}": MappingFile;
   "PUT /api/convert/mappings/{name}": MappingFile;
   "GET /api/datasets": DatasetOut[];
   "POST /api/datasets": DatasetOut;

@@ -37,6 +37,7 @@ const GROUPS: Group[] = [
   {
     called: "nav.group.running",
     places: [
+      place("bring", "nav.bring", "watch"),
       place("jobs", "nav.jobs", "fetch"),
       place("sources", "nav.sources", "watch"),
       place("enrichers", "nav.enrichers", "watch"),

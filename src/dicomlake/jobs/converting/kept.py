@@ -68,12 +68,14 @@ def keep(lake: str | Path, settings: Settings, name: str, text: str) -> Named:
     return Named(name, path, ours=True)
 
 
-def drop(lake: str | Path, settings: Settings, name: str) -> None:
-    """Let a mapping file of the lake go; UsageError when there is none of that name."""
+def drop(lake: str | Path, settings: Settings, name: str) -> str:
+    """The text of a mapping file of the lake that goes; UsageError when there is none."""
     path = _folder(lake, settings) / f"{name}.yaml"
     if not _NAME.fullmatch(name) or not path.is_file():
         raise UsageError(f"The lake has no mapping {name[:64]!r}.")
+    text = path.read_text(encoding="utf-8")
     path.unlink()
+    return text
 
 
 def _folder(lake: str | Path, settings: Settings) -> Path:
