@@ -33,7 +33,7 @@ MOST_BYTES = 64 * 1000**2
 MOST_STORED = 64 * 1000**3
 """Of the body of a request that stores objects; it is never held as a whole."""
 _STORES = "/dicom-web/studies"
-_FILES = (_STORES, "/api/facts", "/api/facts/tasks")
+_FILES = (_STORES, "/api/facts", "/api/facts/tasks", "/api/convert/files")
 OPEN = (
     "/api/health",
     "/api/me",
