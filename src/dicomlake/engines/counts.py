@@ -37,7 +37,11 @@ def _count(snapshot: Snapshot, level: str, what: str) -> Numbers:
         found = np.bincount(of, minlength=size)
     else:
         inner, several = snapshot.entities(what)
-        found = np.bincount(np.unique(of * several + inner) // max(several, 1), minlength=size)
+        whose = np.zeros(several, of.dtype)
+        whose[inner] = of
+        if not np.array_equal(whose[inner], of):  # one of them belongs to several
+            whose = np.unique(of * several + inner) // max(several, 1)
+        found = np.bincount(whose, minlength=size)
     return found.astype(np.int64)[of]
 
 

@@ -26,18 +26,20 @@ _NAMES = {
 # of several patients, nobody knows whose it is.
 _OF = """
 select '{name}' as name, patient, reference, patient_key, study_key from (
-    select n.patient, n.reference, s.patient_key, s.study_key, s.patient_key = n.patient as sure,
-        max(s.patient_key) over one = min(s.patient_key) over one as single,
-        bool_or(s.patient_key = n.patient) over one as known
-    from (
+    with n as materialized (
         select distinct coalesce(patient_key, {nobody}) as patient, "PatientID",
             "IssuerOfPatientID", "{name}" as reference
         from {before}{table} where "{name}" is not null
-    ) n join (
+    ),
+    s as (
         select distinct patient_key, study_key, "PatientID", "IssuerOfPatientID",
             "{name}" as reference
-        from {before}series where "{name}" is not null
-    ) s on s.reference = n.reference
+        from {before}series where "{name}" in (select reference from n)
+    )
+    select n.patient, n.reference, s.patient_key, s.study_key, s.patient_key = n.patient as sure,
+        max(s.patient_key) over one = min(s.patient_key) over one as single,
+        bool_or(s.patient_key = n.patient) over one as known
+    from n join s on s.reference = n.reference
     where s.patient_key = n.patient or n."PatientID" is null or (n."PatientID" = s."PatientID"
         and (n."IssuerOfPatientID" is null or s."IssuerOfPatientID" is null))
     window one as (partition by n.patient, n.reference)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import pytest
 
 from dicomlake.jobs.clinical import bring
-from dicomlake.jobs.clinical.formats import fhir
 from dicomlake.jobs.index import index
 from dicomlake.lake import Store
 from dicomlake.readers.batch import key_of
@@ -349,12 +348,3 @@ class TestFailures:
         bring(lake, [folder], source="clinic")
         assert "Condition/good" in [row["identifier"] for row in facts(lake)]
         assert list(failures(lake)) == ["b.json:1"]
-
-    def test_a_document_that_would_fill_the_memory_is_refused(self, folder, lake, monkeypatch):
-        monkeypatch.setattr(fhir, "_LARGEST", 1000)
-        many = [condition(f"c{n}", "Patient/p") for n in range(20)]
-        put(folder, "b.json", bundle(*many))
-        put(folder, "c.ndjson", *many)
-        bring(lake, [folder], source="clinic")
-        assert "export it as NDJSON" in failures(lake)["b.json"]
-        assert len(facts(lake)) == 20

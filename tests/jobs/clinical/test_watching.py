@@ -132,9 +132,9 @@ def test_an_import_that_is_stopped_goes_on(lake, settings, requests, monkeypatch
     read, told = [], []
     original = bringing.Fhir.read
 
-    def reading(self, path):
+    def reading(self, path, span=None):
         read.append(path.name)
-        original(self, path)
+        original(self, path, span)
         told.append(how_far(lake, requests.queue.tasks((RUNNING,))[0]))
 
     monkeypatch.setattr(bringing, "TOGETHER", 1)

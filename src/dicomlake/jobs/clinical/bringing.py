@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,12 +19,13 @@ import pyarrow.compute as pc
 from dicomlake import settings as settings_
 from dicomlake import tables
 from dicomlake.contracts import Progress
-from dicomlake.errors import DataError, DicomlakeError, UsageError
+from dicomlake.errors import DataError, UsageError
 from dicomlake.jobs.clinical.formats import omop
-from dicomlake.jobs.clinical.formats.fhir import Fhir
+from dicomlake.jobs.clinical.formats.fhir import Fhir, Span, spans
 from dicomlake.jobs.clinical.formats.mapping import Mapped, Texts, read_mapping, stage_table
 from dicomlake.jobs.clinical.formats.messages import Messages, begins
 from dicomlake.jobs.clinical.formats.sheets import Sheets, beginning, layout_of
+from dicomlake.jobs.clinical.parallel import Work, noting, processors, stage_fhir, text_of_pdf
 from dicomlake.jobs.clinical.settling import LINKED, UNLINKED, Settled, settle
 from dicomlake.jobs.clinical.staging import Given, Part, Stage, stage_rows
 from dicomlake.jobs.runs import Run, running
@@ -38,9 +39,10 @@ from dicomlake.version import __version__
 log = logging.getLogger(__name__)
 
 Form = Literal["fhir", "omop", "concept", "table", "messages", "text", "index", "other", ""]
-_Group: TypeAlias = "list[tuple[Form | DataError, Path]]"
 TOGETHER, SMALL, LARGE = 500, 1024**2, 16 * 1024**2
 """So many files of fewer bytes than SMALL are staged as one, up to LARGE bytes of them."""
+PIECE = 32 * 1024**2
+"""Bytes of a part of a large file of lines."""
 _NO_SNAPSHOT = "Not all could be read, so nothing was removed that the files do not have any more."
 _JSON = (".json", ".ndjson", ".jsonl")
 _SHEETS = (".csv", ".tsv")
@@ -153,14 +155,16 @@ def bring(
     issuer: str = "",
     mapping: str | Path | Mapping[str, Any] | None = None,
     snapshot: bool = False,
+    workers: int = 0,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Taken:
     """Bring files and folders into a lake: FHIR, OMOP, tables by a mapping, HL7 messages, texts.
 
     `issuer`: of patient numbers whose system no setting names. `snapshot`: the files have all that
-    the source has of the tables or resources in them, so what it had besides goes. The same files
-    again add nothing, and a killed import goes on where it was. LakeError when somebody else is
+    the source has of the tables or resources in them, so what it had besides goes. `workers`:
+    processes that read FHIR, as many as there are processors when left out. The same files again
+    add nothing, and a killed import goes on where it was. LakeError when somebody else is
     writing.
     """
     began = time.monotonic()
@@ -175,7 +179,7 @@ def bring(
         issuers = issuers_of(found)
         key = _digest(source, issuer, mapped.digest, __version__, repr(sorted(issuers.items())))
         stage = Stage(store.path / WORK / f"facts-{key}")
-        bringing = _Bringing(stage, run, issuer, issuers, mapped)
+        bringing = _Bringing(stage, run, issuer, issuers, mapped, workers or processors())
         bringing.all(files)
         made.failures = _note_failures(store, stage, files, run.run_id)
         made.notes = sorted({n for k in stage.keys for n in stage.said(k).get("notes", ())})
@@ -267,8 +271,15 @@ class _Bringing:
     """Stages files, one after the other."""
 
     def __init__(
-        self, stage: Stage, run: Run, issuer: str, issuers: dict[str, str], mapped: Mapped
+        self,
+        stage: Stage,
+        run: Run,
+        issuer: str,
+        issuers: dict[str, str],
+        mapped: Mapped,
+        workers: int,
     ) -> None:
+        self._workers = workers
         self._stage, self._run, self._issuer, self._issuers = stage, run, issuer, issuers
         self._mapped = mapped
         self._texts = Texts(mapped, issuer)
@@ -287,11 +298,24 @@ class _Bringing:
                 known.released, *(_mark(p) for form, p in forms if form == "concept")
             )
             forms.sort(key=lambda one: one[0] != "concept")
-            for group in _groups(forms):
-                extra = concepts if group[0][0] == "omop" else ""
+            groups = list(_groups(p for form, path in forms for p in _pieces(form, path)))
+            self._beforehand(groups)
+            for group in groups:
+                extra = concepts if group[0].form == "omop" else ""
                 self._together(group, extra, known, sheets)
-                self._run.progress.advance(len(group))
+                self._run.progress.advance(sum(one.last for one in group))
                 self._run.check()
+
+    def _beforehand(self, groups: list[list[_Piece]]) -> None:
+        """Stage much of FHIR in several processes; what they leave undone is staged after it."""
+        work = [
+            Work(_digest(*(one.mark for one in group), ""), number,
+                 tuple((one.path, one.span) for one in group))
+            for number, group in enumerate(groups, 1)
+            if group[0].form == "fhir"
+        ]  # fmt: skip
+        if self._workers > 1 and len(work) > 1:
+            stage_fhir(self._stage, work, self._workers, self._issuers, self._issuer, self._run)
 
     def _form(self, path: Path) -> Form | DataError:
         try:
@@ -299,34 +323,30 @@ class _Bringing:
         except DataError as error:
             return error
 
-    def _together(self, group: _Group, extra: str, known: omop.Omop, sheets: Sheets) -> None:
+    def _together(self, group: list[_Piece], extra: str, known: omop.Omop, sheets: Sheets) -> None:
         """Stage some files as one part."""
-        key = _digest(*(_mark(path) for _, path in group), extra)
-        if group[0][0] == "concept":  # needed again by those that are read after a kill
+        key = _digest(*(one.mark for one in group), extra)
+        if group[0].form == "concept":  # needed again by those that are read after a kill
             key = f"{key}-{self._run.run_id}"
         with self._stage.part(key) as part:
-            for form, path in group if part is not None else ():
+            for piece in group if part is not None else ():
                 assert part is not None
-                part.begin(path.name, path.as_uri())
+                part.begin(piece.path.name, piece.path.as_uri())
                 self._run.check()
-                self._one(form, path, part, known, sheets)
+                self._one(piece, part, known, sheets)
 
-    def _one(
-        self, form: Form | DataError, path: Path, part: Part, known: omop.Omop, sheets: Sheets
+    def _one(self, piece: _Piece, part: Part, known: omop.Omop, sheets: Sheets) -> None:
+        with noting(part, piece.path):
+            if isinstance(piece.form, DataError):
+                raise piece.form
+            self._read(piece, piece.form, part, known, sheets)
+
+    def _read(
+        self, piece: _Piece, form: Form, part: Part, known: omop.Omop, sheets: Sheets
     ) -> None:
-        try:
-            if isinstance(form, DataError):
-                raise form
-            self._read(form, path, part, known, sheets)
-        except (OSError, EOFError) as error:
-            part.fail("", f"cannot be read: {getattr(error, 'strerror', '') or 'damaged'}")
-        except DicomlakeError as error:
-            part.fail("", str(error).replace(str(path), "the file"))
-
-    def _read(self, form: Form, path: Path, part: Part, known: omop.Omop, sheets: Sheets) -> None:
-        check = self._check
+        check, path = self._check, piece.path
         if form == "fhir":
-            Fhir(part, self._issuers, self._issuer, check, _text_of_pdf).read(path)
+            Fhir(part, self._issuers, self._issuer, check, text_of_pdf).read(path, piece.span)
         elif form == "concept":
             known.concepts(path, part)
         elif form == "omop":
@@ -349,21 +369,44 @@ class _Bringing:
         self._run.check()
 
 
-def _groups(forms: list[tuple[Form | DataError, Path]]) -> Iterator[_Group]:
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A file to be staged, or a part of it; `last` of its file."""
+
+    form: Form | DataError
+    path: Path
+    span: Span | None = None
+    last: bool = True
+
+    @property
+    def mark(self) -> str:
+        """What stands for its content."""
+        return _mark(self.path) if self.span is None else f"{_mark(self.path)}\0{self.span}"
+
+
+def _pieces(form: Form | DataError, path: Path) -> list[_Piece]:
+    """A file, or parts of a large file of lines."""
+    found = spans(path, PIECE) if form == "fhir" else []
+    if not found:
+        return [_Piece(form, path)]
+    return [_Piece(form, path, one, last=one is found[-1]) for one in found]
+
+
+def _groups(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
     """Files in portions: small ones of one form together, large ones alone."""
-    held: _Group = []
+    held: list[_Piece] = []
     size = 0
-    for form, path in forms:
-        own = path.stat().st_size
-        alone = own >= SMALL or form in ("omop", "concept", "table")
+    for piece in pieces:
+        own = piece.path.stat().st_size
+        alone = own >= SMALL or piece.form in ("omop", "concept", "table")
         full = len(held) >= TOGETHER or size + own > LARGE
-        if held and (alone or full or form != held[0][0]):
+        if held and (alone or full or piece.form != held[0].form):
             yield held
             held, size = [], 0
         if alone:
-            yield [(form, path)]
+            yield [piece]
         else:
-            held.append((form, path))
+            held.append(piece)
             size += own
     if held:
         yield held
@@ -372,15 +415,6 @@ def _groups(forms: list[tuple[Form | DataError, Path]]) -> Iterator[_Group]:
 def _mark(path: Path) -> str:
     info = path.stat()
     return f"{path}\0{info.st_size}\0{info.st_mtime_ns}"
-
-
-def _text_of_pdf(data: bytes) -> str:
-    from dicomlake.deid.documents.pdf import pages_of
-
-    try:
-        return "\n".join(pages_of(data)[0])
-    except DicomlakeError as error:
-        raise DataError(f"its PDF cannot be read: {error}") from error
 
 
 def _note_failures(store: Store, stage: Stage, files: list[Path], run_id: str) -> int:

@@ -118,9 +118,12 @@ class Part:
 
     def _write(self, name: str, rows: pa.Table) -> None:
         if name not in self._writers:
-            path = self.folder / f"{self.number}.{name}.part"
+            path = self._part(name)
             self._writers[name] = pq.ParquetWriter(path, SCHEMAS[name], compression="lz4")
         self._writers[name].write_table(rows)
+
+    def _part(self, name: str) -> Path:
+        return self.folder / f"{self.number}-{os.getpid()}.{name}.part"
 
     def close(self) -> None:
         """Write what is held."""
@@ -133,7 +136,7 @@ class Part:
         """Give the files their names; the mark that all is there comes last."""
         self.close()
         for name in self._writers:
-            part = self.folder / f"{self.number}.{name}.part"
+            part = self._part(name)
             part.replace(self.folder / f"{key}.{name}.parquet")
         said = {
             "failures": self.failures,
@@ -161,16 +164,26 @@ class Stage:
         """A part to fill; None when it was staged before. Nothing is left of one that fails."""
         self._number += 1
         self.keys.append(key)
-        if (self.folder / f"{key}.done").exists():
+        with self.numbered(key, self._number) as made:
+            yield made
+
+    @contextlib.contextmanager
+    def numbered(self, key: str, number: int) -> Iterator[Part | None]:
+        """A part of a number that somebody else gave; this stage does not count it."""
+        if self.has(key):
             yield None
             return
-        made = Part(self.folder, self._number)
+        made = Part(self.folder, number)
         try:
             yield made
         except BaseException:
             made.close()
             raise
         made.keep(key)
+
+    def has(self, key: str) -> bool:
+        """Whether a part was staged."""
+        return (self.folder / f"{key}.done").exists()
 
     def said(self, key: str) -> dict[str, Any]:
         """What was noted of a part: failures, how many, rows, notes."""

@@ -9,24 +9,26 @@ import base64
 import binascii
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
 from dicomlake.errors import DataError
 from dicomlake.jobs.clinical.codes import asked, scheme_of
+from dicomlake.jobs.clinical.formats.bundles import Entries
 from dicomlake.jobs.clinical.formats.sheets import opened
 from dicomlake.jobs.clinical.moments import moment
 from dicomlake.jobs.clinical.reports import stage_document
 from dicomlake.jobs.clinical.staging import Part
 from dicomlake.jobs.identifiers.fhir import dict_of, dicts, text_of, typed, uids_of
 
-_LARGEST = 256 * 1024**2
-"""Bytes of one document; it takes many times as much memory."""
+_WHOLE = 16 * 1024**2
+"""Bytes of a document that is read at once; of larger ones some entries at a time."""
 _DEEPEST = 8
 _NEVER = frozenset("entered-in-error not-done not-taken cancelled refuted abandoned".split())
 """States of a resource that says of something that it did not happen."""
@@ -36,6 +38,47 @@ _TAG = re.compile(r"<(?:br|/p|/div|/li|/h\d|/tr)[^>]*>", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<[^>]*>")
 _TYPE = re.compile(rb'\s*{\s*"resourceType"\s*:\s*"(\w+)"')
 _Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a file of lines: from which byte to which, and the number of its first line."""
+
+    begin: int
+    end: int
+    line: int
+
+
+def spans(path: Path, size: int) -> list[Span]:
+    """Parts of about so many bytes of a file of lines; none of one that is packed, or no lines."""
+    if path.suffix.lower() == ".gz" or path.stat().st_size < 2 * size:
+        return []
+    with path.open("rb") as file:
+        first = file.readline(_WHOLE)
+        if len(first) == _WHOLE or not _alone(first):
+            return []
+        found, begin, line, at = [], 0, 1, 0
+        file.seek(0)
+        while data := file.read(size):
+            cut = data.rfind(b"\n") + 1
+            if cut and at + cut > begin:
+                found.append(Span(begin, at + cut, line))
+                line += data.count(b"\n")
+                begin = at + cut
+            at += len(data)
+        if at > begin:
+            found.append(Span(begin, at, line))
+    return found
+
+
+def _until(file: IO[bytes], end: int) -> Iterator[bytes]:
+    """The lines before a byte of a file."""
+    at = file.tell()
+    for line in file:
+        at += len(line)
+        yield line
+        if at >= end:
+            return
 
 
 @dataclass(slots=True)
@@ -51,24 +94,37 @@ class Fhir:
     check: Callable[[int], None] = lambda count: None
     pdf: Callable[[bytes], str] | None = None
 
-    def read(self, path: Path) -> None:
-        """Stage the resources of a file; what cannot be read is noted with its line."""
+    def read(self, path: Path, span: Span | None = None) -> None:
+        """Stage the resources of a file; what cannot be read is noted with its line.
+
+        `span`: only that part of a file of lines.
+        """
         with opened(path) as file:
-            first = file.readline(_LARGEST)
-            if not first.strip():
-                first = file.readline(_LARGEST)
-            if len(first) < _LARGEST and _alone(first):
-                self._line(first, 1)
-                number = 1
-                for number, line in enumerate(file, 2):
-                    self._line(line, number)
-                    if not number % 1000:
-                        self.check(1000)
-                self.check(number % 1000)
+            if span is not None:
+                file.seek(span.begin)
+                self._lines(_until(file, span.end), span.line)
                 return
-            data = first + file.read(_LARGEST - len(first))
-        if len(data) >= _LARGEST:
-            raise DataError("the file is too large to be read at once: export it as NDJSON")
+            first = file.readline(_WHOLE)
+            if not first.strip():
+                first = file.readline(_WHOLE)
+            if len(first) < _WHOLE and _alone(first):
+                self._lines(chain([first], file), 1)
+                return
+            data = first + file.read(_WHOLE - len(first))
+            if len(data) < _WHOLE:
+                self._document(data)
+            else:
+                self._streamed(Entries(data.removeprefix(b"\xef\xbb\xbf"), file))
+
+    def _lines(self, lines: Iterable[bytes], first: int) -> None:
+        number = first - 1
+        for number, line in enumerate(lines, first):
+            self._line(line, number)
+            if not number % 1000:
+                self.check(1000)
+        self.check(number % 1000)
+
+    def _document(self, data: bytes) -> None:
         try:
             document = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
         except orjson.JSONDecodeError as error:
@@ -76,6 +132,16 @@ class Fhir:
             return
         self._take(document, "1")
         self.check(1)
+
+    def _streamed(self, entries: Entries) -> None:
+        """Stage the entries of a document that is too large to be held at once."""
+        for one in entries:
+            if entries.bundle is None:
+                self._take(one, f"1.{entries.read}", depth=1)
+            elif isinstance(one, dict):
+                self._entry(one, entries.bundle, f"1.{entries.read}", 1)
+            if not entries.read % 1000:
+                self.check(1000)
 
     def _line(self, line: bytes, number: int) -> None:
         if not line.strip():
@@ -102,11 +168,7 @@ class Fhir:
         kind = document["resourceType"]
         if kind == "Bundle":
             for number, entry in enumerate(dicts(document.get("entry")), 1):
-                if dict_of(entry.get("request")).get("method") == "DELETE":
-                    self._deleted(entry, document, f"{place}.{number}")
-                elif "resource" in entry:
-                    name = text_of(entry.get("fullUrl"))
-                    self._take(entry["resource"], f"{place}.{number}", name, depth + 1)
+                self._entry(entry, document, f"{place}.{number}", depth + 1)
         elif kind in _READERS:
             try:
                 _READERS[kind](self, _Resource(document, kind, place, url))
@@ -114,6 +176,12 @@ class Fhir:
                 self.part.fail(place, f"{kind}: {error}")
             except (TypeError, AttributeError, KeyError, ValueError, IndexError) as error:
                 self.part.fail(place, f"{kind}: not as FHIR says ({type(error).__name__})")
+
+    def _entry(self, entry: _Json, bundle: _Json, place: str, depth: int) -> None:
+        if dict_of(entry.get("request")).get("method") == "DELETE":
+            self._deleted(entry, bundle, place)
+        elif "resource" in entry:
+            self._take(entry["resource"], place, text_of(entry.get("fullUrl")), depth)
 
     def _deleted(self, entry: _Json, bundle: _Json, place: str) -> None:
         """An entry of a history or an export that says that a resource was deleted."""
