@@ -10,7 +10,7 @@ EXTRAS := clinical convert deid dose export kafka pacs pandas pixels polars segm
 UI := src/dicomlake/web/static/index.html
 UI_SOURCES := $(shell find ui -path ui/node_modules -prune -o -type f -not -name '*.py' -print)
 
-.PHONY: run serve test ui bench segment lock clean
+.PHONY: run serve test checks ui-tests ui bench segment lock clean
 
 run: .venv/ready ui
 	$(BIN)/dicomlake demo hospital
@@ -29,12 +29,17 @@ $(UI): $(UI_SOURCES)
 	cd ui && npm ci --silent && npm run --silent build
 
 test: .venv/ready ui
+	$(MAKE) --no-print-directory -j 2 checks ui-tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+ui-tests:
 	if command -v npm >/dev/null; then cd ui && npm run --silent test; fi
+
+checks:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: .venv/ready
 	$(BIN)/python -m bench

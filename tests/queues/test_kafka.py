@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import ClassVar
@@ -64,8 +65,8 @@ class KafkaContract(QueueContract):
             return opened[-1]
 
         yield make
-        for queue in opened:
-            queue.close()
+        with ThreadPoolExecutor(max(len(opened), 1)) as pool:  # each waits to leave the group
+            list(pool.map(KafkaQueue.close, opened))
 
     @pytest.fixture
     def queue(self, request, clock):

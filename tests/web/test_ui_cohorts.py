@@ -19,8 +19,7 @@ from dicomlake.jobs.cohorts.withdrawing import withdraw
 from dicomlake.jobs.index import index
 from dicomlake.testing import hospital
 
-from .test_ui_whole import AXE
-from .walks import go_to, need, quiet_page, served
+from .walks import SCHEMES, faults, go_to, quiet_page, served
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -155,11 +154,9 @@ def test_a_patient_withdraws(page: sync_api.Page, lake: Path) -> None:
     assert cohorts.opened(lake, "mr").withdrawn == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_have_no_fault_of_accessibility(
-    browser: sync_api.Browser, address: str, lake: Path, scheme: str
+    browser: sync_api.Browser, address: str, lake: Path
 ) -> None:
-    need(AXE.is_file(), "axe-core is missing: npm ci in ui")
     cohorts.freeze(lake, "ct", "Modality = 'CT'")
     cohorts.freeze(lake, "mr", f"{MR} and MagneticFieldStrength >= 1")
     rows = cohorts.opened(lake, "mr").series().to_pylist()
@@ -169,7 +166,7 @@ def test_the_pages_have_no_fault_of_accessibility(
     request(lake, "mr", "Training", ethics="2026-17", by="ann")
     withdraw(lake, rows[-1]["PatientID"], "Brief", by="eve")
     with browser.new_context(
-        base_url=address, locale="de-DE", color_scheme=scheme, reduced_motion="reduce",
+        base_url=address, locale="de-DE", reduced_motion="reduce",
         viewport={"width": 1280, "height": 900},
     ) as context:  # fmt: skip
         page = context.new_page()
@@ -184,15 +181,9 @@ def test_the_pages_have_no_fault_of_accessibility(
         }.items():
             page.goto(place)
             sync_api.expect(page.get_by_text(there).first).to_be_visible()
-            if folder := os.environ.get("DICOMLAKE_SCREENSHOTS"):
-                page.wait_for_timeout(1000)
-                name = re.sub(r"\W+", "-", place).strip("-")
-                page.screenshot(path=f"{folder}/{name}-{scheme}.png", full_page=True)
-            page.evaluate(AXE.read_text())
-            found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-            assert [
-                (place, one["id"], node["html"][:160])
-                for one in found["violations"]
-                if one["impact"] in ("serious", "critical")
-                for node in one["nodes"]
-            ] == []
+            for scheme in SCHEMES:
+                assert faults(page, place, scheme) == []
+                if folder := os.environ.get("DICOMLAKE_SCREENSHOTS"):
+                    page.wait_for_timeout(1000)
+                    name = re.sub(r"\W+", "-", place).strip("-")
+                    page.screenshot(path=f"{folder}/{name}-{scheme}.png", full_page=True)

@@ -13,8 +13,7 @@ from dicomlake.jobs.cohorts.approving import judge, request
 from dicomlake.settings import DatasetSettings, Pseudonyms, Settings
 from tests.jobs.datasets.lungs import KEY, SETTINGS, make_lake
 
-from .test_ui_whole import AXE
-from .walks import need, quiet_page, served
+from .walks import AXE, need, quiet_page, served
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service

@@ -19,8 +19,7 @@ from dicomlake.lake import Store
 from dicomlake.settings import Enrich, Settings
 from tests.enricher_package import install
 
-from .test_ui_whole import AXE
-from .walks import go_to, need, quiet_page, served
+from .walks import AXE, go_to, need, quiet_page, served
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service

@@ -10,8 +10,7 @@ import pytest
 from dicomlake.testing.dicom import uid
 
 from .knees import knee_lake
-from .test_ui_whole import AXE
-from .walks import need
+from .walks import AXE, need
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,7 +20,10 @@ from . import serving
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
 
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 PATIENCE_MS = 30_000
+AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -85,6 +88,33 @@ def quiet_page(browser: Browser, address: str, but: str = "") -> Iterator[Page]:
     yield page
     context.close()
     assert not wrong, wrong
+
+
+_COLOURED = """() => Promise.all(document.getAnimations()
+  .filter(one => one instanceof CSSTransition).map(one => one.finished.catch(() => null))
+).then(() => null)"""
+"""Waits until colours have changed: those half way are nobody's."""
+
+
+def faults(page: Page, where: str, scheme: Scheme) -> list[str]:
+    """Serious faults of accessibility of a page as it stands there, in light or in dark colours.
+
+    The page changes its colours while it is open, so it is opened once for both.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api")
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    sync_api.expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
+    page.evaluate(_COLOURED)
+    if not page.evaluate("'axe' in window"):
+        need(AXE.is_file(), "axe-core is missing: npm ci in ui")
+        page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{where} {scheme}: {one['id']} ({one['impact']}): {node['html'][:160]} {node['any'][:1]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
 
 
 def total(page: Page, level: str) -> Locator:

@@ -39,6 +39,23 @@ def steps(where: Node) -> Iterator[Step]:
     return _steps(where, "", 0, (), _as_it_is)
 
 
+def number_of(where: Node) -> int:
+    """How many steps a question has, without making them: each holds all that stand before it.
+
+    >>> from dicomlake.query import parse
+    >>> number_of(parse("KVP > 80 and not (KVP > 90 or Modality = 'CT')"))
+    6
+    """
+    below: tuple[Node, ...] = ()
+    if isinstance(where, And | Or):
+        below = where.parts
+    elif isinstance(where, Not | Same):
+        below = (where.part,)
+    elif isinstance(where, Related):
+        below = (where.first, where.second)
+    return 1 + sum(map(number_of, below))
+
+
 def _as_it_is(node: Node) -> Node:
     return node
 
@@ -93,9 +110,10 @@ def attrition(engine: Any, where: Node | None, level: str, ticket: Any = None) -
     """
     if level not in LEVELS:
         raise UsageError(f"{level!r} is no level. Use one of {', '.join(LEVELS)}.")
-    found = [] if where is None else list(steps(where))
-    if len(found) > MOST_STEPS:
-        raise UsageError(f"The question has {len(found):,} conditions; {MOST_STEPS} can be shown.")
+    if where is None:
+        return []
+    if (number := number_of(where)) > MOST_STEPS:
+        raise UsageError(f"The question has {number:,} conditions; {MOST_STEPS} can be shown.")
     return [
         {
             "place": step.place,
@@ -106,7 +124,7 @@ def attrition(engine: Any, where: Node | None, level: str, ticket: Any = None) -
             "alone": engine.count(step.alone, level, ticket),
             "kept": engine.count(step.kept, level, ticket),
         }
-        for step in found
+        for step in steps(where)
     ]
 
 

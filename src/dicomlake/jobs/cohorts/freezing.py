@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from dicomlake.engines.duck import DuckEngine
 from dicomlake.errors import NotAllowed, UsageError
-from dicomlake.jobs.attrition import MOST_STEPS, attrition, steps
+from dicomlake.jobs.attrition import MOST_STEPS, attrition, number_of
 from dicomlake.jobs.cohorts import deciding, keeping, splitting, withdrawing
 from dicomlake.jobs.cohorts.keeping import Version
 from dicomlake.lake import Store
@@ -150,7 +150,7 @@ def _highest(store: Store) -> int:
 
 def _attrition(engine: Any, where: Node | None, level: str, ticket: object) -> list[dict[str, Any]]:
     """What each condition keeps; nothing of a question with too many of them."""
-    if where is None or sum(1 for _ in steps(where)) > MOST_STEPS:
+    if where is None or number_of(where) > MOST_STEPS:
         return []
     return attrition(engine, where, level, ticket)
 
