@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dicomlake.cli import app
-from dicomlake.cli.commands import HERE, console
+from dicomlake.cli.commands import HERE, LakeArgument, console
 from dicomlake.errors import UsageError
 
 
@@ -17,9 +17,7 @@ from dicomlake.errors import UsageError
     "dicomlake omop lake --out omop --identified --format parquet --vocabulary CONCEPT.csv"
 )
 def omop(
-    lake: Annotated[
-        Path, typer.Argument(help="Folder of the lake.", envvar="DICOMLAKE_LAKE")
-    ] = HERE,
+    lake: LakeArgument = HERE,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("omop"),
     form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
     cohort: Annotated[
