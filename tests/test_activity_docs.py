@@ -57,6 +57,10 @@ def test_the_settings_are_settings(tmp_path: Path) -> None:
     assert (found.timezone, found.hours) == ("Europe/Berlin", "07:30-16:00")
     for name in settings.ActivitySettings.model_fields:
         assert name in page("activity.md")
+    (tmp_path / settings.FILE).write_text(block("omop.md", "toml"))
+    told = settings.read(tmp_path).omop
+    assert told.vocabulary == Path("/data/athena/CONCEPT.csv")
+    assert told.wado.startswith("https://")
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

@@ -570,16 +570,17 @@ class Lake:
         """Write the lake, or a cohort, as OMOP tables with the imaging extension; what was written.
 
         `pseudonyms`: a name in the settings, or "" for identities as they are; `vocabulary`:
-        CONCEPT.csv of Athena; `notes`: texts of documents, too, which only go out identified;
-        `year_of_birth`: of those of whom nobody says one, who else are left out; `wado`: address of
-        the DICOMweb service that has the series. UsageError when it cannot be written, Cancelled
-        when `progress` says so.
+        CONCEPT.csv of Athena, else that of the settings; `notes`: texts of documents, too, which
+        only go out identified; `year_of_birth`: of those of whom nobody says one, who else are left
+        out; `wado`: address of the DICOMweb service that has the series. UsageError when it cannot
+        be written, Cancelled when `progress` says so.
         """
+        told = settings_.read(self.path)
         wanted = AskedOmop(
-            form, cohort, Path(vocabulary) if vocabulary else None, pseudonyms, notes,
-            year_of_birth, wado,
+            form, cohort, Path(vocabulary) if vocabulary else told.omop.vocabulary, pseudonyms,
+            notes, year_of_birth, wado or told.omop.wado,
         )  # fmt: skip
-        return write_omop(self._store, Path(out), wanted, settings_.read(self.path), progress)
+        return write_omop(self._store, Path(out), wanted, told, progress)
 
     def pull(
         self,

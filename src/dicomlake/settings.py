@@ -528,6 +528,17 @@ class DatasetSettings(_Settings):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
 
 
+class OmopSettings(_Settings):
+    """Tables of OMOP: `[omop]`.
+
+    `vocabulary`: CONCEPT.csv of Athena, which concept ids are taken from; `wado`: address of the
+    DICOMweb service that has the series, for wadors_uri.
+    """
+
+    vocabulary: Path | None = None
+    wado: str = ""
+
+
 class ClinicalSettings(_Settings):
     """How clinical facts are brought in.
 
@@ -654,6 +665,7 @@ class Settings(_Settings):
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
     datasets: DatasetSettings = DatasetSettings()
+    omop: OmopSettings = OmopSettings()
     clinical: ClinicalSettings = ClinicalSettings()
     federation: Federation = Federation()
     dose: DoseSettings = DoseSettings()

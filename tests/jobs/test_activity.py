@@ -286,6 +286,39 @@ def test_untidy_times_are_handled_and_counted(
     found.devices()  # what has no examination is still a device
 
 
+@pytest.mark.parametrize(
+    ("content", "ahead", "began"),
+    [("091000", "+0200", "09:08:09"), ("070900", "+0200", "07:08:09"), ("020900", "-0500",
+     "02:08:09"), ("091000", "", "07:08:09")],
+)  # fmt: skip
+def test_a_moment_that_was_sent_with_its_zone_is_that_of_the_device(
+    tmp_path: Path, content: str, ahead: str, began: str
+) -> None:
+    stamped = datetime(2024, 1, 10, 7, 8, 9, tzinfo=UTC)
+    more = {"ContentDate": date(2024, 1, 10), "ContentTime": content}
+    if ahead:
+        store = Store.create(tmp_path / "lake")
+        said = {"series_id": 7, "path": "TimezoneOffsetFromUTC", "text": ahead}
+        store.append("elements", pa.Table.from_pylist([said], tables.ELEMENTS))
+    found = made(tmp_path, {"series_id": 7, "AcquisitionDateTime": stamped, **more})
+    (row,) = found.exams.to_pylist()
+    assert f"{row['began']:%H:%M:%S}" == began
+
+
+def test_devices_without_a_serial_number_are_told_apart(tmp_path: Path) -> None:
+    def at(station: str | None, serial: str | None, house: str) -> dict[str, Any]:
+        return acquired("0800", StationName=station, DeviceSerialNumber=serial,
+                        InstitutionName=house)  # fmt: skip
+
+    found = made(
+        tmp_path, at("CT1", "0000", "North"), at("CT2", "unknown", "North"), at(None, " ", "North"),
+        at("", None, "South"), at("CT1", "4711", "North"),
+    )  # fmt: skip
+    assert sorted(found.devices().column("device").to_pylist()) == [
+        "Model X 4711", "Model X CT1", "Model X CT2", "Model X North", "Model X South",
+    ]  # fmt: skip
+
+
 def acquired(time: str, **more: Any) -> dict[str, Any]:
     return {**ACQUIRED, "AcquisitionTime": time, **more}
 

@@ -188,7 +188,7 @@ READ_JSON = [
     ("POST", "/api/cohorts/none/requests"), ("PUT", "/api/cohorts/none/requests"),
     ("POST", "/api/withdrawals"), ("POST", "/api/deid/plan"),
     ("POST", "/api/erasures"), ("POST", "/api/erasures/preview"),
-    ("POST", "/api/datasets"), ("POST", "/api/datasets/estimate"),
+    ("POST", "/api/datasets"), ("POST", "/api/datasets/estimate"), ("POST", "/api/omop"),
     ("POST", "/api/datasets/none/resume"),
     ("POST", "/api/federation/ask"), ("POST", "/api/federation/answer"),
     ("POST", "/api/federation/export"),

@@ -24,7 +24,8 @@ def omop(
         str, typer.Option(help="Only series of a cohort: NAME or NAME@VERSION.")
     ] = "",
     vocabulary: Annotated[
-        Path | None, typer.Option(help="CONCEPT.csv of Athena: what concept ids are taken from.")
+        Path | None,
+        typer.Option(help="CONCEPT.csv of Athena, of which concept ids are; else of the settings."),
     ] = None,
     pseudonyms: Annotated[
         str, typer.Option(help="[pseudonyms.NAME] of the settings; the only one when left out.")
@@ -54,7 +55,10 @@ def omop(
         raise UsageError("Either --identified, or --pseudonyms NAME: not both.")
     told = settings.read(lake)
     name = "" if identified else name_of(lake, told, pseudonyms)
-    asked = Asked(form, cohort, vocabulary, name, notes, year_of_birth, wado)
+    asked = Asked(
+        form, cohort, vocabulary or told.omop.vocabulary, name, notes, year_of_birth,
+        wado or told.omop.wado,
+    )  # fmt: skip
     with Bar(console(error=True)) as bar:
         report = write(Store(lake), out, asked, told, bar)
     for table, rows in report.rows.items():

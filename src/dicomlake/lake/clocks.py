@@ -12,11 +12,27 @@ FEWEST = 5
 """A device with fewer differences has no offset: they say nothing yet."""
 PEERS = 3
 """From so many devices of a modality on, what is usual among them is taken off."""
-DEVICE = (
-    "nullif(trim(concat_ws(' ', nullif(\"ManufacturerModelName\", ''), "
-    "coalesce(nullif(\"DeviceSerialNumber\", ''), nullif(\"StationName\", '')))), '')"
+_NO_SERIAL = "[0 ._-]*|x+|unknown|none|null|n[/.]?a[.]?|not available|anonym.*"
+"""What devices and de-identification write for a serial number that is none."""
+
+
+def _said(name: str) -> str:
+    return f"nullif(trim(\"{name}\"), '')"
+
+
+_SERIAL = (
+    'case when not regexp_full_match(lower(trim("DeviceSerialNumber")), '
+    f"'{_NO_SERIAL}') then trim(\"DeviceSerialNumber\") end"
 )
-"""SQL of what a device is called: its model, and its serial number or else its station."""
+DEVICE = (
+    f"case when {_said('ManufacturerModelName')} is null "
+    f"then coalesce({_SERIAL}, {_said('StationName')}) else concat_ws(' ', "
+    f"{_said('ManufacturerModelName')}, coalesce({_SERIAL}, {_said('StationName')}, "
+    f"{_said('InstitutionName')})) end"
+)
+"""SQL of what a device is called: its model, and its serial number or else its station.
+
+Models that say neither are told apart by institution."""
 NO_CLOCK = "('SR', 'SEG', 'PR', 'KO', 'DOC', 'OT', 'REG', 'RTSTRUCT', 'RTPLAN', 'RTDOSE', 'RWV')"
 """Modalities of objects that are made later, elsewhere."""
 _DATES, _TIMES = (

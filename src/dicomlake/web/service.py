@@ -31,6 +31,7 @@ from dicomlake.web import (
     federation,
     jobs,
     ohif,
+    omop,
     operations,
     problems,
     pseudonyms,
@@ -47,6 +48,7 @@ from dicomlake.web.desk import Desk
 from dicomlake.web.dicomweb import router as dicomweb
 from dicomlake.web.dicomweb.shelf import Shelf, Shelves
 from dicomlake.web.dicomweb.storing import Committer
+from dicomlake.web.exports import Exports
 from dicomlake.web.fhir import Fhir
 from dicomlake.web.fhir import router as fhir
 from dicomlake.web.guard import OPEN, Guard
@@ -69,6 +71,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     audit = Audit.of(lake, settings.service.access.audit)
     committer = Committer(desk)
     endpoint = Fhir(Path(lake), settings, maker_of)
+    tables = Exports(Path(lake), "omop")
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -77,6 +80,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
         yield
         await run_in_threadpool(committer.close)
         await run_in_threadpool(endpoint.close)
+        await run_in_threadpool(tables.close)
         views.close()
         desk.close()
         gate.close()
@@ -92,7 +96,7 @@ def app(lake: Path, settings: Settings) -> FastAPI:
     )
     made.state.desk, made.state.committer = desk, committer
     made.state.gate, made.state.views, made.state.audit = gate, views, audit
-    made.state.fhir = endpoint
+    made.state.fhir, made.state.omop = endpoint, tables
     made.state.shelves = Shelves(Shelf(lake, settings), views)
     for router in (jobs.router, operations.router, *_OURS):
         made.include_router(router)
@@ -153,6 +157,7 @@ _OURS = (
     erasing.router,
     facts.router,
     federation.router,
+    omop.router,
     pseudonyms.router,
     *explore.ROUTERS,
 )

@@ -1569,6 +1569,18 @@ export type NewMappingFile = {
   text: string;
 };
 
+export type NewOmop = {
+  /** NAME or NAME@VERSION; else the whole lake */
+  cohort: string;
+  /** Of [pseudonyms.NAME]; identified: as it is */
+  pseudonyms: string;
+  form: "csv" | "parquet";
+  /** Texts of documents, of identified tables alone */
+  notes: boolean;
+  /** Of persons of whom nobody says one; else left out */
+  year_of_birth?: number | null;
+};
+
 export type NewQuery = {
   name: string;
   comment: string;
@@ -1633,6 +1645,32 @@ export type NewsOut = {
   lake_version: number;
   /** Some of what is new */
   series: string[];
+};
+
+export type OmopFile = {
+  name: string;
+  table: string;
+  rows: number;
+  bytes: number;
+};
+
+export type OmopOut = {
+  id: string;
+  began: string;
+  state: "running" | "finished" | "failed";
+  why: string;
+  cohort: string;
+  pseudonyms: string;
+  /** What is being made: a table, or what comes before them */
+  stage: string;
+  /** Written so far */
+  rows: number;
+  files: OmopFile[];
+  /** Series without_day, persons without_birth, facts undated and unlinked */
+  left_out: Record<string, number>;
+  /** Codes without a concept */
+  unmapped: number;
+  codes: number;
 };
 
 export type OpenedHour = {
@@ -2781,6 +2819,11 @@ export type Answers = {
   "POST /api/logout": Me;
   "GET /api/me": Me;
   "POST /api/me/project": Me;
+  "GET /api/omop": OmopOut[];
+  "POST /api/omop": OmopOut;
+  "DELETE /api/omop/{id}": unknown;
+  "GET /api/omop/{id}": OmopOut;
+  "GET /api/omop/{id}/files/{name}": unknown;
   "GET /api/patients/{patient_key}": PatientOut;
   "GET /api/patients/{patient_key}/timeline": TimelineOut;
   "POST /api/pause": SourceOut[];

@@ -6,6 +6,7 @@ import { useState } from "react";
 import { call, Refused, useAnswer } from "../api/client.ts";
 import type { DatasetChoices, DatasetOut, DatasetReason } from "../api/schema.ts";
 import { lasting } from "../parts/lasting.ts";
+import { Omop } from "../parts/omop.tsx";
 import { Loading, Message, Trouble } from "../parts/states.tsx";
 import { go, Link } from "../route.tsx";
 import { type Key, useTexts } from "../texts.tsx";
@@ -36,6 +37,7 @@ function All() {
       {!found.data && !found.error && <Loading />}
       {found.data?.length === 0 && <Message title={t("datasets.none")} text={t("datasets.none.do")} />}
       {found.data?.map((one) => <Card key={one.name} one={one} />)}
+      {choices.data && <Omop choices={choices.data} />}
     </>
   );
 }

@@ -30,7 +30,7 @@ _UIDS = {
 """Names of parts of addresses that say what was opened, and the attributes that they are."""
 _ASKED = re.compile(r"POST /api/(query|sql)$")
 _EXPORTED = re.compile(
-    r"POST /api/(query/export|datasets|federation/export)$|GET /api/jobs/[^/]+/documents$"
+    r"POST /api/(query/export|datasets|omop|federation/export)$|GET /api/jobs/[^/]+/documents$"
     r"|GET /fhir(/[^/]+)?/\$export$"
 )
 _PASSED = re.compile(r"/thumbnail$")

@@ -77,7 +77,14 @@ def examined(engine: Any, asked: Asked, ticket: object = None) -> Examined:
     with engine.chosen(asked.where, asked.level, ticket) as (search, mask):
         db, snapshot = search.db, search.snapshot
         db.register("chosen", pa.table({"series_id": snapshot.ids[mask]}))
-        for statement in (_STANDS, _TIMED, _SPANS, _ACQUIRED.format(period=_period(asked)), _EXAMS):
+        for statement in (
+            _STANDS,
+            _ZONES,
+            _TIMED,
+            _SPANS,
+            _ACQUIRED.format(period=_period(asked)),
+            _EXAMS,
+        ):
             search.check()
             db.execute(statement)
         return Examined(
@@ -116,9 +123,18 @@ def _seconds(name: str) -> str:
     )
 
 
+def _local(what: str) -> str:
+    """SQL of the moment that another clock of the device says, null where it says none."""
+    time = f"{what.lower()}_time"
+    return (
+        f'case when {_good(time)} then "{what}Date"::timestamp '
+        f"+ {_seconds(time)} * interval 1 second end"
+    )
+
+
 _SAME = " and ".join(
     f's."{name}" is not distinct from d."{name}"'
-    for name in ("ManufacturerModelName", "DeviceSerialNumber", "StationName")
+    for name in ("ManufacturerModelName", "DeviceSerialNumber", "StationName", "InstitutionName")
 )
 _STANDS = f"""
 create or replace temp table stands as
@@ -132,21 +148,34 @@ select *, {DEVICE} as device, dense_rank() over (order by {DEVICE})::int as numb
 """
 """What stands where: devices with a number, by all that series say of them."""
 
+_ZONES = """
+create or replace temp table zones as
+select series_id, min((case when left(text, 1) = '-' then -1 else 1 end)
+    * (substr(text, 2, 2)::int * 3600 + substr(text, 4, 2)::int * 60)) as ahead
+from elements where path = 'TimezoneOffsetFromUTC' and regexp_full_match(text, '[+-][0-9]{4}')
+    and series_id in (select series_id from chosen)
+group by series_id
+"""
+"""By how many seconds the clocks of series are ahead of UTC, where they say so."""
+
 _TIMED = f"""
 create or replace temp table timed as
 with devices as (
-    select distinct "ManufacturerModelName", "DeviceSerialNumber", "StationName", device, number
+    select distinct "ManufacturerModelName", "DeviceSerialNumber", "StationName",
+        "InstitutionName", device, number
     from stands where device is not null),
 sent as (
     select s.series_id, s.patient_key, s.study_key, s.indexed, d.number as device,
         nullif(trim(s."Modality"), '') as modality, "StudyDate", "AcquisitionDate", "SeriesDate",
-        "ContentDate", "AcquisitionDateTime" as stamped, {_tidy("StudyTime")} as study_time,
+        "ContentDate", "AcquisitionDateTime"::timestamp as stamped, ahead,
+        {_tidy("StudyTime")} as study_time,
         {_tidy("AcquisitionTime")} as acquired_time, {_tidy("ContentTime")} as content_time,
         {_tidy("SeriesTime")} as series_time,
         coalesce(list_contains(varying, 'AcquisitionTime'), false) as several,
         coalesce("Modality" in {NO_CLOCK} or list_extract("ImageType", 1) <> 'ORIGINAL', false)
             as made
-    from series s semi join chosen using (series_id) left join devices d on {_SAME}),
+    from series s semi join chosen using (series_id) left join devices d on {_SAME}
+        left join zones z on z.series_id = s.series_id),
 clocked as (
     select *, case when made or device is null then 0 when {_good("acquired_time")} then 1
         when stamped is not null then 2 when {_good("content_time")} then 3
@@ -161,7 +190,9 @@ dated as (
 placed as (
     select *, case when text is not null then {_seconds("text")} end as second,
         case when text is not null and own_day is null and {_good("study_time")}
-            then {_seconds("study_time")} end as study_second
+            then {_seconds("study_time")} end as study_second,
+        case when clock = 2 and ahead is not null then coalesce({_local("Content")},
+            {_local("Series")}, {_local("Study")}) end as local
     from dated)
 select series_id, patient_key, study_key, indexed, device, modality, clock::tinyint as clock,
     made, several and clock = 1 as several, second, "StudyDate" as study_day,
@@ -169,13 +200,16 @@ select series_id, patient_key, study_key, indexed, device, modality, clock::tiny
     text is not null and own_day is null and "StudyDate" is not null as borrowed,
     text is not null and len(text) = 4 as rough,
     clock > 1 and acquired_time is not null as unread,
-    case when clock = 2 then stamped::timestamp
+    case when clock = 2 then stamped + case when abs(epoch(stamped - local) + ahead)
+            < abs(epoch(stamped - local)) then ahead else 0 end * interval 1 second
         else coalesce(own_day, "StudyDate")::timestamp + second * interval 1 second end as moment
 from placed
 """
 """The clock that each series is timed by (1: acquisition, 2: AcquisitionDateTime, 3: content,
-4: its series, 5: none, 0: not made by a device). A day that is missing is that of the study, the
-next one where the study began over 12 hours later by the clock."""
+4: its series, 5: none, 0: not made by a device). An AcquisitionDateTime that was sent with its zone
+is in UTC here: it is turned back where TimezoneOffsetFromUTC brings it nearer to another clock. A
+day that is missing is that of the study, the next one where the study began over 12 hours later by
+the clock."""
 
 _SPANS = """
 create or replace temp table spans as

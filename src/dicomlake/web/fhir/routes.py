@@ -23,8 +23,9 @@ from dicomlake.jobs.fhir.targets import Make, study_ids
 from dicomlake.settings import Settings
 from dicomlake.web.access.needs import needs, note, who_of
 from dicomlake.web.dicomweb.searching import root_of as root_of_dicomweb
+from dicomlake.web.exports import Export, Exports
 from dicomlake.web.fhir import answers
-from dicomlake.web.fhir.bulk import Export, Exports, Resources
+from dicomlake.web.fhir.bulk import Resources, lines_of
 from dicomlake.web.fhir.capabilities import VERSIONS, statement
 from dicomlake.web.fhir.finding import Held, Snapshot, blocks
 from dicomlake.web.fhir.searching import Asked, asked, types_of
@@ -104,7 +105,9 @@ def export(request: Request) -> Response:
         search = asked("ImagingStudy", since)
         snapshot = _snapshot(request, release)
     made = fhir_of(request).exports.start(
-        _owner(request), str(request.url), lambda: _everything(snapshot, search, frozenset(types))
+        _owner(request),
+        str(request.url),
+        lines_of(lambda: _everything(snapshot, search, frozenset(types))),
     )
     where = f"{_root(request)}/$export-status/{made.id}"
     return Response(status_code=202, headers={"Content-Location": where})
