@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from dicomlake.jobs import clinical
 from dicomlake.jobs.access.roles import May
-from dicomlake.lake.store import WORK
+from dicomlake.jobs.clinical.guarding import passing_of
 from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
@@ -38,6 +38,7 @@ class FactsTaken(Shape):
     removed: int
     unchanged: int
     left_out: int = Field(description="Of patients who were erased")
+    nameless: int = Field(description="Of no patient, in a lake that de-identifies at its door")
     linked: dict[str, int] = Field(description="To images, by patient, accession or study")
     unlinked: dict[str, int] = Field(
         description="nobody and dangling: nobody is named; stranger and order: no images yet"
@@ -63,8 +64,8 @@ class FactsOf(Shape):
 _TAKEN: dict[str, Any] = {
     "run_id": "20240131T120000-3f2a9c01", "source": "clinic", "facts": {"condition": 12},
     "documents": 3, "added": 15, "replaced": 0, "removed": 0, "unchanged": 0, "left_out": 0,
-    "linked": {"patient": 14}, "unlinked": {"stranger": 1}, "failures": 0, "notes": [],
-    "seconds": 0.8,
+    "nameless": 0, "linked": {"patient": 14}, "unlinked": {"stranger": 1}, "failures": 0,
+    "notes": [], "seconds": 0.8,
 }  # fmt: skip
 _OF = {"source": "clinic", "kind": "condition", "rows": 12, "patients": 4, "linked": 11,
        "first": "2014-05-03T00:00:00Z", "last": "2020-01-02T00:00:00Z",
@@ -112,7 +113,7 @@ async def bring(
         raise Failed(422, "The name of the file has letters, digits, dots, hyphens alone.")
     if desk.lakes.at().writing:
         raise Failed(409, "Somebody is writing to the lake. Wait for the end, and try again.")
-    passing = desk.lake / WORK
+    passing = passing_of(desk.lake)
     await run_in_threadpool(lambda: passing.mkdir(exist_ok=True))
     with tempfile.TemporaryDirectory(prefix="facts-", dir=passing) as place:
         path = Path(place) / name

@@ -870,6 +870,8 @@ export type FactsTaken = {
   unchanged: number;
   /** Of patients who were erased */
   left_out: number;
+  /** Of no patient, in a lake that de-identifies at its door */
+  nameless: number;
   /** To images, by patient, accession or study */
   linked: Record<string, number>;
   /** nobody and dangling: nobody is named; stranger and order: no images yet */

@@ -7,6 +7,7 @@ are made of source and identifier, or of what a row says where it has none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,8 +15,10 @@ import duckdb
 import pyarrow as pa
 
 from dicomlake import tables
+from dicomlake.jobs.clinical import guarding
 from dicomlake.jobs.clinical.codes import asked
 from dicomlake.jobs.clinical.staging import OWN, SCHEMAS, Stage
+from dicomlake.jobs.door.cleaning import Door
 from dicomlake.jobs.erasure.remembered import Remembered
 from dicomlake.lake import Store
 from dicomlake.lake.database import connect, literal, view
@@ -52,6 +55,7 @@ class Settled:
     linked: dict[str, int] = field(default_factory=dict)
     unlinked: dict[str, int] = field(default_factory=dict)
     left_out: int = 0
+    nameless: int = 0
 
 
 LINKED = {
@@ -69,16 +73,24 @@ UNLINKED = {
 
 
 def settle(
-    store: Store, stage: Stage, source: str, run_id: str, check: Callable[[], None]
+    store: Store,
+    stage: Stage,
+    source: str,
+    run_id: str,
+    check: Callable[[], None],
+    door: Door | None = None,
 ) -> dict[str, Settled]:
-    """Bring staged rows into the tables, each in one commit; needs the writer's lock."""
-    work = store.path / WORK
+    """Bring staged rows into the tables, each in one commit; needs the writer's lock.
+
+    `door`: by what they are de-identified first.
+    """
+    work = store.path / WORK if door is None else stage.folder.parent
     work.mkdir(exist_ok=True)
     found = {}
     for name in tables.CLINICAL:
         with connect(memory=MEMORY, spill=work) as db:
             _show(store, stage, db, source, run_id)
-            found[name] = _settle(store, stage, db, name, source, check)
+            found[name] = _settle(store, stage, db, name, source, check, door)
         check()
     return found
 
@@ -124,13 +136,15 @@ def _settle(
     name: str,
     source: str,
     check: Callable[[], None],
+    door: Door | None,
 ) -> Settled:
     if not stage.paths(name):
         return Settled()
-    _complete(db, name)
+    _complete(db, name, door)
     check()
     _keys(db, name)
     made = Settled()
+    made.nameless = guarding.nameless(db) if door is not None else 0
     made.left_out = _shut_out(store, db, name)
     _decide(db, name, source)
     _count(db, made, name)
@@ -142,7 +156,7 @@ def _settle(
 # Rows complete
 
 
-def _complete(db: duckdb.DuckDBPyConnection, name: str) -> None:
+def _complete(db: duckdb.DuckDBPyConnection, name: str, door: Door | None) -> None:
     """A view `complete` of the staged rows with all columns of their table, and `seq`."""
     _referred(db, name)
     _named(db, name)
@@ -202,11 +216,14 @@ def _complete(db: duckdb.DuckDBPyConnection, name: str) -> None:
         f"create view whole as select s.seq, s.rev, coalesce(s.gone, false) as gone, "
         f"s.subject, {', '.join(columns)} from staged_{name} s {' '.join(joins)}"
     )
+    if door is not None:
+        with closing(door.cleaning()) as cleaning:
+            guarding.admit(db, name, cleaning, door)
     db.execute(
         "create macro numbered(t) as (md5_number(t) >> 65)::bigint; "
         f"create view complete as select case when identifier is null then numbered({content}) "
         "else numbered(concat_ws(chr(31), this_source(), identifier)) end "
-        f"as {key}, * from whole"
+        f"as {key}, * from {'whole' if door is None else 'admitted'}"
     )
 
 
