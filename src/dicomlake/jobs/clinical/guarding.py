@@ -42,7 +42,7 @@ def opened(lake: str | Path, settings: Settings | None = None) -> tuple[Store, D
     store = made(lake, settings)
     if store.door.get("view"):
         raise UsageError(
-            "This is a de-identified view of another lake. Bring facts into that one: the view "
+            "This is a de-identified view of another lake. Bring things into that one: the view "
             "follows it."
         )
     return store, door_at(store, settings)
