@@ -185,7 +185,7 @@ class Store:
         """Note by what everything is de-identified; LakeError when the lake has objects already."""
         if door == self.door:
             return
-        if self.door or self.files("series"):
+        if self.door or any(map(self.files, ("series", *tables.CLINICAL))):
             raise LakeError(
                 f"{self.path} has objects already, so how they are de-identified cannot be "
                 "changed. Name a new folder as --lake."

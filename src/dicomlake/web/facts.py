@@ -19,10 +19,10 @@ from dicomlake.errors import DataError
 from dicomlake.jobs import clinical
 from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.clinical import mappings, watching
+from dicomlake.jobs.clinical.guarding import passing_of
 from dicomlake.jobs.clinical.unpacking import unpack
+from dicomlake.jobs.door.entrance import refuse_folders
 from dicomlake.jobs.requests import Job
-from dicomlake.lake import Store
-from dicomlake.lake.store import WORK
 from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
@@ -46,6 +46,7 @@ class FactsTaken(Shape):
     removed: int
     unchanged: int
     left_out: int = Field(description="Of patients who were erased")
+    nameless: int = Field(description="Of no patient, in a lake that de-identifies at its door")
     outdated: int = Field(description="Older than what removed them")
     linked: dict[str, int] = Field(description="To images, by patient, accession or study")
     unlinked: dict[str, int] = Field(
@@ -180,7 +181,8 @@ _MAPPING = {
 _TAKEN: dict[str, Any] = {
     "run_id": "20240131T120000-3f2a9c01", "source": "clinic", "facts": {"condition": 12},
     "documents": 3, "added": 15, "replaced": 0, "removed": 0, "unchanged": 0, "left_out": 0,
-    "outdated": 0, "linked": {"patient": 14}, "unlinked": {"stranger": 1}, "failures": 0,
+    "nameless": 0, "outdated": 0, "linked": {"patient": 14}, "unlinked": {"stranger": 1},
+    "failures": 0,
     "notes": [], "seconds": 0.8,
 }  # fmt: skip
 _OF = {"source": "clinic", "kind": "condition", "rows": 12, "patients": 4, "linked": 11,
@@ -216,7 +218,7 @@ async def bring(http: Request, desk: TheDesk, sent: Annotated[Sent, Depends()]) 
     mapping = _mapping(desk, sent)
     if desk.lakes.at().writing:
         raise Failed(409, "Somebody is writing to the lake. Wait for the end, and try again.")
-    passing = desk.lake / WORK
+    passing = passing_of(desk.lake)
     await run_in_threadpool(lambda: passing.mkdir(exist_ok=True))
     with tempfile.TemporaryDirectory(prefix="facts-", dir=passing) as place:
         path = await _received(http, Path(place), sent.name)
@@ -275,8 +277,7 @@ async def send(
     """As POST /api/facts, for large files: the answer comes at once, and workers do the rest."""
     note(http, what="send facts", query="", source=sent.source)
     mapping = _mapping(desk, sent)
-    if Store(desk.lake).door:
-        raise Failed(422, "This lake de-identifies what comes in, and takes no facts yet.")
+    refuse_folders(desk.lake)
     files = await run_in_threadpool(watching.place_of_sent, desk.lake)
     try:
         await _received(http, files, sent.name)

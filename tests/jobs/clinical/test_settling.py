@@ -71,9 +71,9 @@ class TestTaking:
         with pytest.raises(UsageError, match="Name their source"):
             take(lake, [], source=" ")
 
-    def test_a_lake_that_deidentifies_takes_none(self, lake):
+    def test_a_lake_that_deidentifies_takes_none_without_its_key(self, lake):
         Store.create(lake).note_door({"profile": "research", "pseudonyms": "x"})
-        with pytest.raises(UsageError, match="de-identifies what comes in"):
+        with pytest.raises(UsageError, match="no pseudonyms 'x'"):
             take(lake, [_fact(1)], source="one")
 
 

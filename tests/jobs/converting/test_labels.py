@@ -14,7 +14,6 @@ from dicomlake.errors import UsageError
 from dicomlake.jobs.converting import Report, convert, originals_of
 from dicomlake.jobs.erasing import erase
 from dicomlake.lake import Store
-from dicomlake.settings import Settings
 from tests.jobs.made import healthy, put, run, slice_of, uids
 
 MAPPING = {
@@ -134,16 +133,6 @@ def test_erasing_a_patient_takes_the_original(lake: Path, table: Path) -> None:
     assert b"A9;05.02.2021" in kept.read_bytes()  # of nobody whom the lake knows
     report = again(table, lake)
     assert (report.converted, report.objects) == (0, 0)
-
-
-def test_a_lake_that_deidentifies_at_its_door_keeps_no_originals(
-    tmp_path: Path, table: Path
-) -> None:
-    store = Store.create(tmp_path / "clean")
-    store.note_door({"profile": "basic", "pseudonyms": "x", "check": ""})
-    settings = Settings()
-    with pytest.raises(UsageError, match="--out FOLDER"):
-        again(table, tmp_path / "clean", settings=settings)
 
 
 def test_to_a_folder_names_are_uids(tmp_path: Path, lake: Path, table: Path) -> None:

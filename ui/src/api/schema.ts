@@ -915,6 +915,8 @@ export type FactsTaken = {
   unchanged: number;
   /** Of patients who were erased */
   left_out: number;
+  /** Of no patient, in a lake that de-identifies at its door */
+  nameless: number;
   /** Older than what removed them */
   outdated: number;
   /** To images, by patient, accession or study */

@@ -25,14 +25,15 @@ from dicomlake.jobs.clinical.formats.fhir import Fhir, Span, spans
 from dicomlake.jobs.clinical.formats.mapping import Mapped, Texts, read_mapping, stage_table
 from dicomlake.jobs.clinical.formats.messages import Messages, begins
 from dicomlake.jobs.clinical.formats.sheets import Sheets, beginning, layout_of
+from dicomlake.jobs.clinical.guarding import opened, place_of, staged
 from dicomlake.jobs.clinical.parallel import Work, noting, processors, stage_fhir, text_of_pdf
 from dicomlake.jobs.clinical.settling import LINKED, UNLINKED, Settled, settle
 from dicomlake.jobs.clinical.staging import Given, Part, Stage, stage_rows
+from dicomlake.jobs.door.cleaning import Door
 from dicomlake.jobs.runs import Run, running
 from dicomlake.jobs.tidy import tidy
 from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
-from dicomlake.lake.store import WORK
 from dicomlake.settings import Settings
 from dicomlake.version import __version__
 
@@ -66,6 +67,7 @@ class Taken:
     removed: int = 0
     unchanged: int = 0
     left_out: int = 0
+    nameless: int = 0
     outdated: int = 0
     linked: dict[str, int] = field(default_factory=dict)
     unlinked: dict[str, int] = field(default_factory=dict)
@@ -79,7 +81,8 @@ class Taken:
             self.documents += sum(one.read.values())
         else:
             self.facts |= one.read
-        for word in ("added", "replaced", "removed", "unchanged", "left_out", "outdated"):
+        words = ("added", "replaced", "removed", "unchanged", "left_out", "nameless", "outdated")
+        for word in words:
             setattr(self, word, getattr(self, word) + getattr(one, word))
         for word, said in (("linked", one.linked), ("unlinked", one.unlinked)):
             setattr(self, word, dict(Counter(getattr(self, word)) + Counter(said)))
@@ -101,6 +104,8 @@ class Taken:
             yield f"Linked to nobody, {UNLINKED[word]}: {count:,}"
         if self.left_out:
             yield f"Left out, because the patient was erased: {self.left_out:,}"
+        if self.nameless:
+            yield f"Left out, because they name no patient: {self.nameless:,}"
         if self.outdated:
             yield f"Left out, because they were removed later: {self.outdated:,}"
         if self.failures:
@@ -114,6 +119,7 @@ def take(
     documents: Given = (),
     *,
     source: str,
+    settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Taken:
     """Bring rows that somebody made into a lake: dicts by column, tables, or Arrow batches.
@@ -122,15 +128,18 @@ def take(
     in where they are left out. Rows of the same source and identifier replace older ones.
     """
     began = time.monotonic()
-    store = _store(lake, source)
-    with store.lock(), running(store, "facts", {"source": source}, progress) as run:
-        stage = Stage(store.path / WORK / f"facts-{run.run_id}")
+    store, door = _opened(lake, source, settings)
+    with (
+        store.lock(),
+        running(store, "facts", {"source": source}, progress) as run,
+        staged(store, door, f"facts-{run.run_id}") as stage,
+    ):
         try:
             with stage.part("rows") as part:
                 assert part is not None
                 stage_rows(part, "clinical_events", facts)
                 stage_rows(part, "documents", _told(documents))
-            return _settled(store, stage, Taken(source=source), run, began)
+            return _settled(store, stage, Taken(source=source), run, began, door)
         finally:
             stage.clear()
 
@@ -171,21 +180,24 @@ def bring(
     mapped = read_mapping(mapping)
     own = Path(mapping).absolute() if isinstance(mapping, str | Path) else None
     files = [path for path in _files(paths) if path != own]
-    store = _store(lake, source)
+    store, door = _opened(lake, source, settings)
     found = settings_.read(store.path) if settings is None else settings
     made = Taken(source=source, files=len(files))
     what = {"source": source, "files": len(files)}
-    with store.lock(), running(store, "facts", what, progress) as run:
-        issuers = issuers_of(found)
-        key = _digest(source, issuer, mapped.digest, __version__, repr(sorted(issuers.items())))
-        stage = Stage(store.path / WORK / f"facts-{key}")
+    issuers = issuers_of(found)
+    key = _digest(source, issuer, mapped.digest, __version__, repr(sorted(issuers.items())))
+    with (
+        store.lock(),
+        running(store, "facts", what, progress) as run,
+        staged(store, door, f"facts-{key}") as stage,
+    ):
         bringing = _Bringing(stage, run, issuer, issuers, mapped, workers or processors())
         bringing.all(files)
-        made.failures = _note_failures(store, stage, files, run.run_id)
+        made.failures = _note_failures(store, stage, files, run.run_id, door)
         made.notes = sorted({n for k in stage.keys for n in stage.said(k).get("notes", ())})
         if snapshot and made.failures:
             made.notes.append(_NO_SNAPSHOT)
-        _settled(store, stage, made, run, began, snapshot=snapshot and not made.failures)
+        _settled(store, stage, made, run, began, door, snapshot=snapshot and not made.failures)
         stage.clear()
     return made
 
@@ -196,24 +208,25 @@ def issuers_of(found: Settings) -> dict[str, str]:
     return {**published, **found.clinical.issuers}
 
 
-def _store(lake: str | Path, source: str) -> Store:
+def _opened(lake: str | Path, source: str, settings: Settings | None) -> tuple[Store, Door | None]:
     if not source.strip():
         raise UsageError("Where do the facts come from? Name their source, such as clinic.")
-    store = Store.create(lake)
-    if store.door:
-        raise UsageError(
-            "This lake de-identifies what comes in, and facts and reports are not de-identified "
-            "yet. Bring them into a lake without such a door."
-        )
-    return store
+    return opened(lake, settings)
 
 
 def _settled(
-    store: Store, stage: Stage, made: Taken, run: Run, began: float, *, snapshot: bool = False
+    store: Store,
+    stage: Stage,
+    made: Taken,
+    run: Run,
+    began: float,
+    door: Door | None,
+    *,
+    snapshot: bool = False,
 ) -> Taken:
     """Bring what is staged into the tables, and let a version of the lake remember it."""
     run.progress.stage("settling", None, "rows")
-    done = settle(store, stage, made.source, run.run_id, run.check, snapshot=snapshot)
+    done = settle(store, stage, made.source, run.run_id, run.check, door, snapshot=snapshot)
     for name, one in done.items():
         made.count(name, one)
     if not store.settled:
@@ -417,7 +430,9 @@ def _mark(path: Path) -> str:
     return f"{path}\0{info.st_size}\0{info.st_mtime_ns}"
 
 
-def _note_failures(store: Store, stage: Stage, files: list[Path], run_id: str) -> int:
+def _note_failures(
+    store: Store, stage: Stage, files: list[Path], run_id: str, door: Door | None
+) -> int:
     """Rows of `failures` for what could not be read now; older ones of these files go."""
     rows, count, now = [], 0, datetime.now(UTC)
     known = {path.as_uri(): path for path in files}
@@ -433,7 +448,7 @@ def _note_failures(store: Store, stage: Stage, files: list[Path], run_id: str) -
             rows.append(
                 {
                     "run_id": run_id,
-                    "uri": f"{uri}:{place}" if place else uri,
+                    "uri": ":".join(filter(None, (place_of(door, uri), place))),
                     "size": info.st_size,
                     "modified": datetime.fromtimestamp(info.st_mtime, UTC),
                     "stage": "import",
@@ -441,7 +456,7 @@ def _note_failures(store: Store, stage: Stage, files: list[Path], run_id: str) -
                     "met": now,
                 }
             )
-    older = _older(store, known.keys())
+    older = _older(store, {place_of(door, uri) for uri in known})
     if rows or older:
         table = pa.Table.from_pylist(rows, tables.FAILURES)
         store.replace("failures", "uri", older, table, run_id=run_id)

@@ -8,6 +8,7 @@ and identifier, or of what a row says where it has none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,9 +16,10 @@ import duckdb
 import pyarrow as pa
 
 from dicomlake import tables
-from dicomlake.jobs.clinical import removals
+from dicomlake.jobs.clinical import guarding, removals
 from dicomlake.jobs.clinical.codes import asked
 from dicomlake.jobs.clinical.staging import OWN, SCHEMAS, Stage
+from dicomlake.jobs.door.cleaning import Door
 from dicomlake.jobs.erasure.remembered import Remembered
 from dicomlake.lake import Store
 from dicomlake.lake.database import connect, literal, view
@@ -54,6 +56,7 @@ class Settled:
     linked: dict[str, int] = field(default_factory=dict)
     unlinked: dict[str, int] = field(default_factory=dict)
     left_out: int = 0
+    nameless: int = 0
     outdated: int = 0
 
 
@@ -77,21 +80,23 @@ def settle(
     source: str,
     run_id: str,
     check: Callable[[], None],
+    door: Door | None = None,
     *,
     snapshot: bool = False,
 ) -> dict[str, Settled]:
     """Bring staged rows into the tables, each in one commit; needs the writer's lock.
 
-    `snapshot`: they are all that the source has of what they are, so that what it had goes.
+    `door`: by what they are de-identified first. `snapshot`: they are all that the source has of
+    what they are, so that what it had goes.
     """
-    work = store.path / WORK
+    work = store.path / WORK if door is None else stage.folder.parent
     work.mkdir(exist_ok=True)
     found = {}
     for name in tables.CLINICAL:
         with connect(memory=MEMORY, spill=work) as db:
             _show(store, stage, db, source, run_id)
             removals.show(store.path, db, name, source)
-            found[name] = _settle(store, stage, db, name, check, snapshot=snapshot)
+            found[name] = _settle(store, stage, db, name, check, door, snapshot=snapshot)
         check()
     return found
 
@@ -136,15 +141,17 @@ def _settle(
     db: duckdb.DuckDBPyConnection,
     name: str,
     check: Callable[[], None],
+    door: Door | None,
     *,
     snapshot: bool,
 ) -> Settled:
     if not stage.paths(name):
         return Settled()
-    _complete(db, name)
+    _complete(db, name, door)
     check()
     made = Settled()
     made.outdated = _keys(db, name)
+    made.nameless = guarding.nameless(db) if door is not None else 0
     made.left_out = _shut_out(store, db, name)
     _decide(db, name, snapshot=snapshot)
     _count(db, made, name)
@@ -157,7 +164,7 @@ def _settle(
 # Rows complete
 
 
-def _complete(db: duckdb.DuckDBPyConnection, name: str) -> None:
+def _complete(db: duckdb.DuckDBPyConnection, name: str, door: Door | None) -> None:
     """A view `complete` of the staged rows with all columns of their table, and `seq`."""
     _referred(db, name)
     _named(db, name)
@@ -217,11 +224,14 @@ def _complete(db: duckdb.DuckDBPyConnection, name: str) -> None:
         f"create view whole as select s.seq, s.rev, coalesce(s.gone, false) as gone, "
         f"s.subject, {', '.join(columns)} from staged_{name} s {' '.join(joins)}"
     )
+    if door is not None:
+        with closing(door.cleaning()) as cleaning:
+            guarding.admit(db, name, cleaning, door)
     db.execute(
         "create macro numbered(t) as (md5_number(t) >> 65)::bigint; "
         f"create view complete as select case when identifier is null then numbered({content}) "
         "else numbered(concat_ws(chr(31), this_source(), identifier)) end "
-        f"as {key}, * from whole"
+        f"as {key}, * from {'whole' if door is None else 'admitted'}"
     )
 
 

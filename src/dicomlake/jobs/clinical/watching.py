@@ -38,6 +38,7 @@ from dicomlake.contracts.queues import (
 )
 from dicomlake.errors import DicomlakeError, LakeError, ServiceError, UsageError
 from dicomlake.jobs.clinical.bringing import Taken, bring
+from dicomlake.jobs.door.entrance import refuse_folders
 from dicomlake.jobs.folders import Ready, put_aside, ready
 from dicomlake.jobs.requests import Job, Request, Requests, digest, queue_of
 from dicomlake.lake import Store
@@ -85,6 +86,7 @@ def submit(lake: Path, settings: Settings, name: str, requests: Requests) -> Job
 
     UsageError when there is no such folder.
     """
+    refuse_folders(lake)
     said = settings.facts_of(name)
     source = source_of(name)
     if any(count.source == source and count.state in OPEN for count in requests.queue.counts()):

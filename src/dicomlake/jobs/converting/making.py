@@ -20,6 +20,8 @@ from dicomlake.contracts.converters import Converter
 from dicomlake.errors import DataError, LakeError, UsageError
 from dicomlake.jobs.archives import kept_of
 from dicomlake.jobs.clinical import take
+from dicomlake.jobs.clinical.guarding import opened
+from dicomlake.jobs.clinical.guarding import place_of as sealed
 from dicomlake.jobs.converting.hands import (
     DICOM,
     LONG,
@@ -42,13 +44,14 @@ from dicomlake.jobs.converting.originals import (
     originals_of,
 )
 from dicomlake.jobs.converting.rewriting import remembered_in, spared
+from dicomlake.jobs.converting.unkept import Unkept
 from dicomlake.jobs.datasets.crew import done_by
 from dicomlake.jobs.deposits import Deposit
-from dicomlake.jobs.door.entrance import fetch_of, made
+from dicomlake.jobs.door.cleaning import Door
+from dicomlake.jobs.door.entrance import fetch_of
 from dicomlake.jobs.erasure.remembered import Remembered
 from dicomlake.jobs.inbox import Intake
 from dicomlake.lake import Store
-from dicomlake.lake.store import is_lake
 from dicomlake.settings import Settings, read
 
 SOURCE = "convert"
@@ -58,6 +61,8 @@ STAGE = "convert"
 _FLUSH_FILES, _FLUSH_BYTES, _FLUSH_S = 200, 64 * 1024**2, 20.0
 """What was converted becomes safe after so many files, bytes or seconds."""
 PATIENCE_S = 20.0
+_UNSAID = "could not be converted, or not all of it; the command that converted it said why"
+"""What a lake with a door knows of a file that was refused."""
 _MOST_PARTS = 100
 """Rows of a file whose reasons are told."""
 
@@ -146,9 +151,9 @@ def convert(
     """Convert files, and all files below folders, to a folder `out`, into a lake, or both.
 
     `images`: a folder of DICOM files in which series are looked for, instead of the lake; `source`:
-    what the lake calls where they came from; `again`: also what was converted before. UsageError
-    for a lake that de-identifies at its door. KeyboardInterrupt when it was asked to stop: what was
-    converted until then stays.
+    what the lake calls where they came from; `again`: also what was converted before. A lake that
+    de-identifies at its door keeps no originals, and series are looked for in `images` alone.
+    KeyboardInterrupt when it was asked to stop: what was converted until then stays.
     """
     began, shown = time.monotonic(), progress or Silent()
     place = place_of(out, lake, source=source, settings=settings, dry=dry_run)
@@ -237,7 +242,9 @@ def way_of(
         tuple(asked_for(found, mapping)),
         dict(mapping),
         header_of(header),
-        images_of(place.lake, None if images is None else Path(images)),
+        images_of(
+            place.lake if place.door is None else None, None if images is None else Path(images)
+        ),
         place.originals,
         Uids(b"") if place.dry else place.originals.uids(),
         again=again,
@@ -266,14 +273,17 @@ def place_of(
         return Place(folder, None, Originals(folder / FOLDER), source, None, dry=dry)
     lake = Path(lake).absolute()
     found = read(lake) if settings is None else settings
-    if found.lake.profile or (is_lake(lake) and Store(lake).door):
-        raise UsageError(
-            "This lake de-identifies at its door, so it cannot keep originals. Convert with --out "
-            "FOLDER, then: dicomlake index FOLDER --lake LAKE"
-        )
-    made(lake, found)
+    _, door = opened(lake, found)
+    kept = originals_of(lake, found)
     return Place(
-        folder, lake, originals_of(lake, found), source, found, dry=dry, patience_s=patience_s
+        folder,
+        lake,
+        kept if door is None else Unkept(kept.folder, door),
+        source,
+        found,
+        dry=dry,
+        patience_s=patience_s,
+        door=door,
     )
 
 
@@ -290,8 +300,9 @@ class Place:
         *,
         dry: bool = False,
         patience_s: float = PATIENCE_S,
+        door: Door | None = None,
     ) -> None:
-        self._patience_s = patience_s
+        self._patience_s, self._settings, self.door = patience_s, settings, door
         self.out, self.lake, self.originals, self.dry = out, lake, originals, dry
         self._source = source
         self._held: list[tuple[Outcome, Way]] = []
@@ -333,11 +344,12 @@ class Place:
         """Tell the lake that a file was refused, or is not any more."""
         if self._deposit is None:
             return
+        uri = sealed(self.door, outcome.uri)
         if outcome.state == DONE and not outcome.refused:
-            self._deposit.forget(outcome.uri)
+            self._deposit.forget(uri)
         else:
             why = outcome.reason or _partly(outcome)
-            self._deposit.fail(outcome.uri, outcome.size, STAGE, why)
+            self._deposit.fail(uri, outcome.size, STAGE, why if self.door is None else _UNSAID)
 
     def flush(self, tasks: Sequence[str] = ()) -> bool:
         """Make safe what was taken, brought by some tasks; whether something waits in the inbox."""
@@ -358,7 +370,7 @@ class Place:
         until = time.monotonic() + self._patience_s
         while self.lake is not None and (facts or documents):
             try:
-                take(self.lake, facts, documents, source=self._source)
+                take(self.lake, facts, documents, source=self._source, settings=self._settings)
             except LakeError:
                 if time.monotonic() > until:
                     raise

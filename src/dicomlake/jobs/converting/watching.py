@@ -23,6 +23,7 @@ from dicomlake.jobs.converting.hands import DICOM, Outcome, Way
 from dicomlake.jobs.converting.making import SOURCE, Place, Report, place_of, way_of
 from dicomlake.jobs.converting.mappings import mapping_of
 from dicomlake.jobs.converting.originals import DONE, REFUSED, Originals, originals_of
+from dicomlake.jobs.door.entrance import refuse_folders
 from dicomlake.jobs.folders import ASIDE, Ready, put_aside, ready
 from dicomlake.jobs.requests import Job, Request, Requests, digest
 from dicomlake.settings import Settings, WatchedFolder
@@ -65,6 +66,7 @@ def submit(lake: Path, settings: Settings, name: str, requests: Requests) -> Job
 
     UsageError when there is no such folder.
     """
+    refuse_folders(lake)
     said = settings.watched(name)
     over = originals_of(lake, settings).seen(name)
     found = [

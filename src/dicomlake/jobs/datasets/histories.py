@@ -11,14 +11,12 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from dicomlake.contracts.deid import Cleaner
+from dicomlake.jobs.door.facts import SCHEMES, moved
 from dicomlake.lake import Store
 from dicomlake.lake.linking import show_linked
 
 KINDS = ("condition", "procedure", "observation", "medication")
 """Kinds of facts that leave; stays and facts of persons tell nothing that a dataset needs."""
-SCHEMES = ("SCT", "LN", "I10", "I10C", "I10GM", "I10P", "I9C", "OPS", "CCAM", "ATC", "RXNORM")
-"""Schemes whose meanings were not written by somebody in a hospital."""
-_DAY_US = 86_400_000_000
 _CODED = """
     code, code_value, code_scheme,
     case when code_scheme in (select * from schemes) or kept then code_meaning end as code_meaning,
@@ -26,7 +24,6 @@ _CODED = """
     case when value_scheme in (select * from schemes) or kept then value_meaning end
         as value_meaning
 """
-_WHEN = "case when moved or kept then {0} + to_microseconds(days * {1}) end as {0}"
 
 
 def facts_of(
@@ -50,7 +47,11 @@ def facts_of(
         show_linked(db)
         db.register("persons", pa.table(whose, names=list(names)))
         db.register("schemes", pa.table({"scheme": SCHEMES}))
-        when = ", ".join(_WHEN.format(name, _DAY_US) for name in ("started", "ended"))
+        when = ", ".join(
+            f"case when p.moved then {moved(f'f.{name}', 'p.days', 'f.precision')} "
+            f"when p.kept then f.{name} end as {name}"
+            for name in ("started", "ended")
+        )
         return db.sql(
             f'select distinct p.pseudonym as "PatientID", f.kind, {_CODED}, f.number, f.unit, '
             f"f.quantity, f.quantity_unit, f.site, f.laterality, {when}, f.precision "
@@ -58,3 +59,6 @@ def facts_of(
             "where f.kind in (select unnest(?)) order by all",
             params=[list(KINDS)],
         ).to_arrow_table()
+
+
+__all__ = ["KINDS", "SCHEMES", "facts_of"]

@@ -169,3 +169,13 @@ def refuse_tasks(lake: str | Path) -> None:
             "This lake de-identifies what comes in, and tasks to ask an archive for it would hold "
             "identifiers. Let the archive send to the listener, or index what it exports."
         )
+
+
+def refuse_folders(lake: str | Path) -> None:
+    """UsageError for a lake that de-identifies at its door: tasks would have names of files."""
+    if is_lake(lake) and Store(lake).door:
+        raise UsageError(
+            "This lake de-identifies what comes in, and tasks of watched folders would hold names "
+            "of files, which may tell of people. Bring the files in by the command instead: "
+            "dicomlake convert, dicomlake facts import."
+        )

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from dicomlake.jobs.door.cleaning import Cleaning
+from dicomlake.jobs.door.seals import Seal
 from dicomlake.lake.database import literal
 from dicomlake.readers.batch import key_of
 from dicomlake.terms import units
@@ -102,11 +103,12 @@ def harmless_units(db: duckdb.DuckDBPyConnection, source: str) -> None:
     )
 
 
-def columns(name: str, dates: str, words: str = "[]::varchar[]") -> Mapping[str, str]:
+def columns(name: str, dates: str, seal: Seal, words: str = "[]::varchar[]") -> Mapping[str, str]:
     """SQL of the columns of a table that become others, of rows `c` of people `p`.
 
     `dates`: what becomes of dates, as a cleaner says; `words`: as of `meant`.
     """
+    secret = literal(seal.short("schemes of codes"))
     made = {
         "patient_key": "p.patient",
         "PatientID": "p.pseudonym",
@@ -121,10 +123,10 @@ def columns(name: str, dates: str, words: str = "[]::varchar[]") -> Mapping[str,
         )
         made |= {
             "sections": "null",
-            **_coded("type", words),
+            **_coded("type", secret, words),
             "language": "case when regexp_full_match(c.language, '[A-Za-z]{2,3}(-[A-Za-z]{2})?') "
             "then c.language end",
-            "written": _when("c.written", "null::varchar", dates),
+            "written": when("c.written", "null::varchar", dates),
         }
         return made
     spoken = f"(c.kind <> 'encounter' or split_part(c.code, ':', 1) in ({_listed(SCHEMES)}))"
@@ -133,17 +135,17 @@ def columns(name: str, dates: str, words: str = "[]::varchar[]") -> Mapping[str,
         "text": "null::varchar",
         **{
             column: f"case when {spoken} then {said} end"
-            for column, said in _coded("code", words).items()
+            for column, said in _coded("code", secret, words).items()
         },
-        "codes": f"case when {spoken} then list_filter(c.codes, lambda x: {_fits('x')}) end",
-        **_coded("value", words),
+        "codes": f"case when {spoken} then {_codes(secret)} end",
+        **_coded("value", secret, words),
         "unit": "case when c.unit in (from harmless_units) then c.unit end",
         "quantity_unit": "case when c.quantity_unit in (from harmless_units) "
         "then c.quantity_unit end",
         "site": f"case when {_fits('c.site')} then c.site end",
         "laterality": f"case when {_fits('c.laterality')} then c.laterality end",
-        "started": _when("c.started", "c.precision", dates),
-        "ended": _when("c.ended", "c.precision", dates),
+        "started": when("c.started", "c.precision", dates),
+        "ended": when("c.ended", "c.precision", dates),
         "precision": {"removed": "null::varchar", "years": "case when c.started is not null "
                       "then 'year' end"}.get(dates, "case when c.started is not null "
                       "then c.precision end"),
@@ -156,21 +158,44 @@ def stays(name: str) -> str:
     return "true" if name == "documents" else "coalesce(c.kind, '') <> 'patient'"
 
 
-def _coded(name: str, words: str) -> dict[str, str]:
-    fits = _fits(f"c.{name}")
+def _coded(name: str, secret: str, words: str) -> dict[str, str]:
+    code = f"c.{name}"
+    fits, house = _fits(code), _of_house(code)
+    made = f"case when {house} then {_called(code, secret)} else {code} end"
+    scheme = f"case when {house} then split_part({made}, ':', 1) else {code}_scheme end"
     return {
-        name: f"case when {fits} then c.{name} end",
-        f"{name}_value": f"case when {fits} then c.{name}_value end",
-        f"{name}_scheme": f"case when {fits} then c.{name}_scheme end",
-        f"{name}_meaning": meant(f"c.{name}", f"c.{name}_meaning", words),
+        name: f"case when {fits} then {made} end",
+        f"{name}_value": f"case when {fits} then {code}_value end",
+        f"{name}_scheme": f"case when {fits} then {scheme} end",
+        f"{name}_meaning": meant(code, f"{code}_meaning", words),
     }
+
+
+def _codes(secret: str) -> str:
+    made = f"case when {_of_house('x')} then {_called('x', secret)} else x end"
+    return f"list_transform(list_filter(c.codes, lambda x: {_fits('x')}), lambda x: {made})"
 
 
 def _fits(code: str) -> str:
     return f"regexp_full_match({code}, {literal(_CODE)})"
 
 
-def _when(column: str, precision: str, dates: str) -> str:
+def _of_house(code: str) -> str:
+    """SQL of whether the scheme of a code is an address, which may name who made it."""
+    return f"(contains({code}, '://') or starts_with({code}, 'urn:'))"
+
+
+def _called(code: str, secret: str) -> str:
+    """SQL of a code with another name for its scheme."""
+    scheme = f"regexp_extract({code}, '^(.*):[^:]*$', 1)"
+    return (
+        f"'99' || left(md5(concat({secret}, {scheme})), 8) || ':' || "
+        f"regexp_extract({code}, '([^:]*)$', 1)"
+    )
+
+
+def when(column: str, precision: str, dates: str) -> str:
+    """SQL of what becomes of a moment, where rows `p` say by how many days dates move."""
     if dates == "removed":
         return "null::timestamptz"
     if dates == "years":

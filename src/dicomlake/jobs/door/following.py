@@ -16,6 +16,7 @@ from dicomlake import tables
 from dicomlake.contracts import Progress
 from dicomlake.jobs.door.cleaning import Cleaning, Door
 from dicomlake.jobs.door.facts import columns, harmless_units, persons, register, stays
+from dicomlake.jobs.door.seals import Seal
 from dicomlake.jobs.runs import Run, running
 from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
@@ -73,9 +74,8 @@ def follow(lake: Store, view: Store, door: Door, was: str, progress: Progress | 
             with view.lock(), running(view, "facts", {"source": SOURCE}, progress) as run:
                 view.refresh()
                 _people(db, lake, view, cleaning)
-                salt = door.seal.short("the facts of a view")
                 for name in tables.CLINICAL:
-                    run.counts[name] = _replace(db, view, name, cleaning.dates, salt, run)
+                    run.counts[name] = _replace(db, view, name, cleaning.dates, door.seal, run)
                 view.touch(run.run_id)
                 rebuild(view, progress=run.progress)
         finally:
@@ -126,15 +126,15 @@ def _studies(db: duckdb.DuckDBPyConnection, view: Store, cleaning: Cleaning) -> 
 
 
 def _replace(
-    db: duckdb.DuckDBPyConnection, view: Store, name: str, dates: str, salt: str, run: Run
+    db: duckdb.DuckDBPyConnection, view: Store, name: str, dates: str, seal: Seal, run: Run
 ) -> int:
     """The rows of a table of a view made anew; how many there are now."""
     if name == "clinical_events":
         harmless_units(db, name)
-    first = tables.ALL[name].names[0]
+    first, secret = tables.ALL[name].names[0], literal(seal.short("facts of a view"))
     made: dict[str, str] = {
-        **columns(name, dates, "p.words"),
-        first: f"(md5_number(concat({literal(salt)}, c.{first})) >> 65)::bigint",
+        **columns(name, dates, seal, "p.words"),
+        first: f"(md5_number(concat({secret}, c.{first})) >> 65)::bigint",
         "patient_key": "coalesce(p.patient, s.patient)",
         "PatientID": "coalesce(p.pseudonym, s.pseudonym)",
         "AccessionNumber": 's."AccessionNumber"',
