@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zipfile
@@ -12,7 +13,10 @@ import pytest
 from dicomlake.errors import DataError
 from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.clinical import unpacking
+from dicomlake.jobs.clinical.watching import FactsWorker
+from dicomlake.jobs.requests import queue_of
 from dicomlake.lake import Store
+from dicomlake.settings import FactsFolder
 
 from .guarded import House, copied, make_lake, settings
 from .guarded import house as opened
@@ -134,6 +138,51 @@ def test_an_archive_has_files_that_refer_to_each_other(house: House) -> None:
     made = house.ask("steward", "POST", "/api/facts", params=asked, content=body).json()
     assert (made["facts"], made["failures"]) == ({"observation": 1, "patient": 1}, 0)
     assert made["unlinked"] == {"stranger": 2}
+
+
+def test_files_that_are_sent_are_brought_in_by_workers(house: House) -> None:
+    house.ask("steward", "PUT", "/api/facts/mappings/labs", json={"text": MAPPING})
+    asked = {"source": "clinic", "name": "labs.zip", "mapping": "labs"}
+    body = zipped(labs=LABS)
+    assert house.ask("researcher", "POST", "/api/facts/tasks", params=asked).status_code == 403
+    said = house.ask("steward", "POST", "/api/facts/tasks", params=asked, content=body)
+    assert said.status_code == 202, said.text
+    job = house.get("steward", said.headers["location"]).json()
+    assert (job["id"], job["state"], job["label"]) == (
+        said.json()["job"],
+        "waiting",
+        "facts of clinic",
+    )
+    with contextlib.closing(queue_of(house.lake, settings())) as queue:
+        FactsWorker(house.lake, settings(), "w", queue=queue).turn()
+    work = house.get("steward", "/api/facts/tasks").json()
+    (task,) = work["tasks"]
+    assert (task["job"], task["source"], task["state"]) == (job["id"], "clinic", "done")
+    assert (task["result"]["added"], task["result"]["failures"]) == (1, 1)
+    assert brought(house) == 1
+    assert list((house.lake / "_facts" / "sent").iterdir()) == []
+    broken = house.ask("steward", "POST", "/api/facts/tasks", params=asked, content=b"no archive")
+    assert broken.status_code == 422
+    assert list((house.lake / "_facts" / "sent").iterdir()) == []
+
+
+def test_a_watched_folder_is_looked_into(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "Doe_Jane.csv").write_bytes(LABS)
+    said = settings().model_copy(
+        update={"facts": {"labs": FactsFolder(folder=tmp_path / "in", quiet_s=0)}}
+    )
+    with opened(copied(made, tmp_path), said) as house:
+        look = house.ask("steward", "POST", "/api/facts/look", json={"folder": "labs"})
+        assert look.status_code == 202
+        (task,) = house.get("steward", "/api/facts/tasks").json()["tasks"]
+        assert (task["folder"], task["source"], task["state"]) == ("labs", "labs", "waiting")
+        tasks = house.get("steward", f"/api/jobs/{look.json()['job']}/tasks")
+        assert (tasks.status_code, "Jane" in tasks.text) == (200, False)
+        again = house.ask("steward", "POST", "/api/facts/look", json={"folder": "labs"})
+        assert again.json() == {"job": ""}
+        other = house.ask("steward", "POST", "/api/facts/look", json={"folder": "other"})
+        assert (other.status_code, "There are: labs" in other.text) == (404, True)
 
 
 @pytest.mark.parametrize(

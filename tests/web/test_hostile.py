@@ -196,6 +196,7 @@ READ_JSON = [
     ("POST", "/api/dose/overview"), ("POST", "/api/dose/none"),
     ("POST", "/api/dose/alarms/none"), ("PUT", "/api/facts/mappings/none"),
     ("PUT", "/api/convert/mappings/none"),
+    ("POST", "/api/facts/look"),
 ]  # fmt: skip
 
 
@@ -229,6 +230,7 @@ def test_all_routes_with_a_body_were_asked() -> None:
         ("POST", "/api/resume"), ("POST", "/api/sources/{name}/pause"),
         ("POST", "/api/sources/{name}/resume"), ("POST", "/api/facts"),
         ("POST", "/api/convert/files"),
+        ("POST", "/api/facts/tasks"),
     }  # fmt: skip
     filled = {(m, re.sub("{(id|name)}", "none", p)) for m, p in reading - without}
     assert filled == set(READ_JSON)

@@ -871,6 +871,18 @@ export type ExportRow = {
   rows: number | null;
 };
 
+export type FactsFolderOut = {
+  name: string;
+  /** What the lake calls where its files come from */
+  source: string;
+  done: "move" | "keep";
+};
+
+export type FactsJob = {
+  /** GET, DELETE /api/jobs/{id}; nothing where nothing is new */
+  job: string;
+};
+
 export type FactsOf = {
   source: string;
   kind: string;
@@ -881,6 +893,14 @@ export type FactsOf = {
   first: string | null;
   last: string | null;
   imported: string | null;
+};
+
+export type FactsProgress = {
+  stage: string;
+  done: number;
+  /** -1: not known */
+  total: number;
+  unit: string;
 };
 
 export type FactsTaken = {
@@ -895,6 +915,8 @@ export type FactsTaken = {
   unchanged: number;
   /** Of patients who were erased */
   left_out: number;
+  /** Older than what removed them */
+  outdated: number;
   /** To images, by patient, accession or study */
   linked: Record<string, number>;
   /** nobody and dangling: nobody is named; stranger and order: no images yet */
@@ -903,6 +925,27 @@ export type FactsTaken = {
   failures: number;
   notes: string[];
   seconds: number;
+};
+
+export type FactsTask = {
+  id: string;
+  job: string;
+  /** The watched folder; nothing for files that were sent */
+  folder: string;
+  source: string;
+  state: "waiting" | "running" | "written" | "done" | "dead" | "cancelled";
+  attempts: number;
+  error: string;
+  progress: FactsProgress | null;
+  /** Counts, once it is done: facts, added, ... */
+  result: Record<string, number | string>;
+  created: string | null;
+  ended: string | null;
+};
+
+export type FactsWork = {
+  folders: FactsFolderOut[];
+  tasks: FactsTask[];
 };
 
 export type FailedFrom = {
@@ -1478,6 +1521,11 @@ export type NewEstimate = {
   /** NAME or NAME@VERSION */
   cohort: string;
   formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
+};
+
+export type NewFactsLook = {
+  /** Its name in the settings: [facts.NAME] */
+  folder: string;
 };
 
 export type NewJob = {
@@ -2697,9 +2745,12 @@ export type Answers = {
   "POST /api/erasures/preview": ErasurePreview;
   "GET /api/facts": FactsOf[];
   "POST /api/facts": FactsTaken;
+  "POST /api/facts/look": FactsJob;
   "GET /api/facts/mappings": MappingOut[];
   "DELETE /api/facts/mappings/{name}": unknown;
   "PUT /api/facts/mappings/{name}": MappingOut;
+  "GET /api/facts/tasks": FactsWork;
+  "POST /api/facts/tasks": FactsJob;
   "GET /api/failures": Failures;
   "GET /api/federation": FederationOut;
   "POST /api/federation/answer": StudyAnswer;

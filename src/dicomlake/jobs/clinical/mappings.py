@@ -9,9 +9,10 @@ from pathlib import Path
 
 from dicomlake.errors import UsageError
 from dicomlake.jobs.clinical.formats.mapping import mapping_of
-from dicomlake.lake.store import MAPPINGS
+from dicomlake.lake.store import FACTS
 from dicomlake.settings import Settings
 
+FOLDER = f"{FACTS}/mappings"
 MOST_BYTES = 1024**2
 """Of a mapping file."""
 _NAME = re.compile("[a-z0-9][a-z0-9_-]{0,31}")
@@ -33,7 +34,7 @@ def named(lake: str | Path, settings: Settings) -> Mapping[str, Named]:
         for name, said in settings.facts.items()
         if said.mapping is not None
     }
-    for path in sorted((Path(lake) / MAPPINGS).glob("*.yaml")):
+    for path in sorted((Path(lake) / FOLDER).glob("*.yaml")):
         found[path.stem] = Named(path.stem, path, ours=True)
     return dict(sorted(found.items()))
 
@@ -54,8 +55,8 @@ def keep(lake: str | Path, name: str, text: str) -> Named:
     if len(text.encode()) > MOST_BYTES:
         raise UsageError("The mapping is too large: 1 MB at most.")
     mapping_of(text)
-    path = Path(lake) / MAPPINGS / f"{name}.yaml"
-    path.parent.mkdir(exist_ok=True)
+    path = Path(lake) / FOLDER / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{name}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
@@ -64,7 +65,7 @@ def keep(lake: str | Path, name: str, text: str) -> Named:
 
 def drop(lake: str | Path, name: str) -> None:
     """Let a mapping file of the lake go; UsageError when there is none of that name."""
-    path = Path(lake) / MAPPINGS / f"{name}.yaml"
+    path = Path(lake) / FOLDER / f"{name}.yaml"
     if not _NAME.fullmatch(name) or not path.is_file():
         raise UsageError(f"The lake has no mapping {name[:64]!r}.")
     path.unlink()
