@@ -121,11 +121,12 @@ def test_a_timeline_has_everything_of_one_patient(told: tuple[TestClient, Any], 
     assert doses
     timed = {e["key"]: e["precision"] for e in events if e["lane"] == "study"}
     with Store(lake).database() as db:
-        times = db.execute(
-            'select "StudyInstanceUID", min("StudyTime") from series where patient_key = ? group by 1',
+        moments = db.execute(
+            'select "StudyInstanceUID", min("StudyTime") from series where patient_key = ? '
+            "group by 1",
             [who["key"]],
         ).fetchall()
-    assert timed == {uid: "second" if time else "day" for uid, time in times}
+    assert timed == {uid: "second" if time else "day" for uid, time in moments}
     if dlp and dlp[0]:
         assert sum(e["number"] for e in doses if e["unit"] == "mGy.cm") == pytest.approx(dlp[0])
 
