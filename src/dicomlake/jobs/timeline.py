@@ -61,14 +61,16 @@ from series where patient_key = ? group by "StudyInstanceUID"
 """
 _DOSES = """
 with told as (
-    select s."StudyInstanceUID" as study, coalesce(started::timestamp, s."StudyDate"::timestamp)
-        as moment, started is not null as timed, kind,
+    select s."StudyInstanceUID" as study,
+        coalesce(started::timestamp, s."StudyDate"::timestamp) as moment,
+        started is not null as timed, kind,
         coalesce("DLP", "DAP", activity, "AGD") as number, case when "DLP" is not null then 'mGy.cm'
         when "DAP" is not null then 'Gy.m2' when activity is not null then 'MBq'
         when "AGD" is not null then 'mGy' end as unit
     from dose_events e join series s using (series_id) where patient_key = ? and counted)
 select 'dose' as lane, study as key, min(moment) as began, null::timestamp as ended,
-    if(bool_and(timed), 'second', 'day') as precision, kind as title, count(*) || ' events' as text, null::varchar as code,
+    if(bool_and(timed), 'second', 'day') as precision, kind as title,
+    count(*) || ' events' as text, null::varchar as code,
     sum(number) as number, unit, study as "StudyInstanceUID", null::varchar as source
 from told where unit is not null group by study, kind, unit
 """
