@@ -195,8 +195,8 @@ READ_JSON = [
     ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),
     ("POST", "/api/dose/overview"), ("POST", "/api/dose/none"),
     ("POST", "/api/dose/alarms/none"), ("PUT", "/api/facts/mappings/none"),
-    ("PUT", "/api/convert/mappings/none"),
     ("POST", "/api/facts/look"),
+    ("PUT", "/api/convert/mappings/none"),
 ]  # fmt: skip
 
 
@@ -229,8 +229,8 @@ def test_all_routes_with_a_body_were_asked() -> None:
         ("POST", "/api/logout"), ("POST", "/api/jobs/{id}/retry"), ("POST", "/api/pause"),
         ("POST", "/api/resume"), ("POST", "/api/sources/{name}/pause"),
         ("POST", "/api/sources/{name}/resume"), ("POST", "/api/facts"),
-        ("POST", "/api/convert/files"),
         ("POST", "/api/facts/tasks"),
+        ("POST", "/api/convert/files"),
     }  # fmt: skip
     filled = {(m, re.sub("{(id|name)}", "none", p)) for m, p in reading - without}
     assert filled == set(READ_JSON)

@@ -19,8 +19,8 @@ from typing import Any
 from dicomlake.contracts.converters import Converter
 from dicomlake.contracts.queues import STATES, TODAY, WAITING, Lease, Queue, Task
 from dicomlake.errors import DicomlakeError, LakeError, ServiceError, UsageError
-from dicomlake.jobs.converting.hands import DICOM, Outcome
-from dicomlake.jobs.converting.making import SOURCE, Report, place_of, way_of
+from dicomlake.jobs.converting.hands import DICOM, Outcome, Way
+from dicomlake.jobs.converting.making import SOURCE, Place, Report, place_of, way_of
 from dicomlake.jobs.converting.mappings import mapping_of
 from dicomlake.jobs.converting.originals import DONE, REFUSED, Originals, originals_of
 from dicomlake.jobs.folders import ASIDE, Ready, put_aside, ready
@@ -174,7 +174,7 @@ class ConvertWorker:
 
     def _do(self, lease: Lease) -> None:
         try:
-            outcome, waits = self._convert(lease)
+            outcome, made, waits = self._convert(lease)
         except LakeError:  # somebody else is writing, which says nothing about the file
             self.queue.give_back(lease, WAITS[0])
         except UsageError as error:  # of the settings: the file stays where it is
@@ -188,17 +188,17 @@ class ConvertWorker:
             result = {
                 "state": outcome.state,
                 "format": outcome.format,
-                "objects": len(outcome.objects),
-                "facts": len(outcome.facts),
-                "refused": len(outcome.refused),
+                "objects": made.objects,
+                "facts": made.facts,
+                "refused": made.parts,
             }
             self.queue.done(lease, result, written=waits)
 
     def _later(self, lease: Lease, why: str) -> None:
         self.queue.retry(lease, why, WAITS[min(lease.attempt, len(WAITS)) - 1])
 
-    def _convert(self, lease: Lease) -> tuple[Outcome, bool]:
-        """What became of a file, and whether it waits for the writer of the lake."""
+    def _convert(self, lease: Lease) -> tuple[Outcome, Report, bool]:
+        """What became of a file at last, all counts, and whether it waits for the writer."""
         what = lease.task.what
         name, file = str(what["name"]), str(what["file"])
         said = self.settings.watched(name)
@@ -208,17 +208,26 @@ class ConvertWorker:
         )
         mapping = {} if said.mapping is None else mapping_of(said.mapping)
         way = way_of(place, mapping, said.header, None, self._converters)
-        outcome = way().do(str(folder / file))
-        if outcome.state == DICOM:
-            outcome.state, outcome.reason = REFUSED, _ALREADY
-        place.take(outcome, way.digest)
+        made = Report()
+        outcome = _taken(way, str(folder / file), place, [made])
         waits = place.flush([lease.id] if outcome.state == DONE else [])
         if folder.name == ASIDE[1] and outcome.state != REFUSED:
             folder = _brought_back(folder, file, said.folder)  # it is not refused any more
         if folder == said.folder:
             one = Ready(file, what["size"], what["modified"])
             settle(self._originals, name, said, one, outcome)
-        return outcome, waits
+        return outcome, made, waits
+
+
+def _taken(way: Way, file: str, place: Place, reports: list[Report]) -> Outcome:
+    """What became of a file at last; all that it became is taken and counted."""
+    for outcome in way().parts(file):
+        if outcome.state == DICOM:
+            outcome.state, outcome.reason = REFUSED, _ALREADY
+        for report in reports:
+            report.count(outcome)
+        place.take(outcome, way)
+    return outcome
 
 
 def settle(
@@ -259,12 +268,7 @@ def watch(
         for folder in folders:
             over = []
             for one in list(ready(folder, quiet_s)):
-                outcome = way().do(str(folder / one.file))
-                if outcome.state == DICOM:
-                    outcome.state, outcome.reason = REFUSED, _ALREADY
-                report.count(outcome)
-                whole.count(outcome)
-                place.take(outcome, way.digest)
+                outcome = _taken(way, str(folder / one.file), place, [report, whole])
                 over.append((one, outcome))
             place.flush()
             for one, outcome in over:

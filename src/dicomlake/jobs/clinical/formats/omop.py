@@ -1,7 +1,8 @@
 """Tables of the OMOP Common Data Model (5.3, 5.4) as CSV files, by their names.
 
 Facts carry the standard concept, with that of the source in `codes`. With the table `concept` codes
-are those of its vocabularies; without it they are numbers of concepts of the scheme OMOP.
+are those of its vocabularies, and behind them in `codes` stand the numbers of the concepts, of the
+scheme OMOP; without it there are these alone.
 """
 
 from __future__ import annotations
@@ -214,6 +215,9 @@ class Omop:
         def column(n: str) -> str:
             return known(layout.columns, n)
 
+        def number_of(n: str) -> str:
+            return f"'{OMOP}:' || nullif({column(n)}, '0')"
+
         joined: dict[str, str] = {}
 
         def concept(n: str, what: str) -> str:
@@ -235,9 +239,8 @@ class Omop:
             "origin": f"'{name}:' || line__",
             "updated": self._updated(),
             **_code("code", standard, bare, concept),
-            "codes": f"list_filter([coalesce({concept(standard, 'code')}, '{OMOP}:' || {bare}), "
-            f"coalesce({concept(own, 'code')}, '{OMOP}:' || nullif({column(own)}, '0'))], "
-            "lambda x: x is not null)",
+            "codes": f"list_filter([{concept(standard, 'code')}, {concept(own, 'code')}, "
+            f"{number_of(standard)}, {number_of(own)}], lambda x: x is not null)",
             "text": words,
             "started": f"moment({start})",
             "precision": f"case when moment({start}) is not null then precision_of({start}) end",
@@ -260,7 +263,12 @@ class Omop:
         if table.kind == "observation":
             value = "value_as_concept_id"
             columns |= _code("value", value, f"nullif({column(value)}, '0')", concept)
-            columns["text"] = f"coalesce({column('value_as_string')}, {words})"
+            string = column("value_as_string")
+            columns["text"] = f"coalesce({string}, {words})"
+            columns["code_meaning"] = (
+                f"coalesce({columns['code_meaning']}, case when {string} is not null "
+                f"then {words} end)"
+            )
         joins = " ".join(
             f"left join concepts {alias} on {alias}.id__ = try_cast({column(n)} as bigint)"
             for n, alias in joined.items()
