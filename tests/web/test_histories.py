@@ -119,6 +119,14 @@ def test_a_timeline_has_everything_of_one_patient(told: tuple[TestClient, Any], 
     assert {e["key"] for e in events if e["lane"] == "study"} == {row[0] for row in studies}
     doses = [e for e in events if e["lane"] == "dose" and e["key"] == who["study"]]
     assert doses
+    timed = {e["key"]: e["precision"] for e in events if e["lane"] == "study"}
+    with Store(lake).database() as db:
+        moments = db.execute(
+            'select "StudyInstanceUID", min("StudyTime") from series where patient_key = ? '
+            "group by 1",
+            [who["key"]],
+        ).fetchall()
+    assert timed == {uid: "second" if time else "day" for uid, time in moments}
     if dlp and dlp[0]:
         assert sum(e["number"] for e in doses if e["unit"] == "mGy.cm") == pytest.approx(dlp[0])
 

@@ -244,7 +244,7 @@ def test_metrics_are_given_at_a_port_of_their_own(lake: Path, settings: Settings
 
 QUEUED = (
     "/api/jobs", "/api/enrichers/{name}/runs", "/api/datasets", "/api/datasets/{name}/resume",
-    "/api/convert",
+    "/api/convert", "/api/facts/tasks", "/api/facts/look",
 )  # fmt: skip
 
 
@@ -261,6 +261,8 @@ def test_the_description_is_valid_and_complete(client: TestClient) -> None:
             if path in ("/api/login/start", "/api/login/done"):
                 assert "302" in said["responses"]  # they send a browser on
                 continue
+            if "204" in said["responses"]:
+                continue  # nothing comes back
             status = "202" if method == "post" and path in QUEUED else "200"
             content = said["responses"][status]["content"]
             shown = [one for one in content.values() if "example" in one]

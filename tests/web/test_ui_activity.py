@@ -182,7 +182,7 @@ def test_reports_are_searched_and_read(reading: sync_api.Page, histories: Path) 
     word = denied(histories)
     reading.goto("/documents")
     reading.get_by_label("Words that reports affirm").fill(word)
-    reading.get_by_role("button", name="Search").click()
+    reading.get_by_role("button", name="Search", exact=True).click()
     see(reading.get_by_role("status").filter(has_text="reports")).to_be_visible()
     reading.get_by_label("Also where it is denied").check()
     struck = reading.locator(".snippet .state-negated mark").first

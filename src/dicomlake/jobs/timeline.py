@@ -52,7 +52,8 @@ select 'study' as lane, "StudyInstanceUID" as key,
         '([01][0-9]|2[0-3])[0-5][0-9].*') then (substr(min("StudyTime"), 1, 2)::int * 60
         + substr(min("StudyTime"), 3, 2)::int) * interval 1 minute else interval 0 minute end)
         as began,
-    null::timestamp as ended, 'second' as precision,
+    null::timestamp as ended, case when regexp_full_match(min("StudyTime"),
+        '([01][0-9]|2[0-3])[0-5][0-9].*') then 'second' else 'day' end as precision,
     coalesce(min("StudyDescription"), '') as title,
     string_agg(distinct "Modality", ', ' order by "Modality") as text, null::varchar as code,
     count(*)::double as number, 'series' as unit, "StudyInstanceUID", null::varchar as source
@@ -60,14 +61,16 @@ from series where patient_key = ? group by "StudyInstanceUID"
 """
 _DOSES = """
 with told as (
-    select s."StudyInstanceUID" as study, coalesce(started::timestamp, s."StudyDate"::timestamp)
-        as moment, kind,
+    select s."StudyInstanceUID" as study,
+        coalesce(started::timestamp, s."StudyDate"::timestamp) as moment,
+        started is not null as timed, kind,
         coalesce("DLP", "DAP", activity, "AGD") as number, case when "DLP" is not null then 'mGy.cm'
         when "DAP" is not null then 'Gy.m2' when activity is not null then 'MBq'
         when "AGD" is not null then 'mGy' end as unit
     from dose_events e join series s using (series_id) where patient_key = ? and counted)
 select 'dose' as lane, study as key, min(moment) as began, null::timestamp as ended,
-    'second' as precision, kind as title, count(*) || ' events' as text, null::varchar as code,
+    if(bool_and(timed), 'second', 'day') as precision, kind as title,
+    count(*) || ' events' as text, null::varchar as code,
     sum(number) as number, unit, study as "StudyInstanceUID", null::varchar as source
 from told where unit is not null group by study, kind, unit
 """

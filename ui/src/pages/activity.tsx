@@ -183,7 +183,9 @@ function Tile({ row, percent, on, said }: { row: DeviceRow; percent: number | nu
         {row.ManufacturerModelName}
       </span>
       <span className="device-use">{percent === null ? t("activity.unknown") : t("activity.busy", { n: said(percent) })}</span>
-      <small>{t("activity.week", { n: said(row.studies_per_week, 1) })}</small>
+      <small>
+        {row.studies_per_week < 0.1 ? t("activity.all", { n: said(row.studies) }) : t("activity.week", { n: said(row.studies_per_week, 1) })}
+      </small>
     </button>
   );
 }

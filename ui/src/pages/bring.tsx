@@ -6,7 +6,7 @@ import { type DragEvent, type ReactNode, useState } from "react";
 import "../charts.css";
 import "../bring.css";
 import { call, Refused, useAnswer } from "../api/client.ts";
-import type { Converted, FactsOf, FactsTaken, FolderOut } from "../api/schema.ts";
+import type { Converted, FactsFolderOut, FactsOf, FactsTaken, FactsTask, FolderOut } from "../api/schema.ts";
 import { useMay } from "../parts/access.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { isMapping, type Kind, kindOf, mappingName, type Sent, useSending } from "../parts/sending.ts";
@@ -37,7 +37,14 @@ export default function BringPage({ rest }: { rest: string[] }) {
       </div>
       <p className="hint">{t(`bring.${kind}.about`)}</p>
       {may("store") ? <Sending key={kind} kind={kind} /> : <p className="note">{t("bring.no")}</p>}
-      {kind === "convert" ? <Folders /> : <Sources />}
+      {kind === "convert" ? (
+        <Folders />
+      ) : (
+        <>
+          <Sources />
+          <FactFolders />
+        </>
+      )}
     </div>
   );
 }
@@ -301,6 +308,7 @@ function Taken({ said, source }: { said: FactsTaken; source: string }) {
           {t(`bring.unlinked.${why}` as Key, { n: n(count) })}
         </p>
       ))}
+      {said.outdated > 0 && <p className="hint">{t("bring.outdated", { n: n(said.outdated) })}</p>}
       {said.left_out > 0 && <p className="hint">{t("bring.left", { n: n(said.left_out) })}</p>}
       {said.failures > 0 && (
         <p className="bring-links">
@@ -407,6 +415,79 @@ function Folder({ one }: { one: FolderOut }) {
           ))}
         </ul>
       )}
+    </article>
+  );
+}
+
+/** Watched folders of facts and reports, each with its newest import. */
+function FactFolders() {
+  const { t } = useTexts();
+  const found = useAnswer("GET /api/facts/tasks", {}, { every: 5000 });
+  if (found.error) return <Trouble error={found.error} again={() => void found.refetch()} />;
+  if (!found.data) return <Loading />;
+  const { folders, tasks } = found.data;
+  return (
+    <>
+      <h2>{t("bring.folders")}</h2>
+      {folders.length === 0 && <p className="hint">{t("bring.folders.facts.none")}</p>}
+      {folders.map((one) => (
+        <FactFolder key={one.name} one={one} newest={tasks.find(({ folder }) => folder === one.name)} />
+      ))}
+    </>
+  );
+}
+
+function FactFolder({ one, newest }: { one: FactsFolderOut; newest: FactsTask | undefined }) {
+  const { t, n, when, called } = useTexts();
+  const may = useMay();
+  const client = useQueryClient();
+  const [said, setSaid] = useState("");
+  const [problem, setProblem] = useState<Refused | null>(null);
+  const look = async () => {
+    try {
+      const { job } = await call("POST /api/facts/look", { body: { folder: one.name } });
+      setSaid(t(job ? "bring.look.queued" : "bring.look.none"));
+      setProblem(null);
+    } catch (error) {
+      if (error instanceof Refused) setProblem(error);
+    }
+    await client.invalidateQueries({ queryKey: ["GET /api/facts/tasks"] });
+  };
+  const state = newest?.state ?? "";
+  const badge = state === "done" ? "is-good" : state === "dead" ? "is-bad" : state === "running" ? "is-busy" : "";
+  const counts = (["added", "replaced", "removed"] as const).flatMap((word): [number, Key, Key][] => {
+    const count = newest?.result[word];
+    return typeof count === "number" ? [[count, `bring.${word}`, `bring.${word}.n`]] : [];
+  });
+  return (
+    <article className="card bring-folder" aria-label={one.name}>
+      <header>
+        <h3>{one.name}</h3>
+        {newest && <span className={`state-badge ${badge}`}>{called(`task.${state}`, state)}</span>}
+        {may("store") && (
+          <Button variant="default" size="compact-sm" onClick={() => void look()}>
+            {t("bring.look")}
+          </Button>
+        )}
+      </header>
+      {newest?.progress && (
+        <Progress value={newest.progress.total > 0 ? (newest.progress.done / newest.progress.total) * 100 : 100}
+          animated={newest.progress.total <= 0} size="sm" aria-label={t("jobs.progress")} />
+      )}
+      <Counts counts={counts} />
+      <p className="hint" role="status">
+        {t("bring.folder.about", { source: one.source })} {t(`bring.folder.${one.done}`)}
+        {newest && (
+          <>
+            {" "}
+            <Link href={`/jobs/${newest.job}`}>{t("bring.folder.job", { when: when(newest.created) })}</Link>
+          </>
+        )}{" "}
+        {said}
+        {newest && newest.attempts > 1 && ` ${t("bring.attempts", { n: n(newest.attempts) })}`}
+      </p>
+      {problem && <Trouble error={problem} />}
+      {newest?.error && <Reasons why={newest.error} whole />}
     </article>
   );
 }

@@ -77,6 +77,7 @@ function ask(asked: { words: string; language: string; negated: boolean; offset?
 
 function Ask({ words, language, negated }: { words: string; language: string; negated: boolean }) {
   const { t } = useTexts();
+  const called = useLanguageNames();
   const [text, setText] = useState(words);
   const send = (event: FormEvent) => {
     event.preventDefault();
@@ -87,13 +88,20 @@ function Ask({ words, language, negated }: { words: string; language: string; ne
       <TextInput className="documents-words" size="sm" type="search" label={t("documents.words")} value={text}
         onChange={(event) => setText(event.currentTarget.value)} />
       <Select size="sm" label={t("documents.language")} allowDeselect={false} value={language}
-        data={[{ value: "", label: t("documents.any") }, ...LANGUAGES.map((value) => ({ value, label: value }))]}
+        data={[{ value: "", label: t("documents.any") }, ...LANGUAGES.map((value) => ({ value, label: called(value) }))]}
         onChange={(value) => ask({ words: text.trim(), language: value ?? "", negated })} />
       <Checkbox label={t("documents.negated")} checked={negated}
         onChange={(event) => ask({ words: text.trim(), language, negated: event.currentTarget.checked })} />
       <Button type="submit" size="sm">{t("documents.search")}</Button>
     </form>
   );
+}
+
+/** What languages are called in that of the person. */
+function useLanguageNames(): (code: string) => string {
+  const { language } = useTexts();
+  const names = new Intl.DisplayNames([language], { type: "language" });
+  return (code) => names.of(code) ?? code;
 }
 
 function Found({ one }: { one: FoundDocument }) {
@@ -113,9 +121,10 @@ function Found({ one }: { one: FoundDocument }) {
 
 function About({ one }: { one: DocumentHead }) {
   const { t, when } = useTexts();
+  const called = useLanguageNames();
   return (
     <p className="hint">
-      {[one.written && when(one.written), one.language, one.source].filter(Boolean).join(" · ")}{" "}
+      {[one.written && when(one.written), one.language && called(one.language), one.source].filter(Boolean).join(" · ")}{" "}
       {one.StudyInstanceUID && <Link href={`/studies/${one.StudyInstanceUID}`}>{t("documents.study")}</Link>}{" "}
       {one.patient_key && <Link href={`/patients/${one.patient_key}`}>{t("documents.patient")}</Link>}
     </p>

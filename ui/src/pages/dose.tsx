@@ -220,8 +220,8 @@ function Totals({ dosed }: { dosed: Dosed }) {
   const columns: Column[] = [
     { name: "quantity", head: t("dose.quantity"), shown: quantity },
     { name: "unit", head: t("dose.unit"), shown: (row) => inUnit(0, text(row, "unit"))[1] },
-    { name: "studies", head: t("level.studies"), right: true },
-    { name: "patients", head: t("level.patients"), right: true },
+    { name: "studies", head: t("dose.studies"), right: true },
+    { name: "patients", head: t("bring.whose"), right: true },
     { name: "median", head: t("dose.median"), right: true, shown: (row) => said(row, "median") },
     { name: "q1", head: t("dose.quartiles"), right: true, shown: (row) => `${said(row, "q1")} – ${said(row, "q3")}` },
     { name: "largest", head: t("dose.range"), right: true, shown: (row) => `${said(row, "smallest")} – ${said(row, "largest")}` },
@@ -550,7 +550,7 @@ function Patients({ dosed }: { dosed: Dosed }) {
       order: "PatientID",
       shown: (row) => <Link href={dosed.linked.to(`/dose/patients/${text(row, "patient_key")}`)}>{text(row, "PatientID") || "–"}</Link>,
     },
-    { name: "studies", head: t("level.studies"), order: "studies", right: true },
+    { name: "studies", head: t("dose.studies"), order: "studies", right: true },
     { name: "last", head: t("dose.last"), order: "last" },
     ...SUMMED.flatMap(([name, unit]): Column[] =>
       (["highest", "now"] as const).map((when) => ({

@@ -6,6 +6,7 @@ import "../charts.css";
 import "../activity.css";
 import { useAnswer } from "../api/client.ts";
 import type { Event, TimelineOut } from "../api/schema.ts";
+import { digits, inUnit } from "../parts/doses.tsx";
 import { Frame, Press } from "../parts/plots.tsx";
 import { Loading, Message, Trouble } from "../parts/states.tsx";
 import { go, Link } from "../route.tsx";
@@ -112,7 +113,7 @@ function Lanes({ events }: { events: Event[] }) {
 }
 
 function Lane({ lane, y, width, x, events }: { lane: string; y: number; width: number; x: (time: number) => number; events: Event[] }) {
-  const { t, n } = useTexts();
+  const { t, n, called } = useTexts();
   const bunches = bunched(events, x);
   return (
     <g>
@@ -121,7 +122,7 @@ function Lane({ lane, y, width, x, events }: { lane: string; y: number; width: n
       {bunches.map((bunch) => {
         const first = bunch[0]!;
         const href = bunch.length === 1 ? placeOf(first) : null;
-        const titles = [...new Set(bunch.map((event) => event.title))].slice(0, 5).join(", ");
+        const titles = [...new Set(bunch.map((event) => titleOf(event, called)))].slice(0, 5).join(", ");
         const label = `${first.began!.slice(0, 10)}: ${bunch.length > 1 ? t("history.many", { n: n(bunch.length), title: titles }) : titles}`;
         const left = x(at(first.began!));
         const right = Math.min(first.ended && bunch.length === 1 ? x(at(first.ended)) : left, width - 10);
@@ -167,12 +168,26 @@ export function ticks(from: number, to: number): [number, string][] {
   return found;
 }
 
+/** What an event is called: codes that classes of stays, sexes and kinds of dose have by their names. */
+function titleOf({ title, code }: Event, called: (key: string, otherwise: string) => string): string {
+  const said = title || code || "–";
+  return called(`dose.kind.${said}`, called(`history.said.${said}`, said));
+}
+
 function List({ events, more }: { events: Event[]; more: number }) {
-  const { t, n } = useTexts();
-  const said = (event: Event) =>
-    [event.number !== null && `${n(event.number, 3)} ${event.lane === "study" ? t("level.series") : (event.unit ?? "")}`, event.lane === "document" ? null : event.text]
-      .filter(Boolean)
-      .join(" · ");
+  const { t, n, called } = useTexts();
+  const measured = ({ lane, number, unit }: Event) => {
+    if (number === null) return null;
+    if (lane === "study") return t(number === 1 ? "history.series" : "history.series.n", { n: n(number) });
+    const [value, shown] = inUnit(number, unit ?? "");
+    return `${n(value, lane === "dose" ? digits(value) : 3)} ${shown}`;
+  };
+  const told = ({ lane, text }: Event) => {
+    if (lane === "document") return null;
+    const count = lane === "dose" ? Number.parseInt(text ?? "", 10) : Number.NaN;
+    return Number.isNaN(count) ? text : t(count === 1 ? "history.event" : "history.events", { n: n(count) });
+  };
+  const said = (event: Event) => [measured(event), told(event)].filter(Boolean).join(" · ");
   const moment = (event: Event) =>
     event.began ? event.began.slice(0, event.precision === "second" ? 16 : event.precision === "year" ? 4 : event.precision === "month" ? 7 : 10).replace("T", " ") : t("history.timeless");
   return (
@@ -194,7 +209,7 @@ function List({ events, more }: { events: Event[]; more: number }) {
                 <tr key={`${event.lane} ${event.key} ${event.unit ?? ""}`}>
                   <td className="mono">{moment(event)}</td>
                   <td>{t(`lane.${event.lane}` as Key)}</td>
-                  <td>{href ? <Link href={href}>{event.title || event.code || "–"}</Link> : event.title || event.code || "–"}</td>
+                  <td>{href ? <Link href={href}>{titleOf(event, called)}</Link> : titleOf(event, called)}</td>
                   <td>{said(event)}</td>
                   <td>{event.source ?? ""}</td>
                 </tr>

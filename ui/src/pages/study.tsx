@@ -72,8 +72,8 @@ function StudyHeading({ study }: { study: StudyOut }) {
     study.StudyDate,
     study.AccessionNumber && `${t("study.accession")} ${study.AccessionNumber}`,
     study.InstitutionName,
-    `${n(study.series)} ${t("level.series")}`,
-    `${n(study.instances)} ${t("level.instances")}`,
+    t(study.series === 1 ? "history.series" : "history.series.n", { n: n(study.series) }),
+    t(study.instances === 1 ? "study.instance" : "study.instances", { n: n(study.instances) }),
   ];
   const { patient } = study;
   const id = (patient.PatientID ?? "").replaceAll("'", "''");

@@ -194,7 +194,7 @@ export function Boxes({ rows, label, unit }: { rows: Box[]; label: string; unit:
         return (
           <>
             {drawn}
-            {[0, 0.25, 0.5, 0.75, 1].map((share) => (
+            {(room < 260 ? [0, 1] : [0, 0.25, 0.5, 0.75, 1]).map((share) => (
               <text key={share} className="axis middle" x={at(most * share)} y={tall - 6} aria-hidden="true">
                 {n(most * share, digits(most * share))}
                 {share === 1 ? ` ${unit}` : ""}

@@ -6,6 +6,12 @@ import { useTexts } from "../texts.tsx";
 
 let pen: CanvasRenderingContext2D | null = null;
 
+/** A name with so much of it as fits. */
+function shortened(name: string, part: number): string {
+  const most = Math.max(Math.floor(name.length * part) - 1, 2);
+  return name.length <= most + 1 ? name : `${name.slice(0, most)}…`;
+}
+
 /** Pixels that a text of a drawing takes. */
 function wide(text: string): number {
   pen ??= document.createElement("canvas").getContext("2d");
@@ -199,16 +205,20 @@ export function Time({
           else draw?.(range && range.low === next.low && range.high === next.high ? null : next);
         };
         const every = Math.ceil(columns.length / Math.max(Math.floor((each * columns.length) / 62), 1));
+        const names = present.map(({ split }) => wide(split === REST ? t("chart.rest") : named(split)));
+        const signs = 40 * names.length;
+        const fits = (width - left - signs) / Math.max(names.reduce((sum, one) => sum + one, 0), 1);
         let x = left;
         return (
           <>
             {present.map(({ split, at }) => {
-              const name = split === REST ? t("chart.rest") : named(split);
+              const whole = split === REST ? t("chart.rest") : named(split);
+              const name = fits >= 1 ? whole : shortened(whole, fits);
               const from = x;
               x += wide(name) + 30;
               if (x > width) return null;
               return (
-                <Press key={name} label={name} act={pick && split !== REST ? (how) => pick(split, how) : undefined}>
+                <Press key={whole} label={whole} act={pick && split !== REST ? (how) => pick(split, how) : undefined}>
                   <rect className="hit" x={from - 4} y={1} width={wide(name) + 22} height={18} rx={4} />
                   <rect className={`c${split === REST ? "r" : at}`} x={from} y={5} width={9} height={9} rx={2} />
                   <text className="name" x={from + 13} y={14}>{name}</text>
