@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import translate
@@ -80,6 +80,7 @@ class Names:
     stamp: str
     _known: dict[tuple[Any, ...], Rule | None] = field(default_factory=dict)
     _looked: dict[int, tuple[tuple[str, ...], bool]] = field(default_factory=dict)
+    _fitting: dict[tuple[int, Any], tuple[int, ...]] = field(default_factory=dict)
 
     def protocol(self, row: Mapping[str, Any], day: date | None) -> Rule | None:
         """The rule that names the protocol of a row; remembered."""
@@ -95,6 +96,11 @@ class Names:
         found = self._first(self.nobody, row, None)
         return f"{' or '.join(found.on)} is that of no patient" if found else ""
 
+    def asked(self, part: str) -> list[str]:
+        """Columns that rules of a part look at: protocols, devices or nobody."""
+        names, with_history = _looked_at(getattr(self, part))
+        return [*names, "StudyDate"] if with_history else [*names]
+
     def _first(
         self, rules: tuple[Rule, ...], row: Mapping[str, Any], day: date | None
     ) -> Rule | None:
@@ -103,8 +109,20 @@ class Names:
         names, with_history = self._looked[id(rules)]
         key = (id(rules), day if with_history else None, *map(row.get, names))
         if key not in self._known:
-            self._known[key] = next((rule for rule in rules if rule.holds(row, day)), None)
+            likely = self._likely(rules, [row.get(name) for name in names])
+            self._known[key] = next((rule for rule in likely if rule.holds(row, day)), None)
         return self._known[key]
+
+    def _likely(self, rules: tuple[Rule, ...], said: Iterable[Any]) -> Iterator[Rule]:
+        """Rules that fit some text at least, in their order; a text is looked at once."""
+        found: set[int] = set()
+        for text in said:
+            key = id(rules), text
+            if text is not None and key not in self._fitting:
+                fits = (n for n, rule in enumerate(rules) if _any(rule.fits, text))
+                self._fitting[key] = tuple(fits)
+            found.update(self._fitting.get(key, ()))
+        return (rules[n] for n in sorted(found))
 
 
 _ALWAYS = frozenset(["kind", "ManufacturerModelName"])
