@@ -15,6 +15,7 @@ from bench import (
     datasets,
     deid,
     deidbench,
+    dose,
     ecg,
     enrich,
     explore,
@@ -52,7 +53,7 @@ def main() -> None:
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes", "deid",
         "fhir", "deid-benchmark", "datasets", "pixels", "facts", "ecg", "histories",
-        "sites",
+        "sites", "dose",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -141,6 +142,9 @@ def main() -> None:
     if asked.only in (None, "facts"):
         count = 200_000 if asked.quick else 10_000_000
         show("Clinical facts brought into a lake", facts.HEAD, facts.measure(count))
+    if asked.only in (None, "dose"):
+        events = asked.series or (20_000 if asked.quick else 100_000)
+        show("Questions about dose, without the start", dose.HEAD, dose.measure(events))
     if asked.only in (None, "fhir"):
         head = ("", "resources", "s", "resources/s", "x dicom2fhir")
         title = "FHIR resources of the same CT studies, one core, without the start"
