@@ -92,7 +92,7 @@ def told(
 def named(found: pa.Table, options: DoseOptions) -> pa.Table:
     """Rows with names of protocols and devices, ages, and who is no patient."""
     names = names_of(options.own("names.yaml"))
-    made, codes = distinct(found, _there(found, names.asked("protocols")))
+    made, codes = _spoken(found, names, "protocols")
     rules = [names.protocol(row, row.get("StudyDate")) for row in made]
     of = "ManufacturerModelName Manufacturer StationName DeviceSerialNumber".split()
     device = _there(found, [*names.asked("devices"), *of])
@@ -111,12 +111,25 @@ def named(found: pa.Table, options: DoseOptions) -> pa.Table:
     )
 
 
+def _spoken(found: pa.Table, names: Names, part: str) -> tuple[list[Row], pa.Array]:
+    """Combinations of what rules of a part look at; texts that say nothing to them are left out."""
+    asked = _there(found, names.asked(part))
+    few = found.select(asked)
+    for name in asked:
+        if name in ("kind", "ManufacturerModelName", "StudyDate"):
+            continue
+        made, codes = distinct(found, [name])
+        said = [row[name] if names.telling(part, name, row[name]) else None for row in made]
+        few = put(few, {name: _texts(said, codes)})
+    return distinct(few, asked)
+
+
 def _device(names: Names, row: Row) -> str:
     return names.device(row, row.get("StudyDate")) or device_of(row)
 
 
 def _nobody(found: pa.Table, names: Names) -> dict[str, pa.Array]:
-    made, codes = distinct(found, _there(found, names.asked("nobody")))
+    made, codes = _spoken(found, names, "nobody")
     why = [names.not_patient(row) or None for row in made]
     return {
         "why_nobody": _texts(why, codes),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import translate
@@ -80,7 +80,6 @@ class Names:
     stamp: str
     _known: dict[tuple[Any, ...], Rule | None] = field(default_factory=dict)
     _looked: dict[int, tuple[tuple[str, ...], bool]] = field(default_factory=dict)
-    _fitting: dict[tuple[int, Any], tuple[int, ...]] = field(default_factory=dict)
 
     def protocol(self, row: Mapping[str, Any], day: date | None) -> Rule | None:
         """The rule that names the protocol of a row; remembered."""
@@ -101,6 +100,11 @@ class Names:
         names, with_history = _looked_at(getattr(self, part))
         return [*names, "StudyDate"] if with_history else [*names]
 
+    def telling(self, part: str, column: str, text: str | None) -> bool:
+        """Whether a text of a column says anything to a rule of a part."""
+        rules = [rule for rule in getattr(self, part) if column in rule.on]
+        return any(_any(rule.fits, text) or _any(rule.unless, text) for rule in rules)
+
     def _first(
         self, rules: tuple[Rule, ...], row: Mapping[str, Any], day: date | None
     ) -> Rule | None:
@@ -109,23 +113,12 @@ class Names:
         names, with_history = self._looked[id(rules)]
         key = (id(rules), day if with_history else None, *map(row.get, names))
         if key not in self._known:
-            likely = self._likely(rules, [row.get(name) for name in names])
-            self._known[key] = next((rule for rule in likely if rule.holds(row, day)), None)
+            self._known[key] = next((rule for rule in rules if rule.holds(row, day)), None)
         return self._known[key]
-
-    def _likely(self, rules: tuple[Rule, ...], said: Iterable[Any]) -> Iterator[Rule]:
-        """Rules that fit some text at least, in their order; a text is looked at once."""
-        found: set[int] = set()
-        for text in said:
-            key = id(rules), text
-            if text is not None and key not in self._fitting:
-                fits = (n for n, rule in enumerate(rules) if _any(rule.fits, text))
-                self._fitting[key] = tuple(fits)
-            found.update(self._fitting.get(key, ()))
-        return (rules[n] for n in sorted(found))
 
 
 _ALWAYS = frozenset(["kind", "ManufacturerModelName"])
+"""Columns that rules look at besides those that they name."""
 
 
 def _looked_at(rules: tuple[Rule, ...]) -> tuple[tuple[str, ...], bool]:
