@@ -23,6 +23,7 @@ from bench import (
     fhir,
     folder,
     histories,
+    omop,
     pacs,
     pixels,
     publishing,
@@ -53,7 +54,7 @@ def main() -> None:
         "reader", "folder", "memory", "questions", "contents", "web", "pacs", "queue", "bodyparts",
         "segmentation", "enrich", "publishing", "quality", "codes", "deid",
         "fhir", "deid-benchmark", "datasets", "pixels", "facts", "ecg", "histories",
-        "sites", "dose",
+        "sites", "omop", "dose",
     ]  # fmt: skip
     options.add_argument("--only", choices=parts)
     options.add_argument("--series", type=int, help="series of the lake that is asked")
@@ -145,6 +146,10 @@ def main() -> None:
     if asked.only in (None, "dose"):
         events = asked.series or (20_000 if asked.quick else 100_000)
         show("Questions about dose, without the start", dose.HEAD, dose.measure(events))
+    if asked.only in (None, "omop"):
+        series, count = (20_000, 200_000) if asked.quick else (1_000_000, 10_000_000)
+        rows = omop.measure(asked.series or series, count)
+        show(f"{count:,} facts and their series as tables of OMOP", omop.HEAD, rows)
     if asked.only in (None, "fhir"):
         head = ("", "resources", "s", "resources/s", "x dicom2fhir")
         title = "FHIR resources of the same CT studies, one core, without the start"

@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from dicomlake.contracts.converters import Asked, Original
 from dicomlake.converters.labels import LabelsConverter, preview, spec_of
-from dicomlake.converters.labels.tables import Layout, rows_of
+from dicomlake.converters.labels.tables import Layout, Row, opened
 from dicomlake.errors import DataError, UsageError
 from dicomlake.testing.dicom import encode, image, uid
 
@@ -41,6 +41,11 @@ def mapping(*labels: dict[str, Any], to: str = "measurements", **more: Any) -> d
         "labels": list(labels),
         **more,
     }
+
+
+def rows_of(data: bytes, layout: Layout) -> tuple[list[str], list[Row]]:
+    names, rows = opened(data, layout)
+    return names, list(rows)
 
 
 def csv(*lines: str) -> Original:
@@ -379,10 +384,24 @@ class TestMapping:
             (3, "column 'EF' has no number", []),
         ]
 
-    def test_a_table_that_is_too_long_is_to_be_split(self, convert) -> None:
-        rows = ["P1,1"] * 20_001
-        with pytest.raises(DataError, match="more than 20,000 rows: split it"):
-            convert(mapping(EF), csv("Pat,EF", *rows))
+    def test_a_long_table_comes_in_parts_that_are_the_same_together(self, ask) -> None:
+        table = csv("Pat,EF", *(f"P{at % 3},{at}" for at in range(7)), "P1,x")
+        whole = LabelsConverter().convert(table, ask(mapping(EF)))
+        parts = list(LabelsConverter(3).parts(table, ask(mapping(EF))))
+        assert [len(part.objects) for part in parts] == [3, 3, 1]
+        together = [one for part in parts for one in part.objects]
+        assert [one.SOPInstanceUID for one in together] == [
+            one.SOPInstanceUID for one in whole.objects
+        ]
+        assert len({one.SOPInstanceUID for one in together}) == 7
+        assert [one.InstanceNumber for one in together] == [1, 1, 1, 2, 2, 2, 3]
+        assert parts[1].origins[together[3].SOPInstanceUID] == "row 5"
+        assert parts[2].refused == ["row 9: column 'EF' has no number"]
+
+    def test_a_row_that_nobody_can_read_refuses_the_table_before_its_first_part(self, ask) -> None:
+        table = csv("Pat,EF", "P1,1", "P2,2", 'P3,"open')
+        with pytest.raises(DataError, match="row 4 cannot be read"):
+            next(LabelsConverter(1).parts(table, ask(mapping(EF))))
 
     def test_without_a_mapping(self, convert) -> None:
         with pytest.raises(DataError, match="--mapping"):

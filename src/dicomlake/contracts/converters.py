@@ -6,10 +6,10 @@ their place, keeps the original beside them and links the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +63,7 @@ class Converted:
     `objects` are pydicom datasets with file meta information, ready to be written. `facts` are
     dicts by column of `tables.CLINICAL_EVENTS`, `documents` of `tables.DOCUMENTS`. `refused`: parts
     of the file that could not be taken, each with its place and the reason, such as rows.
+    `origins`: the place in the file, such as "row 4", by SOPInstanceUID; facts have their own.
     """
 
     objects: list[Dataset] = field(default_factory=list)
@@ -70,6 +71,20 @@ class Converted:
     documents: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a file, such as a row of a table.
+
+    `origin`: its place as `Converted` says it, "" for what stands around the parts, such as names
+    of columns; `who`: whom it says it is about, by keyword; `texts`: all that stands in it.
+    """
+
+    origin: str
+    who: Mapping[str, str]
+    texts: tuple[str, ...]
 
 
 class Converter(Protocol):
@@ -92,6 +107,30 @@ class Converter(Protocol):
 
     def convert(self, original: Original, asked: Asked) -> Converted:
         """What the file becomes; DataError with the reason when it cannot be read."""
+
+
+@runtime_checkable
+class InPieces(Protocol):
+    """A converter whose files tell of many patients; of any other, a file stays whole or goes."""
+
+    def parts(self, original: Original, asked: Asked) -> Iterator[Converted]:
+        """What the file becomes, some pieces at a time, so that memory does not grow with it.
+
+        As of `convert`; what is wrong with the whole file is raised before the first part.
+        """
+
+    def without(
+        self,
+        original: Original,
+        asked: Asked,
+        gone: Callable[[Piece], bool],
+        clean: Callable[[str], str],
+    ) -> tuple[bytes, int]:
+        """The file anew without its pieces that are gone, and how many they were.
+
+        Places of the others stay what they are. b"" when none is left. `clean` takes out of a text
+        around the pieces what must not stand there.
+        """
 
 
 class ConverterClass(Protocol):

@@ -226,7 +226,7 @@ def _only(found: Sequence[Dataset], keys: Mapping[str, str]) -> str:
 def _stack(headers: Sequence[Dataset]) -> Stack:
     reader = plugins.load("readers", "volume")()
     try:
-        stack: Stack = reader.stack([header.to_json_dict() for header in headers])
+        stack: Stack = reader.geometry([header.to_json_dict() for header in headers])
     except DataError as error:
         raise DataError(f"the series that it was drawn on is no volume: {error}") from error
     return stack
@@ -304,13 +304,48 @@ def _frames(
         header = headers[items[0]]
         if int(header.get("NumberOfFrames") or 1) != len(items):
             raise DataError("not all frames of its series are slices of one volume")
-        sources = [header]
         order = sorted(range(len(items)), key=lambda at: stack.slices[at][1])
+        told = header.get("PerFrameFunctionalGroupsSequence")
+        sources = [header if told else _placed(header, stack.grid, order)]
     else:
         raise DataError("its series has several objects of several frames")
     for header in sources:
         header.setdefault("SliceThickness", stack.grid.spacing[0])
+        if not header.get("FrameOfReferenceUID"):
+            raise DataError("its series has no FrameOfReferenceUID, which a Segmentation needs")
     return sources, np.ascontiguousarray(mask[order])
+
+
+def _placed(header: Dataset, grid: Grid, order: Sequence[int]) -> Dataset:
+    """A header that says of each frame where it lies: at some slices of a grid."""
+    from copy import copy
+
+    across, down, along = (np.asarray(step) for step in grid.steps)
+    z, y, x = grid.spacing
+    made = copy(header)
+    measures = _item(PixelSpacing=[y, x], SliceThickness=z, SpacingBetweenSlices=z)
+    directions = _item(ImageOrientationPatient=[*(along / x), *(down / y)])
+    made.SharedFunctionalGroupsSequence = [
+        _item(PixelMeasuresSequence=[measures], PlaneOrientationSequence=[directions])
+    ]
+    made.PerFrameFunctionalGroupsSequence = [
+        _item(PlanePositionSequence=[_item(ImagePositionPatient=list(grid.origin + at * across))])
+        for at in order
+    ]
+    return made
+
+
+def _item(**values: Any) -> Dataset:
+    from pydicom import Dataset
+    from pydicom.valuerep import DSfloat
+
+    made = Dataset()
+    for keyword, value in values.items():
+        numbers = not keyword.endswith("Sequence")
+        each = value if isinstance(value, list) else [value]
+        said = [DSfloat(float(one), auto_format=True) for one in each] if numbers else value
+        setattr(made, keyword, said if isinstance(value, list) else said[0])
+    return made
 
 
 # Labels

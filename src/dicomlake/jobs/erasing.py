@@ -37,6 +37,8 @@ from dicomlake.version import __version__
 
 log = logging.getLogger(__name__)
 
+ORDER = "order"
+"""Kind of the marks of accession numbers."""
 PROOFS = "erasures"
 """Folder of proofs, in that of tokens and the audit log."""
 
@@ -133,7 +135,8 @@ def preview(
     store = Store(lake)
     person = person_of(store, "", PatientID, issuer, study)
     remembered = Remembered(store.path)
-    marks = [remembered.find(digest) for digest, _ in _digests(remembered, person, PatientID)]
+    told = _digests(remembered, person, PatientID)
+    marks = [remembered.find(digest) for digest, kind in told if kind != ORDER]
     return Preview(
         person.kind,
         len(person.studies),
@@ -256,7 +259,7 @@ class _Erasing:
 
     def _around(self) -> None:
         """What lies beside the tables."""
-        self.progress.stage("erasing beside the tables", 8, "steps")
+        self.progress.stage("erasing beside the tables", 7, "steps")
         person, finder = self.person, self.finder
         remove = bool(person.found.get("remove_questions"))
         names = around.named_questions(self.lake, finder)
@@ -264,7 +267,6 @@ class _Erasing:
         steps: list[tuple[str, Callable[[], int]]] = [
             ("de-identified views", lambda: forget_views(self.lake)),
             ("kept objects", lambda: around.objects(kept_of(self.lake, self.settings), person)),
-            ("originals", lambda: around.originals(self.lake, self.settings, person)),
             ("masks", lambda: around.masks(self.lake, finder)),
             ("passing files", lambda: around.passing(self.lake, finder)),
             ("journals", lambda: around.journals(self.lake, finder)),
@@ -274,6 +276,7 @@ class _Erasing:
         for name, step in steps:
             self._count(**{name: step()})
             self.progress.advance()
+        self._count(**around.originals(self.lake, self.settings, person, finder))
         self._count(**around.forget_others(self.lake, person))
         self._count(**around.databases(self.lake, finder, remove=remove))
 
@@ -333,7 +336,7 @@ class _Erasing:
         return Proof(
             person.id,
             person.kind,
-            [digest for digest, _ in person.digests],
+            [digest for digest, kind in person.digests if kind != ORDER],
             person.began,
             datetime.now(UTC).isoformat(timespec="seconds"),
             self.store.version,
@@ -365,10 +368,11 @@ class _Erasing:
 
 
 def _digests(remembered: Remembered, person: Person, PatientID: str) -> list[tuple[str, str]]:
+    orders = [(remembered.of_order(number), ORDER) for number in person.accessions]
     if person.kind == "study":
-        return [(remembered.of_study(uid), "study") for uid in person.studies]
+        return [*((remembered.of_study(uid), "study") for uid in person.studies), *orders]
     keys = [(remembered.of_patient(key), "patient") for key in person.patients]
-    return [*keys, (remembered.of_id(PatientID), "id")]
+    return [*keys, (remembered.of_id(PatientID), "id"), *orders]
 
 
 def proofs(lake: str | Path) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,15 @@ PICTURES = {
     "1.2.840.10008.5.1.4.1.1.4.1": "MR",
 }
 """SOP classes whose pictures may be volumes, and their modality."""
+NUCLEAR = "1.2.840.10008.5.1.4.1.1.20"
+GEOMETRY = PICTURES | {
+    "1.2.840.10008.5.1.4.1.1.4.4": "MR",
+    "1.2.840.10008.5.1.4.1.1.128": "PT",
+    "1.2.840.10008.5.1.4.1.1.128.1": "PT",
+    "1.2.840.10008.5.1.4.1.1.130": "PT",
+    NUCLEAR: "NM",
+}
+"""SOP classes whose frames may lie above each other, whatever their values mean."""
 TILT = 0.5
 """Degrees by which slices may be shifted against each other before it counts as gantry tilt."""
 UNEVEN = 0.05
@@ -65,6 +74,10 @@ class StackReader:
         """As `stack_of`."""
         return stack_of(headers)
 
+    def geometry(self, headers: Sequence[Item]) -> Stack:
+        """As `geometry_of`."""
+        return geometry_of(headers)
+
     def volume(self, stack: Stack, opener: Callable[[int], AbstractContextManager[Any]]) -> Volume:
         """As `volume_of`."""
         return volume_of(stack, opener)
@@ -84,6 +97,22 @@ def stack_of(headers: Sequence[Item]) -> Stack:
         raise DataError("its objects are not images of one kind of CT or MR")
     modality = str(modalities.pop())
     types = _image_type(headers)
+    return _stacked(headers, modality, types, _unit(headers, modality))
+
+
+def geometry_of(headers: Sequence[Item]) -> Stack:
+    """Where the slices of a series lie: of CT, MR, PT and reconstructions of NM, derived ones too.
+
+    Their values are nobody's concern here. DataError as of `stack_of`.
+    """
+    kinds = {text(header, "SOPClassUID") or "" for header in headers}
+    modalities = {GEOMETRY.get(kind) for kind in kinds}
+    if len(kinds) != 1 or None in modalities:
+        raise DataError("its objects are not images of one kind of CT, MR, PT or NM")
+    return _stacked(headers, str(modalities.pop()), tuple(texts(headers[0], "ImageType")), "")
+
+
+def _stacked(headers: Sequence[Item], modality: str, types: tuple[str, ...], unit: str) -> Stack:
     slices: list[_Slice] = []
     planes: set[_Plane] = set()
     for item, header in enumerate(headers):
@@ -97,7 +126,7 @@ def stack_of(headers: Sequence[Item]) -> Stack:
         tuple((s.item, s.frame, s.slope, s.intercept) for s in (slices[i] for i in order)),
         modality,
         types,
-        _unit(headers, modality),
+        unit,
         whole(headers[0], "PixelPaddingValue"),
     )
 
@@ -190,6 +219,9 @@ def _slices(header: Item, item: int) -> Iterator[tuple[_Plane, _Slice]]:
         raise DataError("its pictures are in colour")
     shared = first(header, "SharedFunctionalGroupsSequence")
     groups = items(header, "PerFrameFunctionalGroupsSequence")
+    if text(header, "SOPClassUID") == NUCLEAR:
+        yield from _nuclear(header, item, rows, columns, frames)
+        return
     if not shared and not groups:
         if frames > 1:
             raise DataError("its frames do not say where they lie")
@@ -206,6 +238,34 @@ def _slices(header: Item, item: int) -> Iterator[tuple[_Plane, _Slice]]:
     for frame, group in enumerate(groups[:frames], start=1):
         parts = [first(group, name) or first(shared, name) for name in names]
         yield _slice(rows, columns, parts[0], parts[1], parts[2], parts[3], item, frame)
+
+
+def _nuclear(
+    header: Item, item: int, rows: int, columns: int, frames: int
+) -> Iterator[tuple[_Plane, _Slice]]:
+    """The slices of a reconstruction of NM: the first one's place, and the way to the others."""
+    if "RECON TOMO" not in [each.upper() for each in texts(header, "ImageType")]:
+        raise DataError("it is no reconstruction of slices (Image Type without RECON TOMO)")
+    detector = first(header, "DetectorInformationSequence")
+    place = detector if numbers(detector, "ImagePositionPatient") else header
+    along = numbers(place, "ImageOrientationPatient")
+    start = numbers(place, "ImagePositionPatient")
+    step = number(header, "SpacingBetweenSlices") or number(header, "SliceThickness")
+    if len(along) != 6 or len(start) != 3 or not step:
+        raise DataError("its images do not say where in the patient they lie")
+    if any(len(set(numbers(header, name))) > 1 for name in _OTHER_VECTORS):
+        raise DataError("its frames differ in more than their slice")
+    order = [int(n) for n in numbers(header, "SliceVector")] or list(range(1, frames + 1))
+    if len(order) != frames:
+        raise DataError("its frames do not say which slices they are")
+    normal = np.cross(along[:3], along[3:])
+    for frame, at in enumerate(order, start=1):
+        plane, one = _slice(rows, columns, place, place, header, header, item, frame)
+        position = np.asarray(start) + normal * step * (at - 1)
+        yield plane, replace(one, position=position)
+
+
+_OTHER_VECTORS = ("EnergyWindowVector", "RRIntervalVector", "TimeSlotVector")
 
 
 def _slice(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dicomlake.contracts.converters import Asked, Converted, Original
+from dicomlake.contracts.converters import Asked, Converted, Original, Piece
 from dicomlake.converters.labels.facts import facts
 from dicomlake.converters.labels.mapping import FACTS, Spec, spec_of
 from dicomlake.converters.labels.reading import Read, read
 from dicomlake.converters.labels.reports import Reports
-from dicomlake.converters.labels.tables import Row, is_text, is_workbook, rows_of
+from dicomlake.converters.labels.tables import Row, is_text, is_workbook, opened
 from dicomlake.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ Preview = list[tuple[int, str, list[str]]]
 """Rows of a preview: number, what is wrong ("" for nothing), and what it becomes in words."""
 
 
-MOST_REPORTS = 20_000
-"""Rows of a table that become reports are held in memory together, 60 kB each."""
+REPORTS_AT_ONCE, FACTS_AT_ONCE = 1000, 20_000
+"""Rows of a table that become a part: a report has 60 kB in memory."""
 
 
 class LabelsConverter:
@@ -37,6 +38,9 @@ class LabelsConverter:
     }
     version = "1"
 
+    def __init__(self, reports_at_once: int = REPORTS_AT_ONCE) -> None:
+        self._at_once = reports_at_once
+
     def format_of(self, original: Original, asked: Asked) -> str:
         """As of `Converter`: a table, if there is a mapping that says what its columns are."""
         if is_workbook(original.data):
@@ -48,25 +52,59 @@ class LabelsConverter:
 
     def convert(self, original: Original, asked: Asked) -> Converted:
         """As of `Converter`: a report for each row, or its facts; rows that are wrong are said."""
-        if "labels" not in asked.mapping:
-            raise DataError(
-                "a table needs a mapping file that says what its columns are: --mapping"
-            )
-        spec = spec_of(asked.mapping)
-        names, rows = rows_of(original.data, spec.layout)
+        whole = Converted()
+        for part in self.parts(original, asked):
+            for name in ("objects", "facts", "notes", "refused"):
+                getattr(whole, name).extend(getattr(part, name))
+            whole.origins |= part.origins
+        return whole
+
+    def parts(self, original: Original, asked: Asked) -> Iterator[Converted]:
+        """As of `InPieces`: what some rows at a time become."""
+        spec = _spec(asked)
+        names, rows = opened(original.data, spec.layout)
         spec.check_columns(names)
-        if spec.to != FACTS and len(rows) > MOST_REPORTS:
-            raise DataError(f"the table has more than {MOST_REPORTS:,} rows: split it")
-        found = Converted()
-        reports = Reports(spec, asked)
-        for row in rows:
-            try:
-                _take(spec, reports, read(spec, row, asked.header), found)
-            except DataError as error:
-                found.refused.append(f"row {row.number}: {error}")
-        if found.refused and not (found.objects or found.facts):
-            raise DataError(f"no row can be taken; {found.refused[0]}")
-        return found
+        for _ in rows:  # a row that nobody can read refuses the table before anything is made
+            pass
+        _, rows = opened(original.data, spec.layout)
+        most = FACTS_AT_ONCE if spec.to == FACTS else self._at_once
+        yield from _parts(spec, asked, rows, most)
+
+    def without(
+        self,
+        original: Original,
+        asked: Asked,
+        gone: Callable[[Piece], bool],
+        clean: Callable[[str], str],
+    ) -> tuple[bytes, int]:
+        """As of `InPieces`: the table without some rows, in whose place empty ones stand."""
+        from dicomlake.converters.labels.rewriting import without
+
+        return without(original.data, _spec(asked), asked.header, gone, clean)
+
+
+def _spec(asked: Asked) -> Spec:
+    if "labels" not in asked.mapping:
+        raise DataError("a table needs a mapping file that says what its columns are: --mapping")
+    return spec_of(asked.mapping)
+
+
+def _parts(spec: Spec, asked: Asked, rows: Iterable[Row], most: int) -> Iterator[Converted]:
+    first, any_, found = "", False, Converted()
+    reports = Reports(spec, asked)
+    for at, row in enumerate(rows):
+        if at and at % most == 0:
+            yield found
+            found = Converted()
+        try:
+            _take(spec, reports, read(spec, row, asked.header), found)
+        except DataError as error:
+            found.refused.append(f"row {row.number}: {error}")
+            first = first or found.refused[-1]
+        any_ = any_ or bool(found.objects or found.facts)
+    if first and not any_:
+        raise DataError(f"no row can be taken; {first}")
+    yield found
 
 
 def _take(spec: Spec, reports: Reports, row: Read, found: Converted) -> None:
@@ -76,7 +114,9 @@ def _take(spec: Spec, reports: Reports, row: Read, found: Converted) -> None:
         empty = not made
     else:
         report = reports.report(row)
-        found.objects += [] if report is None else [report]
+        if report is not None:
+            found.objects.append(report)
+            found.origins[str(report.SOPInstanceUID)] = f"row {row.number}"
         empty = report is None
     if empty:
         found.notes.append("rows without a label")
@@ -85,10 +125,10 @@ def _take(spec: Spec, reports: Reports, row: Read, found: Converted) -> None:
 def preview(original: Original, asked: Asked, count: int = 5) -> Preview:
     """What the first rows become, in words that quote the table; UsageError for the mapping."""
     spec = spec_of(asked.mapping)
-    names, rows = rows_of(original.data, spec.layout)
+    names, rows = opened(original.data, spec.layout)
     spec.check_columns(names)
     reports = Reports(spec, asked)
-    return [_previewed(spec, reports, row, asked) for row in rows[:count]]
+    return [_previewed(spec, reports, row, asked) for row in islice(rows, count)]
 
 
 def _previewed(spec: Spec, reports: Reports, row: Row, asked: Asked) -> tuple[int, str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +49,8 @@ _PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate",
 _STUDY = ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID",
           "StudyDescription")  # fmt: skip
 _KEYS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "AccessionNumber")
+MOST_LOOKED_UP = 500
+"""Rows whose images are remembered, for rows of the same study that follow."""
 MOST_REFERENCES = 4096
 """Instances of a series that a report refers to; of longer ones the first is named alone."""
 
@@ -66,9 +68,9 @@ class Reports:
 
     def __init__(self, spec: Spec, asked: Asked) -> None:
         self._spec, self._asked = spec, asked
-        self._numbers: Counter[str] = Counter()
-        self._known: Counter[tuple[str, ...]] = Counter()
-        self._images: dict[tuple[tuple[str, str], ...], _Images] = {}
+        self._numbers: Counter[int] = Counter()  # by hash, so that long tables fit
+        self._known: Counter[int] = Counter()
+        self._images: OrderedDict[tuple[tuple[str, str], ...], _Images] = OrderedDict()
 
     def report(self, row: Read) -> Dataset | None:
         """The report of a row; None when it says nothing. DataError says why there is none."""
@@ -95,6 +97,9 @@ class Reports:
         known = tuple(sorted({**keys, **people}.items()))
         if known not in self._images:
             self._images[known] = self._looked_up(keys, people)
+            if len(self._images) > MOST_LOOKED_UP:
+                self._images.popitem(last=False)
+        self._images.move_to_end(known)
         return self._images[known]
 
     def _looked_up(self, keys: Mapping[str, str], people: Mapping[str, str]) -> _Images:
@@ -158,17 +163,18 @@ class Reports:
         where = tuple(row.who.get(name, "") for name in _KEYS[:2])
         when = f"{row.when:%Y%m%d%H%M%S}" if row.when else ""
         identity = (title, study, *where, when)
-        self._known[identity] += 1
-        self._numbers[study] += 1
+        once, of_study = hash(identity), hash(study)
+        self._known[once] += 1
+        self._numbers[of_study] += 1
         told = dict(said)
         if "AccessionNumber" in row.who:
             told.setdefault("AccessionNumber", row.who["AccessionNumber"])
         return Head(
             study,
             self._asked.uid("series", "labels", title, study),
-            self._asked.uid("instance", "labels", *identity, str(self._known[identity])),
+            self._asked.uid("instance", "labels", *identity, str(self._known[once])),
             title,
-            self._numbers[study],
+            self._numbers[of_study],
             row.when or datetime.now(UTC),
             patient,
             told,

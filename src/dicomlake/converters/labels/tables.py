@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import io
 import zipfile
@@ -54,9 +56,12 @@ def is_text(data: bytes) -> bool:
     return data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" not in data[:_SNIFFED]
 
 
-def rows_of(data: bytes, layout: Layout) -> tuple[list[str], list[Row]]:
-    """Names of the columns, and the rows that are not empty; DataError says what is wrong."""
-    lines = _sheet(data, layout) if is_workbook(data) else _lines(data, layout)
+def opened(data: bytes, layout: Layout) -> tuple[list[str], Iterator[Row]]:
+    """Names of the columns, and the rows that are not empty, one by one.
+
+    DataError says what is wrong, also later, when a row is read.
+    """
+    lines = _lines_of(data, layout)
     for _ in range(layout.skip):
         next(lines, None)
     head = next(lines, None)
@@ -68,21 +73,27 @@ def rows_of(data: bytes, layout: Layout) -> tuple[list[str], list[Row]]:
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise DataError(f"two columns are called {twice[0]!r}")
-    rows = []
+    return names, _rows(names, lines)
+
+
+def _lines_of(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    return _sheet(data, layout) if is_workbook(data) else _lines(data, layout)
+
+
+def _rows(names: list[str], lines: Iterator[tuple[int, list[str]]]) -> Iterator[Row]:
     for at, cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
             raise DataError(f"row {at} has more cells than there are columns")
         padded = [*cells, *[""] * (len(names) - len(cells))]
-        rows.append(Row(at, {n: c.strip() for n, c in zip(names, padded, strict=False) if n}))
-    return names, rows
+        yield Row(at, {n: c.strip() for n, c in zip(names, padded, strict=False) if n})
 
 
 def _lines(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
-    said = _decoded(data, layout.encoding)
-    separator = layout.separator or _separator(said)
-    reader = csv.reader(io.StringIO(said, newline=""), delimiter=separator, strict=True)
+    said = text_of(data, layout)
+    separator = layout.separator or separator_of(data, layout)
+    reader = csv.reader(said, delimiter=separator, strict=True)
     number = 0
     while True:
         number = reader.line_num + 1
@@ -92,34 +103,52 @@ def _lines(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise DataError(f"row {number} cannot be read: {error}") from error
+        except UnicodeDecodeError as error:
+            raise _undecoded(data, error.encoding) from error
         yield number, cells
 
 
-def _decoded(data: bytes, encoding: str) -> str:
-    """The text of a file: in the encoding that is named, else by its mark, else UTF-8."""
-    if not encoding:
-        marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        encoding = "utf-16" if marked else "utf-8-sig"
+def encoding_of(data: bytes, layout: Layout) -> str:
+    """The encoding of a file: the one that is named, else by its mark, else UTF-8."""
+    named = layout.encoding
+    if not named:
+        return "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        return data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        codecs.lookup(named)
     except LookupError as error:
-        raise UsageError(
-            f"There is no encoding {encoding!r}; utf-8 and cp1252 are usual."
-        ) from error
+        raise UsageError(f"There is no encoding {named!r}; utf-8 and cp1252 are usual.") from error
+    return "utf-8-sig" if named.lower() in ("utf-8", "utf8") else named
+
+
+def text_of(data: bytes, layout: Layout) -> io.TextIOWrapper:
+    """A file as lines of text with their ends as they are."""
+    return io.TextIOWrapper(io.BytesIO(data), encoding_of(data, layout), newline="")
+
+
+def _undecoded(data: bytes, encoding: str) -> DataError:
+    """What is said of a file that is not in its encoding: the line of the first such byte."""
+    line = 1
+    try:
+        data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"line {line} is not in {encoding}; name the encoding in the mapping, such as cp1252"
-        ) from error
+    return DataError(
+        f"line {line} is not in {encoding}; name the encoding in the mapping, such as cp1252"
+    )
 
 
-def _separator(said: str) -> str:
+def separator_of(data: bytes, layout: Layout) -> str:
     """What most probably parts the cells: what the first line has most of."""
-    first = said.lstrip("\r\n").partition("\n")[0]
+    try:
+        first = next((line for line in text_of(data, layout) if line.strip("\r\n")), "")
+    except UnicodeDecodeError as error:
+        raise _undecoded(data, error.encoding) from error
     return max(";\t,|", key=lambda one: (first.count(one), one == ","))
 
 
-def _sheet(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+@contextlib.contextmanager
+def workbook(data: bytes) -> Iterator[Any]:
+    """A workbook, open to be read row by row; DataError when it is none."""
     try:
         import openpyxl
     except ImportError as error:
@@ -130,18 +159,21 @@ def _sheet(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     except Exception as error:
         raise DataError(f"the workbook cannot be read ({type(error).__name__})") from error
-    try:
+    with contextlib.closing(book):
+        yield book
+
+
+def _sheet(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    with workbook(data) as book:
         if layout.sheet and layout.sheet not in book.sheetnames:
             raise DataError(f"there is no sheet {layout.sheet!r}; there are: "
                             f"{', '.join(book.sheetnames)}")  # fmt: skip
         sheet = book[layout.sheet] if layout.sheet else book.worksheets[0]
         for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
-            yield number, [_text(cell) for cell in cells[:MOST_COLUMNS]]
-    finally:
-        book.close()
+            yield number, [as_text(cell) for cell in cells[:MOST_COLUMNS]]
 
 
-def _text(cell: Any) -> str:
+def as_text(cell: Any) -> str:
     """A cell of a workbook as text: whole numbers without a point, days without a time."""
     if cell is None:
         return ""

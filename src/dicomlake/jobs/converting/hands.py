@@ -6,17 +6,17 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomlake import plugins
-from dicomlake.contracts.converters import Asked, Converted, Converter, Original
+from dicomlake.contracts.converters import Asked, Converted, Converter, InPieces, Original
 from dicomlake.dicom.walk import sniff
 from dicomlake.errors import DataError, ServiceError, UsageError
 from dicomlake.jobs.converting.images import FolderImages, Images, LakeImages
-from dicomlake.jobs.converting.originals import DONE, REFUSED, Originals, Uids, digest_of
+from dicomlake.jobs.converting.originals import DONE, PART, REFUSED, Originals, Uids, digest_of
 from dicomlake.readers.batch import key_of
 from dicomlake.sources.folder import uri_of
 
@@ -27,26 +27,31 @@ log = logging.getLogger(__name__)
 
 DICOM, THERE = "dicom", "there"
 """States of files that need no converting: DICOM already, and converted before."""
+LONG = "long"
+"""State of a file that becomes too much for one answer: its parts come one by one."""
 LARGEST = 2 * 1024**3
 _NOBODY = "no converter reads this kind of file; those that are read: dicomlake convert formats"
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One object that a file became."""
+    """One object that a file became; `origin`: the place in the file, `patient`: its key."""
 
     StudyInstanceUID: str
     SeriesInstanceUID: str
     SOPInstanceUID: str
     data: bytes
+    origin: str = ""
+    patient: int | None = None
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one file: `state` is done, refused, dicom or there.
+    """What became of one file: `state` is done, refused, dicom, there or long.
 
-    `refused`: parts of it that could not be taken, and why. `patients`: patient_key of everybody
-    whom it tells of; `studies`: UIDs.
+    Of a file with many rows there is one of state part for every some rows, and a last one that
+    is done. `refused`: parts of it that could not be taken, and why. `patients`: patient_key of
+    everybody whom it tells of; `studies`: UIDs.
     """
 
     uri: str
@@ -94,6 +99,11 @@ class Way:
         said = json.dumps([made_by, self.mapping, self.header], sort_keys=True, default=str)
         return hashlib.sha256(said.encode()).hexdigest()
 
+    @property
+    def said(self) -> str:
+        """Mapping and header as JSON."""
+        return json.dumps({"mapping": self.mapping, "header": self.header}, default=str)
+
 
 def converters_of(names: Sequence[str] | None = None) -> list[Converter]:
     """The installed converters, or those of some names, in the order of their names."""
@@ -139,42 +149,71 @@ class Hand:
 
     def do(self, piece: str) -> Outcome:
         """What became of a file; never raises for what is wrong with it."""
+        for outcome in self.parts(piece):
+            if outcome.state != PART:
+                return outcome
+            break
+        return Outcome(uri_of(str(Path(piece).absolute())), LONG)
+
+    def parts(self, piece: str) -> Iterator[Outcome]:
+        """What became of a file, some of its rows at a time; one outcome of what has no rows."""
         path = Path(piece)
         uri = uri_of(str(path.absolute()))
         try:
             size = path.stat().st_size
             if size > LARGEST:
-                return Outcome(uri, REFUSED, size=size, reason="the file is too large")
+                yield Outcome(uri, REFUSED, size=size, reason="the file is too large")
+                return
             data = path.read_bytes()
         except OSError as error:
             why = f"cannot be read: {error.strerror or 'I/O error'}"
-            return Outcome(uri, REFUSED, reason=why)
+            yield Outcome(uri, REFUSED, reason=why)
+            return
         found = Outcome(uri, REFUSED, digest_of(data), len(data))
         if sniff(data[:132]) and data[128:132] == b"DICM":
             found.state = DICOM
-            return found
+            yield found
+            return
         known = None if self._way.again else self._way.originals.state(found.digest, self._how)
         if known is not None and known[0] == DONE:
             found.state = THERE
-            return found
-        self._convert(Original(path.name, data, path), found)
-        if self._way.keep and found.state == DONE:
-            self._way.originals.keep(found.digest, data)
-        return found
+            yield found
+            return
+        yield from self._converted(Original(path.name, data, path), found)
 
-    def _convert(self, original: Original, found: Outcome) -> None:
+    def _converted(self, original: Original, found: Outcome) -> Iterator[Outcome]:
+        """Outcomes of a file like one that says which file it is."""
+        blank, refused = replace(found), []
+        parts = self._parts(original, found)
         try:
-            converter, found.format = self._taker(original)
-            found.converter = converter.name
-            self._fill(found, converter.convert(original, self._asked))
+            made = next(parts)
+            for following in parts:
+                refused += made.refused
+                yield self._filled(replace(blank, state=PART, format=found.format,
+                                           converter=found.converter), made)  # fmt: skip
+                made = following
+            refused += made.refused
             found.state = DONE
+            self._filled(found, made)
+            found.refused = refused
         except (DataError, UsageError) as error:
-            found.reason = str(error)
+            found.state, found.reason = REFUSED, str(error)
         except ServiceError:
             raise
         except Exception as error:  # noqa: BLE001 - one file must never stop a run
             log.warning("not converted", extra={"error": type(error).__name__})
-            found.reason = f"not readable ({type(error).__name__})"
+            found.state, found.reason = REFUSED, f"not readable ({type(error).__name__})"
+        if self._way.keep and found.state == DONE:
+            self._way.originals.keep(found.digest, original.data)
+        yield found
+
+    def _parts(self, original: Original, found: Outcome) -> Iterator[Converted]:
+        converter, found.format = self._taker(original)
+        found.converter = converter.name
+        if isinstance(converter, InPieces):
+            yield from converter.parts(original, self._asked)
+        else:
+            yield converter.convert(original, self._asked)
 
     def _taker(self, original: Original) -> tuple[Converter, str]:
         if not original.data:
@@ -184,31 +223,36 @@ class Hand:
                 return converter, format_
         raise DataError(_NOBODY)
 
-    def _fill(self, found: Outcome, converted: Converted) -> None:
+    def _filled(self, found: Outcome, converted: Converted) -> Outcome:
         if (converted.facts or converted.documents) and not self._way.facts:
             raise DataError("it tells clinical facts, which only a lake holds: use --lake LAKE")
-        found.objects = [_made(one) for one in converted.objects]
+        found.objects = [
+            _made(one, converted.origins.get(str(one.SOPInstanceUID), ""))
+            for one in converted.objects
+        ]
         found.facts, found.documents = converted.facts, converted.documents
-        found.notes, found.refused = converted.notes, converted.refused
-        for one in converted.objects:
-            found.patients |= _patient(one.get("PatientID"), one.get("IssuerOfPatientID"))
-            found.studies.add(str(one.StudyInstanceUID))
-        for row in (*found.facts, *found.documents):
-            found.patients |= _patient(row.get("PatientID"), row.get("IssuerOfPatientID"))
+        found.notes = converted.notes
+        found.studies = {one.StudyInstanceUID for one in found.objects}
+        rows = (*found.facts, *found.documents)
+        keys = {_patient(row.get("PatientID"), row.get("IssuerOfPatientID")) for row in rows}
+        keys |= {one.patient for one in found.objects}
+        found.patients = {key for key in keys if key is not None}
+        return found
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def _patient(PatientID: Any, issuer: Any) -> set[int]:
-    return {key_of("patient", str(issuer or ""), str(PatientID))} if PatientID else set()
+def _patient(PatientID: Any, issuer: Any) -> int | None:
+    return key_of("patient", str(issuer or ""), str(PatientID)) if PatientID else None
 
 
-def _made(one: Dataset) -> Made:
+def _made(one: Dataset, origin: str) -> Made:
     """An object as bytes; DataError when it lacks what every object has."""
     uids = [str(one.get(f"{what}InstanceUID") or "") for what in ("Study", "Series", "SOP")]
     if not all(uids):
         raise DataError("the converter made an object without UIDs")
     file = io.BytesIO()
     one.save_as(file, enforce_file_format=True)
-    return Made(uids[0], uids[1], uids[2], file.getvalue())
+    patient = _patient(one.get("PatientID"), one.get("IssuerOfPatientID"))
+    return Made(uids[0], uids[1], uids[2], file.getvalue(), origin, patient)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from dicomlake.jobs.archives import kept_of
 from dicomlake.jobs.clinical import take
 from dicomlake.jobs.converting.hands import (
     DICOM,
+    LONG,
     THERE,
+    Made,
     Outcome,
     Way,
     asked_for,
@@ -30,7 +32,16 @@ from dicomlake.jobs.converting.hands import (
     images_of,
 )
 from dicomlake.jobs.converting.mappings import header_of
-from dicomlake.jobs.converting.originals import DONE, FOLDER, LEDGER, Originals, Uids, originals_of
+from dicomlake.jobs.converting.originals import (
+    DONE,
+    FOLDER,
+    LEDGER,
+    PART,
+    Originals,
+    Uids,
+    originals_of,
+)
+from dicomlake.jobs.converting.rewriting import remembered_in, spared
 from dicomlake.jobs.datasets.crew import done_by
 from dicomlake.jobs.deposits import Deposit
 from dicomlake.jobs.door.entrance import fetch_of, made
@@ -57,6 +68,7 @@ Paths = str | Path | Sequence[str | Path]
 class Report:
     """What became of files.
 
+    `studies`: UIDs of what they became; `patients`: patient_key of everybody whom they tell of.
     `refused`: reasons in words and how often; `failures`: URI and reason of each. `formats`: files
     converted, by format. `there`: converted before. `dicom`: DICOM already. `parts`: of
     converted files, such as rows, that could not be taken. `waits`: what came is
@@ -74,6 +86,8 @@ class Report:
     refused: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    studies: set[str] = field(default_factory=set)
+    patients: set[int] = field(default_factory=set)
     waits: bool = False
     dry: bool = False
     seconds: float = 0.0
@@ -92,16 +106,18 @@ class Report:
 
     def count(self, outcome: Outcome) -> None:
         """Add what became of a file."""
+        self.studies |= outcome.studies
+        self.patients |= outcome.patients
         if outcome.state == THERE:
             self.there += 1
         elif outcome.state == DICOM:
             self.dicom += 1
-        elif outcome.state == DONE:
-            self.converted += 1
+        elif outcome.state in (DONE, PART):
+            self.converted += outcome.state == DONE
             self.objects += len(outcome.objects)
             self.facts += len(outcome.facts)
             self.documents += len(outcome.documents)
-            self.formats[outcome.format] += 1
+            self.formats[outcome.format] += outcome.state == DONE
             self.notes.update(outcome.notes)
             self.parts += len(outcome.refused)
             if outcome.refused:
@@ -146,15 +162,31 @@ def convert(
             raise KeyboardInterrupt
 
     try:
-        for _, outcome in done_by(way, map(str, found), min(workers, len(found)), check):
+        for outcome in outcomes_of(way, map(str, found), min(workers, len(found)), check):
             report.count(outcome)
-            place.take(outcome, way.digest)
-            shown.advance()
+            place.take(outcome, way)
+            shown.advance(outcome.state != PART)
     finally:
         place.flush()
         report.waits = not place.taken_in(progress)
         report.seconds = time.monotonic() - began
     return report
+
+
+def outcomes_of(
+    way: Way, files: Iterable[str], workers: int, check: Callable[[], None]
+) -> Iterator[Outcome]:
+    """What became of files; what is long comes part by part, and is done by this process."""
+    hand = way()
+    if workers <= 1:
+        for file in files:
+            check()
+            for outcome in hand.parts(file):
+                yield outcome
+                check()
+        return
+    for file, outcome in done_by(way, files, workers, check):
+        yield from hand.parts(file) if outcome.state == LONG else (outcome,)
 
 
 def _partly(outcome: Outcome) -> str:
@@ -262,37 +294,38 @@ class Place:
         self._patience_s = patience_s
         self.out, self.lake, self.originals, self.dry = out, lake, originals, dry
         self._source = source
-        self._held: list[tuple[Outcome, str]] = []
+        self._held: list[tuple[Outcome, Way]] = []
+        self._shut: dict[str, set[str]] = {}
         self._bytes, self._since = 0, time.monotonic()
         self._left = False
         self._deposit: Deposit | None = None
         if lake is not None and settings is not None and not dry:
             self._deposit = Deposit(lake, kept_of(lake, settings), settings, source=source)
 
-    def take(self, outcome: Outcome, how: str) -> None:
+    def take(self, outcome: Outcome, way: Way) -> None:
         """Take what became of a file; what was taken becomes safe now and then."""
         if self.dry or outcome.state in (DICOM, THERE):
             return
-        if outcome.state == DONE:
+        if outcome.state in (DONE, PART):
             for one in outcome.objects:
-                self._write(one.StudyInstanceUID, one.SeriesInstanceUID, one.SOPInstanceUID,
-                            one.data)  # fmt: skip
-        self._say(outcome)
-        self._held.append((outcome, how))
+                self._write(one)
+        if outcome.state != PART:
+            self._say(outcome)
+        self._held.append((outcome, way))
         self._bytes += sum(len(one.data) for one in outcome.objects)
         late = time.monotonic() - self._since > _FLUSH_S
         if len(self._held) >= _FLUSH_FILES or self._bytes > _FLUSH_BYTES or late:
             self.flush()
 
-    def _write(self, study: str, series: str, uid: str, data: bytes) -> None:
+    def _write(self, one: Made) -> None:
         if self.out is not None:
-            path = self.out / study / series / f"{uid}.dcm"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{path.name}.{os.getpid()}.part")
-            part.write_bytes(data)
-            part.replace(path)
+            path = self.out / one.StudyInstanceUID / one.SeriesInstanceUID
+            path.mkdir(parents=True, exist_ok=True)
+            part = path / f"{one.SOPInstanceUID}.dcm.{os.getpid()}.part"
+            part.write_bytes(one.data)
+            part.replace(path / f"{one.SOPInstanceUID}.dcm")
         if self._deposit is not None:
-            stored = self._deposit.add(fetch_of(data), len(data))
+            stored = self._deposit.add(fetch_of(one.data), len(one.data))
             if stored.failure:
                 raise DataError(f"The lake does not take an object ({stored.failure:04X}).")
 
@@ -315,8 +348,8 @@ class Place:
         self._facts()
         held, self._held = self._held, []
         self._bytes, self._since = 0, time.monotonic()
-        for outcome, how in held:
-            self._note(outcome, how)
+        for outcome, way in held:
+            self._note(outcome, way)
         return left
 
     def _facts(self) -> None:
@@ -333,34 +366,38 @@ class Place:
             else:
                 return
 
-    def _note(self, outcome: Outcome, how: str) -> None:
+    def _note(self, outcome: Outcome, way: Way) -> None:
         if not outcome.digest:
             return
-        kept = not self._erased(outcome)
-        if not kept:
-            self.originals.path(outcome.digest).unlink(missing_ok=True)
         self.originals.note(
             outcome.digest,
-            how,
+            way.digest,
             uri=outcome.uri,
             size=outcome.size,
             state=outcome.state,
-            kept=kept,
+            kept=outcome.state == DONE,
             format=outcome.format,
             converter=outcome.converter,
             reason=outcome.reason,
-            instances=[one.SOPInstanceUID for one in outcome.objects],
+            instances={one.SOPInstanceUID: one.origin for one in outcome.objects},
             patients=outcome.patients,
+            way=way.said,
         )
+        if self.lake is not None and outcome.state in (DONE, PART):
+            self._spare(outcome, Remembered(self.lake))
 
-    def _erased(self, outcome: Outcome) -> bool:
-        """Whether a file tells of somebody who was erased from the lake."""
-        if self.lake is None:
-            return False
-        remembered = Remembered(self.lake)
-        return any(remembered.shuts_out(key, None) for key in outcome.patients) or any(
-            remembered.shuts_out(None, uid) for uid in outcome.studies
-        )
+    def _spare(self, outcome: Outcome, remembered: Remembered) -> None:
+        """Keep of an original nothing that tells of somebody who was erased from the lake."""
+        who = remembered_in(remembered)
+        if who is None:
+            return
+        shut = self._shut.setdefault(outcome.digest, set())
+        shut |= {one.origin for one in outcome.objects
+                 if remembered.shuts_out(one.patient, one.StudyInstanceUID)}  # fmt: skip
+        if outcome.state == DONE:
+            erased = any(remembered.shuts_out(key, None) for key in outcome.patients)
+            spared(self.originals, outcome.digest, who, self._shut.pop(outcome.digest),
+                   whole=erased or bool(shut))  # fmt: skip
 
     def taken_in(self, progress: Progress | None = None) -> bool:
         """Whether the lake has all that came; it is taken in now unless others are writing."""

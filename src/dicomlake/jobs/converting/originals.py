@@ -12,8 +12,8 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from hmac import digest as hmac_digest
 from pathlib import Path
 
@@ -26,7 +26,8 @@ FOLDER = "originals"
 LEDGER = "originals.sqlite"
 """A folder that has one holds originals and is no source."""
 
-DONE, REFUSED = "done", "refused"
+DONE, REFUSED, PART = "done", "refused", "part"
+"""What became of a file; part: of a table that was not read to its end."""
 _WAIT_S = 60.0
 _TABLES = """
 create table if not exists originals (
@@ -39,12 +40,15 @@ create table if not exists conversions (
     primary key (digest, how)
 );
 create table if not exists objects (
-    SOPInstanceUID text not null, digest text not null, primary key (SOPInstanceUID, digest)
+    SOPInstanceUID text not null, digest text not null, origin text not null default '',
+    primary key (SOPInstanceUID, digest)
 );
 create index if not exists objects_of on objects (digest);
 create table if not exists patients (
     digest text not null, patient_key integer not null, primary key (digest, patient_key)
 );
+create table if not exists ways (how text primary key, said text not null);
+create table if not exists leaving (digest text primary key);
 create table if not exists seen (
     folder text not null, file text not null, size integer not null, modified integer not null,
     state text not null, primary key (folder, file)
@@ -67,6 +71,17 @@ class Provenance:
     reason: str
     instances: tuple[str, ...]
     """SOPInstanceUIDs of what it became."""
+    origin: str = ""
+    """The place in the file that the object which was asked for came from, such as a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """A file that is kept: which converter read it, and mapping and header as JSON, or ""."""
+
+    digest: str
+    converter: str
+    way: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,14 @@ class Uids:
         number = int.from_bytes(hmac_digest(self.secret, said, "sha256")[:16], "big")
         number = number & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62
         return f"2.25.{number}"
+
+
+def _renewed(db: sqlite3.Connection) -> None:
+    """Give an older ledger the columns that it lacks."""
+    columns = [row[1] for row in db.execute("pragma table_info(objects)")]
+    if "origin" not in columns:
+        with contextlib.suppress(sqlite3.OperationalError):  # somebody else did it just now
+            db.execute("alter table objects add column origin text not null default ''")
 
 
 def originals_of(lake: str | Path, settings: Settings | None = None) -> Originals:
@@ -118,6 +141,7 @@ class Originals:
             ) as db:
                 db.execute("pragma secure_delete = on")
                 db.executescript(_TABLES)
+                _renewed(db)
                 db.execute("begin immediate")
                 try:
                     yield db
@@ -175,10 +199,14 @@ class Originals:
         format: str = "",
         converter: str = "",
         reason: str = "",
-        instances: Iterable[str] = (),
+        instances: Mapping[str, str] | None = None,
+        way: str = "",
         patients: Iterable[int] = (),
     ) -> None:
-        """Note what became of a file."""
+        """Note what became of a file; `instances`: places in it by SOPInstanceUID.
+
+        `way`: mapping and header as JSON, by which it can be read again.
+        """
         now = time.time()
         with self._ledger() as db:
             db.execute(
@@ -190,8 +218,11 @@ class Originals:
                 "insert or replace into conversions values (?, ?, ?, ?, ?, ?, ?)",
                 [digest, how, state, format, converter, reason, now],
             )
+            if way:
+                db.execute("insert or ignore into ways values (?, ?)", [how, way])
             db.executemany(
-                "insert or ignore into objects values (?, ?)", [(uid, digest) for uid in instances]
+                "insert or replace into objects values (?, ?, ?)",
+                [(uid, digest, origin) for uid, origin in (instances or {}).items()],
             )
             db.executemany(
                 "insert or ignore into patients values (?, ?)", [(digest, key) for key in patients]
@@ -203,7 +234,7 @@ class Originals:
         if self.begun:
             with self._ledger() as db:
                 found = db.execute(
-                    "select digest from objects join originals using (digest) "
+                    "select digest, origin from objects join originals using (digest) "
                     'where "SOPInstanceUID" = ? order by came desc limit 1',
                     [SOPInstanceUID],
                 ).fetchone()
@@ -211,7 +242,7 @@ class Originals:
             raise UsageError(
                 f"No file was converted to an object with SOPInstanceUID {SOPInstanceUID} here."
             )
-        return self.original(found[0])
+        return replace(self.original(found[0]), origin=found[1])
 
     def original(self, digest: str) -> Provenance:
         """A file that was converted, by the SHA-256 of its bytes; UsageError when there is none."""
@@ -253,23 +284,87 @@ class Originals:
 
     # Erasing
 
-    def erase(self, instances: Iterable[str], patients: Iterable[int]) -> int:
-        """Forget all files that became one of some objects, or tell of some patients; how many.
-
-        A file that tells of others, too, goes as a whole; their objects stay.
-        """
+    def about(self, instances: Iterable[str], patients: Iterable[int]) -> dict[str, set[str]]:
+        """Files that became one of some objects or tell of some patients: places of the objects."""
         if not self.begun:
-            return 0
+            return {}
+        found: dict[str, set[str]] = {}
         with self._ledger() as db:
-            found = set()
             for uid in instances:
-                found |= set(
-                    db.execute('select digest from objects where "SOPInstanceUID" = ?', [uid])
-                )
+                asked = 'select digest, origin from objects where "SOPInstanceUID" = ?'
+                for digest, origin in db.execute(asked, [uid]):
+                    found.setdefault(digest, set()).add(origin)
             for key in patients:
-                found |= set(db.execute("select digest from patients where patient_key = ?", [key]))
-            for (digest,) in found:
+                asked = "select digest from patients where patient_key = ?"
+                for (digest,) in db.execute(asked, [key]):
+                    found.setdefault(digest, set())
+        return found
+
+    def kept(self, digest: str = "") -> list[Keeping]:
+        """Files that are kept, or one of them, each in the way that it was converted last."""
+        if not self.begun:
+            return []
+        with self._ledger() as db:
+            rows = db.execute(
+                "select digest, converter, coalesce(said, '') from originals join (select digest, "
+                "converter, how, max(ended) from conversions where state <> 'refused' group by "
+                "digest) using (digest) left join ways using (how) where kept and (?1 = '' or "
+                "digest = ?1) order by digest",
+                [digest],
+            ).fetchall()
+        return [Keeping(*row) for row in rows]
+
+    def drop(self, digest: str) -> None:
+        """Forget a file."""
+        self._leave(digest, lambda db: None)
+
+    def put_instead(
+        self, digest: str, data: bytes, instances: Iterable[str], patients: Iterable[int]
+    ) -> str:
+        """Put a file in the place of one, without what became some objects; its digest."""
+        new = digest_of(data)
+        if new == digest:
+            return new
+        self.keep(new, data)
+
+        def move(db: sqlite3.Connection) -> None:
+            db.execute(
+                "insert or ignore into originals select ?, uri, ?, 1, came from originals "
+                "where digest = ?",
+                [new, len(data), digest],
+            )
+            db.execute("update originals set kept = 1 where digest = ?", [new])
+            for table in ("conversions", "objects", "patients"):
+                db.execute(f"update or ignore {table} set digest = ? where digest = ?",
+                           [new, digest])  # fmt: skip
+            db.executemany(
+                'delete from objects where digest = ? and "SOPInstanceUID" = ?',
+                [(new, uid) for uid in instances],
+            )
+            db.executemany(
+                "delete from patients where digest = ? and patient_key = ?",
+                [(new, key) for key in patients],
+            )
+
+        self._leave(digest, move)
+        return new
+
+    def _leave(self, digest: str, before: Callable[[sqlite3.Connection], None]) -> None:
+        """Forget a file after something was done; who is killed here goes on with `tidy`."""
+        with self._ledger() as db:
+            before(db)
+            for table in ("originals", "conversions", "objects", "patients"):
+                db.execute(f"delete from {table} where digest = ?", [digest])
+            db.execute("delete from ways where how not in (select how from conversions)")
+            db.execute("insert or ignore into leaving values (?)", [digest])
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove files that the ledger forgot."""
+        if not self.begun:
+            return
+        with self._ledger() as db:
+            asked = "select digest from leaving where digest not in (select digest from originals)"
+            for (digest,) in db.execute(asked).fetchall():
                 self.path(digest).unlink(missing_ok=True)
-                for table in ("originals", "conversions", "objects", "patients"):
-                    db.execute(f"delete from {table} where digest = ?", [digest])
-        return len(found)
+            db.execute("delete from leaving")

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import orjson
 
+from dicomlake.contracts.converters import Piece
 from dicomlake.errors import ServiceError
 from dicomlake.jobs import cohorts
 from dicomlake.jobs.access.audit import Audit
 from dicomlake.jobs.converting.originals import originals_of
+from dicomlake.jobs.converting.rewriting import Vanishing, erase
 from dicomlake.jobs.datasets import ledger
 from dicomlake.jobs.erasure.person import Person
 from dicomlake.jobs.erasure.traces import SQLITE, Finder, tables_of
 from dicomlake.lake.keeping import INDEX, Kept
 from dicomlake.lake.store import ACCESS, INBOX, QUEUE, SAVED, SPILL, WORK
+from dicomlake.readers.batch import key_of
 from dicomlake.settings import Settings
 
 MASKS = "_masks"
@@ -38,10 +41,28 @@ def objects(kept: Kept, person: Person) -> int:
     return len(found)
 
 
-def originals(lake: Path, settings: Settings, person: Person) -> int:
-    """Files that were converted and told of the patient go, as a whole; how many."""
-    keys = person.patients if person.kind == "patient" else []
-    return originals_of(lake, settings).erase(person.instances, keys)
+def originals(lake: Path, settings: Settings, person: Person, finder: Finder) -> dict[str, int]:
+    """Files that were converted: tables without rows of the patient, other files go; what went."""
+    keys = set(person.patients) if person.kind == "patient" else set()
+    values = {
+        "StudyInstanceUID": set(person.studies), "SeriesInstanceUID": set(person.series),
+        "SOPInstanceUID": set(person.instances), "AccessionNumber": set(person.accessions),
+    }  # fmt: skip
+
+    def named(piece: Piece) -> bool:
+        who = piece.who
+        key = key_of("patient", who.get("IssuerOfPatientID", ""), who.get("PatientID", ""))
+        return (
+            key in keys
+            or any(who.get(name) in theirs for name, theirs in values.items())
+            or finder.holds_any(piece.texts)
+        )
+
+    def holds(path: Path) -> bool:
+        return bool(finder.in_file(path))
+
+    who = Vanishing(named, lambda text: finder.without(text, GONE), person.instances, keys, holds)
+    return dict(erase(originals_of(lake, settings), who))
 
 
 def masks(lake: Path, finder: Finder) -> int:

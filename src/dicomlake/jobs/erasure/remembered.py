@@ -34,7 +34,8 @@ _FILE, _KEY = "erased.json", "erased.key"
 class Mark:
     """One erased patient or study: `digest` stands for it; `again`: it may come back.
 
-    `kind`: patient or study; or id, of a PatientID whoever gave it, by which a mark is found.
+    `kind`: patient or study; id, of a PatientID whoever gave it, by which a mark is found; or
+    order, of an accession number.
     """
 
     digest: str
@@ -66,6 +67,10 @@ class Remembered:
     def of_id(self, PatientID: str) -> str:
         """What stands for a PatientID, whoever gave it; it shuts nobody out."""
         return self._digest(f"id {PatientID}")
+
+    def of_order(self, AccessionNumber: str) -> str:
+        """What stands for an order; it shuts nobody out, but no row of a table tells of it."""
+        return self._digest(f"order {AccessionNumber}")
 
     def _digest(self, what: str) -> str:
         return hmac.new(self._key, what.encode(), hashlib.sha256).hexdigest()

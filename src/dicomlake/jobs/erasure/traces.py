@@ -97,6 +97,12 @@ class Finder:
         """Whether a text has a trace, or is one."""
         return text in self.weak or bool(self.spans(text.encode("utf-8", "surrogatepass")))
 
+    def holds_any(self, texts: Iterable[str]) -> bool:
+        """Whether one of some texts has a trace, or is one."""
+        each = tuple(texts)
+        together = "\n\0\n".join(each).encode("utf-8", "surrogatepass")
+        return not self.weak.isdisjoint(each) or bool(self.spans(together))
+
     def without(self, text: str, said: str = "erased") -> str:
         """A text with other words in the place of traces."""
         if text in self.weak:
