@@ -42,6 +42,27 @@ def test_on_the_screen(run: Run) -> None:
     assert out == "There is nothing of that.\n"
 
 
+@pytest.mark.parametrize("wide", [60, 80, 120])
+def test_the_screen_is_wide_enough(run: Run, monkeypatch: pytest.MonkeyPatch, wide: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(wide))
+    for name in "events studies patients levels protocols factors".split():
+        out = run("dose", name, "lake", "--limit", "2")[1]
+        lines = [line for line in out.splitlines() if not line.startswith(("Not shown", "..."))]
+        assert len(lines) > 3
+        assert max(map(len, lines)) <= wide
+    out = run("dose", "events", "lake")[1]
+    assert "--columns NAMES" in out
+    assert "Not shown: " in out
+
+
+def test_columns_by_name(run: Run) -> None:
+    out = run("dose", "events", "lake", "--columns", "size_source, DLP", "-f", "csv")[1]
+    assert out.splitlines()[0] == '"size_source","DLP"'
+    assert "why_not" in run("dose", "events", "lake", "--columns", "all")[1]
+    code, _, err = run("dose", "events", "lake", "--columns", "DLPP")
+    assert (code, "There is no column 'DLPP'" in err) == (2, True)
+
+
 def test_files_have_all_columns(run: Run, place: Path) -> None:
     out = run("dose", "events", "lake", "-f", "csv")[1]
     rows = list(csv.DictReader(io.StringIO(out)))

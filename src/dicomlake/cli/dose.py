@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +20,7 @@ from dicomlake.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from rich.console import Console
 
     from dicomlake.api import Lake
 
@@ -35,6 +40,10 @@ SetOption = Annotated[
     str | None,
     typer.Option("--factor-set", help="Factors of effective dose: dicomlake dose factors."),
 ]
+ColumnsOption = Annotated[
+    str,
+    typer.Option(help="Only these columns, joined by commas; all of them: all.", metavar="NAMES"),
+]
 LimitOption = Annotated[int, typer.Option(min=1, help="Most rows on the screen.")]
 LeastOption = Annotated[
     int | None, typer.Option(min=2, help="Patients or events that a statement needs.")
@@ -43,55 +52,94 @@ NobodyOption = Annotated[
     bool, typer.Option("--not-patients", help="Also phantoms, tests and quality assurance.")
 ]
 
-_EVENTS = """PatientID StudyDate device standard_protocol phantom CTDIvol DLP DAP RP AGD activity
-    effective_dose SSDE"""
-_STUDIES = "PatientID StudyDate device events DLP DAP RP AGD_right AGD_left activity effective_dose"
-_PATIENTS = """PatientID studies last DLP_highest DLP_now DAP_highest RP_highest
-    effective_dose_highest effective_dose_now"""
-_LEVELS = "standard_protocol device quantity phantom group n median unit level country verdict"
-_ALARMS = "alarm_id rule value limit unit PatientID StudyDate state reason"
-_OUTLIERS = "StudyDate device standard_protocol size_bin quantity value unit median z n"
-_PROTOCOLS = "kind protocol region_meaning standard_protocol events studies"
-_FACTORS = "set weighting region age_class k verification"
+_EVENTS = """PatientID StudyDate device CTDIvol DLP effective_dose DAP RP AGD activity SSDE
+    standard_protocol phantom size_used size_source"""
+_STUDIES = """PatientID StudyDate device DLP effective_dose DAP RP AGD_right AGD_left activity
+    events CTDIvol_head CTDIvol_body fluoro_time"""
+_PATIENTS = """PatientID studies last DLP_highest effective_dose_highest DAP_highest RP_highest
+    DLP_now effective_dose_now StudyDate device DLP DLP_window DAP RP effective_dose
+    effective_dose_window"""
+_LEVELS = """standard_protocol device quantity n median unit verdict level country group phantom
+    per ratio"""
+_ALARMS = "alarm_id rule value limit unit state PatientID StudyDate reason"
+_OUTLIERS = """StudyDate device standard_protocol quantity value median z unit n size_bin
+    SoftwareVersions change first last"""
+_PROTOCOLS = "kind protocol standard_protocol events studies region_meaning"
+_FACTORS = "set region age_class k weighting phantom verification"
+"""Columns for the screen, the most important first: as many as it is wide enough for."""
+
+
+_NAMES = {"pa": SimpleNamespace(Table=object)}
+"""What stands for names in the types of results: pyarrow is not imported for a page of help."""
+
+
+def listed(shown: str, limit: int = 25) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Make a command of a function that finds rows, with options of how they are written."""
+    more = {
+        "columns": (ColumnsOption, ""),
+        "limit": (LimitOption, limit),
+        "form": (FormatOption, Format.table),
+        "output": (OutputOption, None),
+    }
+
+    def made(find: Callable[..., Any]) -> Callable[..., None]:
+        @wraps(find)
+        def command(
+            *, columns: str, limit: int, form: Format, output: Path | None, **said: Any
+        ) -> None:
+            rows = find(**said)
+            if rows is not None:
+                _write(rows, shown, columns, limit, form, output)
+
+        own = inspect.signature(find, locals=_NAMES, eval_str=True)
+        new = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
+            )
+            for name, (kind, default) in more.items()
+        ]
+        both = [*own.parameters.values(), *new]
+        command.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in both}
+        return command
+
+    return made
 
 
 @dose.command(
     epilog="Examples:  dicomlake dose events lake --where \"Modality = 'CT'\"    "
     "dicomlake dose events lake --factor-set 'NCI 2012' --format csv -o events.csv"
 )
+@listed(_EVENTS)
 def events(
     lake: LakeArgument = HERE,
     where: WhereOption = None,
     factor_set: SetOption = None,
     not_patients: NobodyOption = False,
-    limit: LimitOption = 25,
-    form: FormatOption = Format.table,
-    output: OutputOption = None,
-) -> None:
+) -> pa.Table:
     """List irradiation events that count, with effective and size-specific dose."""
     said = {"factor_set": factor_set, "include_not_patient": not_patients}
-    _write(_open(lake).dose.events(where, **said), _EVENTS, limit, form, output)
+    return _open(lake).dose.events(where, **said)
 
 
 @dose.command(epilog='Example:  dicomlake dose studies lake --where "StudyDate >= 2024-01-01"')
+@listed(_STUDIES)
 def studies(
     lake: LakeArgument = HERE,
     where: WhereOption = None,
     factor_set: SetOption = None,
     not_patients: NobodyOption = False,
-    limit: LimitOption = 25,
-    form: FormatOption = Format.table,
-    output: OutputOption = None,
-) -> None:
+) -> pa.Table:
     """List what studies have got, summed over events and as stated. CTDIvol is never added."""
     said = {"factor_set": factor_set, "include_not_patient": not_patients}
-    _write(_open(lake).dose.studies(where, **said), _STUDIES, limit, form, output)
+    return _open(lake).dose.studies(where, **said)
 
 
 @dose.command(
     epilog="Examples:  dicomlake dose patients lake --days 84    "
     "dicomlake dose patients lake --patient 2228416500714706394"
 )
+@listed(_PATIENTS)
 def patients(
     lake: LakeArgument = HERE,
     where: WhereOption = None,
@@ -100,39 +148,29 @@ def patients(
         int | None, typer.Option(help="The studies of this patient_key, oldest first.")
     ] = None,
     factor_set: SetOption = None,
-    limit: LimitOption = 25,
-    form: FormatOption = Format.table,
-    output: OutputOption = None,
-) -> None:
+) -> pa.Table:
     """List what patients have got in a window of days: its highest sum, and that of today."""
     doses = _open(lake).dose
     if patient is not None:
         if where:
             raise UsageError("Give --patient or --where, not both.")
-        rows = doses.patient(patient, days, factor_set=factor_set)
-        shown = "StudyDate device DLP DLP_window DAP RP effective_dose effective_dose_window"
-        _write(rows, shown, limit, form, output)
-        return
-    rows = doses.patients(where, days=days, factor_set=factor_set)
-    _write(rows, _PATIENTS, limit, form, output)
+        return doses.patient(patient, days, factor_set=factor_set)
+    return doses.patients(where, days=days, factor_set=factor_set)
 
 
 @dose.command(
     epilog="Examples:  dicomlake dose levels lake --country GB    "
     'dicomlake dose levels lake --least 30 --where "StudyDate >= 2024-01-01"'
 )
+@listed(_LEVELS, limit=50)
 def levels(
     lake: LakeArgument = HERE,
     where: WhereOption = None,
     country: Annotated[str | None, typer.Option(help="Only its reference levels: GB, DE.")] = None,
     least: LeastOption = None,
-    limit: LimitOption = 50,
-    form: FormatOption = Format.table,
-    output: OutputOption = None,
-) -> None:
+) -> pa.Table:
     """Compare medians of protocols and devices with reference levels; never one patient."""
-    rows = _open(lake).dose.levels(where, country=country, least=least)
-    _write(rows, _LEVELS, limit, form, output)
+    return _open(lake).dose.levels(where, country=country, least=least)
 
 
 @dose.command(
@@ -141,6 +179,7 @@ def levels(
     "dicomlake dose alarms lake --close 0f3a... --reason 'Two stents, skin looked at'    "
     "dicomlake dose alarms lake --tell"
 )
+@listed(_ALARMS)
 def alarms(
     lake: LakeArgument = HERE,
     where: WhereOption = None,
@@ -155,10 +194,7 @@ def alarms(
     tell: Annotated[
         bool, typer.Option("--tell", help="Tell [dose.webhook] of those nobody was told of.")
     ] = False,
-    limit: LimitOption = 25,
-    form: FormatOption = Format.table,
-    output: OutputOption = None,
-) -> None:
+) -> pa.Table | None:
     """List alarms for patients by rules with limits, and say what became of them."""
     opened = _open(lake)
     named = [(close, "closed"), (seen, "seen"), (reopen, "open")]
@@ -167,20 +203,19 @@ def alarms(
         raise UsageError("Close, see or reopen one alarm at a time.")
     if chosen:
         alarm, what = chosen[0]
-        rows = opened.dose.close(alarm, reason, getpass.getuser(), state=what)
-    elif tell:
+        return opened.dose.close(alarm, reason, getpass.getuser(), state=what)
+    if tell:
         from dicomlake.jobs.dose.telling import tell as run
 
         typer.echo(f"{len(run(lake, opened.engine)):,} alarms told")
-        return
-    else:
-        rows = opened.dose.alarms(where, state=state, sets=tuple(sets) if sets else None)
-    _write(rows, _ALARMS, limit, form, output)
+        return None
+    return opened.dose.alarms(where, state=state, sets=tuple(sets) if sets else None)
 
 
 @dose.command(
     epilog="Examples:  dicomlake dose outliers lake --z 5    dicomlake dose outliers lake --trends"
 )
+@listed(_OUTLIERS)
 def outliers(
     lake: LakeArgument = HERE,
     where: WhereOption = None,
@@ -189,48 +224,39 @@ def outliers(
     trends: Annotated[
         bool, typer.Option("--trends", help="Instead: medians of devices by their software.")
     ] = False,
-    limit: LimitOption = 25,
-    form: FormatOption = Format.table,
-    output: OutputOption = None,
-) -> None:
+) -> pa.Table:
     """List events that stand out of their model, protocol and size of patients."""
     doses = _open(lake).dose
     if trends:
-        rows = doses.trends(where, least=least)
-        _write(rows, " ".join(rows.column_names), limit, form, output)
-        return
-    _write(doses.outliers(where, z=z, least=least), _OUTLIERS, limit, form, output)
+        return doses.trends(where, least=least)
+    return doses.outliers(where, z=z, least=least)
 
 
 @dose.command(epilog="Example:  dicomlake dose protocols lake --unnamed")
+@listed(_PROTOCOLS, limit=50)
 def protocols(
     lake: LakeArgument = HERE,
     where: WhereOption = None,
     unnamed: Annotated[
         bool, typer.Option("--unnamed", help="Only those that no rule names.")
     ] = False,
-    limit: LimitOption = 50,
-    form: FormatOption = Format.table,
-    output: OutputOption = None,
-) -> None:
+) -> pa.Table:
     """List protocols as sent with their standard names; rules are in names.yaml."""
     import pyarrow.compute as pc
 
     rows = _open(lake).dose.protocols(where)
     if unnamed:
         rows = rows.filter(pc.is_null(rows.column("standard_protocol")))
-    _write(rows, _PROTOCOLS, limit, form, output)
+    return rows
 
 
 @dose.command(epilog="Example:  dicomlake dose factors lake --format csv")
+@listed(_FACTORS, limit=100)
 def factors(
     lake: LakeArgument = HERE,
-    limit: LimitOption = 100,
-    form: FormatOption = Format.table,
-    output: OutputOption = None,
-) -> None:
+) -> pa.Table:
     """List the factors of effective dose, by set. A set is never mixed with another one."""
-    _write(_open(lake).dose.factors(), _FACTORS, limit, form, output)
+    return _open(lake).dose.factors()
 
 
 @dose.command(epilog="Example:  dicomlake dose sizes lake --where \"BodyPartExamined = 'CHEST'\"")
@@ -260,20 +286,64 @@ def _open(lake: Path) -> Lake:
     return open_lake(lake)
 
 
-def _write(rows: pa.Table, shown: str, limit: int, form: Format, output: Path | None) -> None:
-    """Write rows; on the screen only some columns that have a value, and only so many rows."""
+def _write(
+    rows: pa.Table, shown: str, columns: str, limit: int, form: Format, output: Path | None
+) -> None:
+    """Write rows; on the screen only columns with a value that it is wide enough for."""
     from dicomlake.cli.output import write
 
+    rows = rows.select(_wanted(rows, columns))
     if form is not Format.table or output is not None:
         write(rows, form, output, screen())
         return
     if not rows.num_rows:
         typer.echo("There is nothing of that.")
         return
-    names = [name for name in shown.split() if rows.column(name).null_count < rows.num_rows]
-    write(_in_units(rows.select(names)).slice(0, limit), form, output, screen())
+    some = rows.slice(0, limit)
+    names = rows.column_names
+    if not columns:
+        there = [name for name in shown.split() if name in names]
+        names = [name for name in there if some.column(name).null_count < some.num_rows]
+    some = _in_units(some.select(names))
+    console = screen()
+    fitting = some if columns else _fitting(some, console)
+    console.width = max(console.width, _width(fitting, console))
+    write(fitting, form, output, console)
+    left = [name for name in some.column_names if name not in fitting.column_names]
+    if left:
+        typer.echo(f"Not shown: {', '.join(name.split()[0] for name in left)}: --columns NAMES")
     if rows.num_rows > limit:
         typer.echo(f"... and {rows.num_rows - limit:,} more: --limit N, or --format csv")
+
+
+def _wanted(rows: pa.Table, columns: str) -> list[str]:
+    """Names of columns that somebody asks for; UsageError for one that is not there."""
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    if not names or names == ["all"]:
+        return list(rows.column_names)
+    for name in names:
+        if name not in rows.column_names:
+            raise UsageError(
+                f"There is no column {name[:60]!r}. There are: {', '.join(rows.column_names)}."
+            )
+    return names
+
+
+def _fitting(rows: pa.Table, console: Console) -> pa.Table:
+    """The columns that the screen is wide enough for, the first ones first."""
+    names: list[str] = []
+    for name in rows.column_names:
+        if _width(rows.select([*names, name]), console) <= console.width or len(names) < 2:
+            names.append(name)
+    return rows.select(names)
+
+
+def _width(rows: pa.Table, console: Console) -> int:
+    """How wide a screen has to be for rows."""
+    from dicomlake.cli.output import drawn
+
+    free = console.options.update(max_width=100_000)
+    return console.measure(drawn(rows), options=free).maximum
 
 
 def _in_units(rows: pa.Table) -> pa.Table:
@@ -289,5 +359,6 @@ def _in_units(rows: pa.Table) -> pa.Table:
         unit = unit_of(field)
         head, by = SHOWN.get(unit, (unit, 1.0))
         numbers = pc.round(pc.multiply(rows.column(at), by), 3)
-        rows = rows.set_column(at, f"{field.name} [{head}]" if unit else field.name, numbers)
+        name = f"{field.name} [{head}]" if unit else field.name
+        rows = rows.set_column(at, name, numbers)
     return rows

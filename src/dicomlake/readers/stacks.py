@@ -149,14 +149,14 @@ def volume_of(stack: Stack, opener: Callable[[int], AbstractContextManager[Any]]
         with opener(item) as found:
             pixels = Pixels(found.header, found.fetch, found.size)
             for place, frame, slope, intercept in frames:
-                stored = _stored(pixels, found.header, frame)
+                stored = stored_of(pixels, found.header, frame)
                 if stored.shape != shape[1:]:
                     raise DataError("a decoded frame has another size than the header says")
                 voxels[place] = _scaled(stored, slope, intercept, kind)
     return Volume(voxels, stack.grid, stack.Modality, stack.unit)
 
 
-def _stored(pixels: Pixels, header: Item, frame: int) -> NDArray[Any]:
+def stored_of(pixels: Pixels, header: Item, frame: int) -> NDArray[Any]:
     """Values of a frame, without what may stand in the bits above those that are stored."""
     found, _ = pixels.decoded(frame)
     bits = whole(header, "BitsStored") or pixels.bits

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -20,18 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from dicomlake import plugins
 from dicomlake.errors import ServiceError, UsageError
 from dicomlake.jobs.dose import schemas
-from dicomlake.jobs.dose.cumulative import Sums, by_patient
-from dicomlake.jobs.dose.events import told
+from dicomlake.jobs.dose.cumulative import Sums
+from dicomlake.jobs.dose.events import of_patients, told
 from dicomlake.jobs.dose.levels import in_unit
 from dicomlake.jobs.dose.options import DoseOptions, options_of
 from dicomlake.jobs.dose.protocols import pattern
 from dicomlake.jobs.dose.rows import Row
-from dicomlake.jobs.dose.studies import summed
+from dicomlake.jobs.dose.studies import studies
 from dicomlake.lake import Store
 from dicomlake.query import Node
 from dicomlake.terms import sheets, units
@@ -46,6 +48,8 @@ _MORE = {
 }  # fmt: skip
 QUANTITIES = {**schemas.UNITS, **_MORE}
 _LIMITS = {f"{name}_{level}" for name in ("CTDIvol", "DLP") for level in ("alert", "notification")}
+_NEARLY = 1 - 1e-9
+"""Of a limit: values from there on are compared exactly."""
 _RISEN = 1.0001
 """By what a value has to rise until a seen or closed alarm is open again."""
 
@@ -102,19 +106,25 @@ def alarms(
     state: str = "",
     gone: bool = False,
     ticket: object = None,
+    given: pa.Table | None = None,
+    of: pa.Table | None = None,
 ) -> pa.Table:
     """Alarms of what a condition finds: `schemas.ALARMS`, of the newest study first.
 
     `state`: only those that are open, seen or closed. `gone`: without a condition also those
     that no longer hold, and of which somebody said something; only for who sees the whole lake, for
-    nobody knows any more of whom they were.
+    nobody knows any more of whom they were. `given` and `of`: events and studies of the condition,
+    where they were asked for already.
     """
     if state and state not in STATES:
         raise UsageError(f"{state!r} is no state of an alarm. Use {', '.join(STATES)}.")
     kept = _kept(options.folder)
-    rows = [_with_state(row, kept.get(row["alarm_id"])) for row in _found(
-        engine, where, options, ticket
-    )]  # fmt: skip
+    if given is None:
+        given = told(engine, where, options=options, ticket=ticket)
+    if of is None:
+        of = studies(engine, where, options=options, ticket=ticket, given=given)
+    found = _found(of_patients(given, options), of, options)
+    rows = [_with_state(row, kept.get(row["alarm_id"])) for row in found]
     if gone and where is None:
         now = {row["alarm_id"] for row in rows}
         rows += [_gone(said) for name, said in kept.items() if name not in now]
@@ -123,37 +133,59 @@ def alarms(
     return schemas.table(schemas.ALARMS, rows)
 
 
-def _found(engine: Any, where: Node | None, options: DoseOptions, ticket: object) -> Iterator[Row]:
-    rules = rules_of(options)
-    events = list(told(engine, where, options=options, ticket=ticket))
-    for row in events:
-        for rule in rules:
-            if rule.per == "event" and rule.fits(row):
+def _found(events: pa.Table, studies_: pa.Table, options: DoseOptions) -> Iterator[Row]:
+    for rule in rules_of(options):
+        if rule.per == "event":
+            for row in _over(events, rule):
                 yield from _alarm(rule, row, row.get(rule.quantity), row["event_key"])
-    rows = list(summed(engine, where, options=options, ticket=ticket, given=events))
-    for row in rows:
-        for rule in rules:
-            if rule.per == "study" and rule.fits(row):
+        elif rule.per == "study":
+            for row in _over(studies_, rule):
                 yield from _alarm(rule, row, row.get(rule.quantity), row["StudyInstanceUID"])
-    for person in by_patient(rows).values():
-        for rule in rules:
-            if rule.per == "window":
-                yield from _windows(rule, [row for row in person if rule.fits(row)])
+        else:
+            yield from _windows(rule, studies_)
 
 
-def _windows(rule: Rule, rows: list[Row]) -> Iterator[Row]:
+def _over(found: pa.Table, rule: Rule) -> Iterator[Row]:
+    """Rows that a rule is for, of those that may be beyond its limit."""
+    if rule.quantity not in found.column_names:
+        return
+    values = found.column(rule.quantity)
+    if isinstance(rule.limit, str):
+        if rule.limit not in found.column_names:
+            return
+        over = pc.greater(values, found.column(rule.limit))
+    else:
+        ours = units.convert(rule.limit, rule.unit, QUANTITIES[rule.quantity])
+        over = pc.greater(values, (ours or 0.0) * _NEARLY)
+    for row in found.filter(pc.fill_null(over, False)).to_pylist():
+        if rule.fits(row):
+            yield row
+
+
+_OF_RULES = ("kinds", "device", "standard_protocols", "patient_key", "StudyDate")
+
+
+def _windows(rule: Rule, found: pa.Table) -> Iterator[Row]:
     """An alarm for every study whose dose brings the window that ends with it beyond the limit.
 
     Not where it is the only one in it: that is a matter of studies.
     """
-    sums = Sums(rows, rule.quantity)
-    for row in rows:
-        own = row.get(rule.quantity)
-        if not row["StudyDate"] or not own:
-            continue
-        value = sums.within(row["StudyDate"], rule.days or 1)
-        if value is not None and value > own:
-            yield from _alarm(rule, row, value, row["StudyInstanceUID"])
+    values = found.column(rule.quantity)
+    found = found.filter(pc.fill_null(pc.greater(values, 0), False))
+    people: dict[int, list[Row]] = defaultdict(list)
+    few = found.select([*_OF_RULES, rule.quantity]).to_pylist()
+    for n, row in enumerate(few):
+        if rule.fits(row):
+            people[row["patient_key"]].append(row | {"n": n})
+    for rows in people.values():
+        sums = Sums(rows, rule.quantity)
+        for row in rows:
+            if row["StudyDate"] is None or len(rows) == 1:
+                continue
+            value = sums.within(row["StudyDate"], rule.days or 1)
+            if value is not None and value > row[rule.quantity] and rule.over(value, row):
+                whole = found.slice(row["n"], 1).to_pylist()[0]
+                yield from _alarm(rule, whole, value, whole["StudyInstanceUID"])
 
 
 def _alarm(rule: Rule, row: Row, value: float | None, of: str | None) -> Iterator[Row]:

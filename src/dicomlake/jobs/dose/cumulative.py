@@ -6,20 +6,21 @@ A window of 365 days that ends on a day holds that day and the 364 before it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, timedelta
 from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dicomlake.errors import UsageError
 from dicomlake.jobs.dose import schemas
 from dicomlake.jobs.dose.options import DoseOptions
 from dicomlake.jobs.dose.people import People
 from dicomlake.jobs.dose.rows import Row, select
-from dicomlake.jobs.dose.studies import summed
+from dicomlake.jobs.dose.studies import asked, studies
+from dicomlake.lake.database import literal
 from dicomlake.query import Node, OneOf
 
 DAYS = 365
@@ -32,17 +33,18 @@ def patients(
     options: DoseOptions,
     days: int = DAYS,
     ticket: object = None,
+    of: pa.Table | None = None,
 ) -> pa.Table:
     """Sums of patients: the highest of any window, and of the one that ends now.
 
-    `schemas.PATIENTS`, who has most effective dose or DLP now first. Only studies of the condition
-    are added.
+    `schemas.PATIENTS`, who has most effective dose or DLP in a window first. Only studies of the
+    condition are added. `of`: these studies, where they were asked for already.
     """
     _check(days)
-    found = by_patient(summed(engine, where, options=options, ticket=ticket))
-    rows = [_person(rows, days, options) for rows in found.values()]
-    rows.sort(key=_most)
-    return schemas.table(schemas.PATIENTS, rows)
+    if of is None:
+        of = studies(engine, where, options=options, ticket=ticket)
+    sql = _PATIENTS.format(days=int(days), now=literal(options.now.isoformat()))
+    return schemas.fitted(schemas.PATIENTS, asked(sql, studies=of))
 
 
 def patient(
@@ -70,25 +72,14 @@ def patient(
         raise UsageError(f"There is no patient {patient_key} in this version of the lake.")
     ids = tuple(row["id"] for row in said)
     where = OneOf("PatientID", ids) if all(ids) else None
-    rows = [
-        row
-        for row in summed(engine, where, options=options, ticket=ticket)
-        if row["patient_key"] == people.one(patient_key)
-    ]
-    return schemas.table(schemas.HISTORY, _history(rows, days))
+    found = studies(engine, where, options=options, ticket=ticket)
+    own = found.filter(pc.equal(found.column("patient_key"), people.one(patient_key)))
+    return schemas.table(schemas.HISTORY, _history(own.to_pylist(), days))
 
 
 def _check(days: int) -> None:
     if not 1 <= days <= 36_525:
         raise UsageError("A window has 1 to 36,525 days.")
-
-
-def by_patient(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    """Studies by patient."""
-    found: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row["patient_key"]].append(row)
-    return found
 
 
 def _history(rows: list[Row], days: int) -> list[Row]:
@@ -115,45 +106,36 @@ class Sums:
         first = bisect_right(self.days, end - timedelta(days=days))
         return self._until[last] - self._until[first] if last > first else None
 
-    def highest(self, days: int) -> tuple[float | None, date | None]:
-        """The highest sum of a window, and the day that it ends on, the first of several."""
-        found = [(self.within(end, days) or 0.0, end) for end in dict.fromkeys(self.days)]
-        return max(found, key=lambda pair: pair[0]) if found else (None, None)
+
+def _of_window(name: str) -> str:
+    """What is told of a quantity: its highest sum, that of the window that ends now, and all."""
+    return f"""
+    max("{name}_window") as "{name}_highest",
+    arg_max("StudyDate", ("{name}_window", -epoch("StudyDate")))
+        filter ("{name}_window" is not null) as "{name}_highest_until",
+    sum("{name}") filter ("StudyDate" <= date {{now}} and
+        "StudyDate" > date {{now}} - {{days}}) as "{name}_now",
+    sum("{name}") as "{name}_total" """
 
 
-def _person(rows: list[Row], days: int, options: DoseOptions) -> Row:
-    dated = sorted(row["StudyDate"] for row in rows if row["StudyDate"])
-    last = rows[-1]
-    found: Row = {
-        name: next((r[name] for r in reversed(rows) if r.get(name)), None)
-        for name in ("patient_key", "PatientID", "IssuerOfPatientID", "PatientSex")
-    }
-    found |= {
-        "studies": len(rows),
-        "first": dated[0] if dated else None,
-        "last": dated[-1] if dated else None,
-        "undated": len(rows) - len(dated),
-        "days": days,
-        "unestimated": sum(row.get("unestimated") or 0 for row in rows),
-        "factor_set": next((r["factor_set"] for r in rows if r.get("factor_set")), None),
-        "tissue_weighting": next(
-            (r["tissue_weighting"] for r in rows if r.get("tissue_weighting")), None
-        ),
-    }
-    found["patient_key"] = last["patient_key"]
-    for name in schemas.SUMMED:
-        sums = Sums(rows, name)
-        said = [row[name] for row in rows if row.get(name) is not None]
-        highest, until = sums.highest(days)
-        found |= {
-            f"{name}_highest": highest,
-            f"{name}_highest_until": until,
-            f"{name}_now": sums.within(options.now, days),
-            f"{name}_total": sum(said) if said else None,
-        }
-    return found
+def _last(name: str) -> str:
+    return f"""last("{name}" order by n) filter ("{name}" is not null) as "{name}" """
 
 
-def _most(row: Row) -> tuple[Any, ...]:
-    order = ("effective_dose_highest", "DLP_highest", "DAP_highest")
-    return (*(-(row[name] or 0.0) for name in order), row["patient_key"])
+_WINDOW = """
+    case when "StudyDate" is not null and "{0}" is not null then sum("{0}") over window_ end
+        as "{0}_window" """
+_PATIENTS = f"""
+with windows as (
+    select *, {", ".join(_WINDOW.format(name) for name in schemas.SUMMED)} from studies
+    window window_ as (partition by patient_key order by "StudyDate"
+        range between interval ({{days}} - 1) days preceding and current row))
+select patient_key, {", ".join(map(_last, ("PatientID", "IssuerOfPatientID", "PatientSex")))},
+    count(*) as studies, min("StudyDate") as first, max("StudyDate") as last,
+    count(*) filter ("StudyDate" is null) as undated, {{days}} as days,
+    coalesce(sum(unestimated), 0) as unestimated, {", ".join(map(_of_window, schemas.SUMMED))},
+    any_value(factor_set) as factor_set, any_value(tissue_weighting) as tissue_weighting
+from windows group by patient_key
+order by coalesce("effective_dose_highest", 0) desc, coalesce("DLP_highest", 0) desc,
+    coalesce("DAP_highest", 0) desc, patient_key
+"""

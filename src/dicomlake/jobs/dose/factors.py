@@ -92,21 +92,29 @@ class Factors:
         """
         if DLP is None:
             return Estimate()
-        region = next((r for r in regions if r in self._by_region), None)
-        if region is None:
-            if regions:
-                return Estimate(why=f"{self.name} has no factor for {regions[0]}")
-            return Estimate(why="neither target region nor protocol says which region it is")
-        if age is None:
-            return Estimate(why="the age is not known")
-        found = self._of_age(region, age)
-        if found is None:
-            return Estimate(why=f"{self.name} has no factor for this age")
+        found, k, why = self.choose(regions, age, interpolate=interpolate)
+        if found is None or k is None:
+            return Estimate(why=why)
         converted, why = _on(found.wants(), DLP, phantom, diameter)
         if converted is None:
             return Estimate(factor=found, why=why)
-        k = self._between(region, age) if interpolate else found.k
         return Estimate(converted * k, found, k, why)
+
+    def choose(
+        self, regions: tuple[str, ...], age: float | None, *, interpolate: bool = False
+    ) -> tuple[Factor | None, float | None, str]:
+        """The factor of a region and age, its number, and why there is none."""
+        region = next((r for r in regions if r in self._by_region), None)
+        if region is None:
+            if regions:
+                return None, None, f"{self.name} has no factor for {regions[0]}"
+            return None, None, "neither target region nor protocol says which region it is"
+        if age is None:
+            return None, None, "the age is not known"
+        found = self._of_age(region, age)
+        if found is None:
+            return None, None, f"{self.name} has no factor for this age"
+        return found, self._between(region, age) if interpolate else found.k, ""
 
     def _of_age(self, region: str, age: float) -> Factor | None:
         """The factor of the nearest reference age; of two the younger one."""
@@ -133,15 +141,22 @@ def _on(
     """A DLP on the phantom that a factor wants, and what was done or why it cannot be."""
     if wanted is None or wanted == phantom:
         return DLP, ""
+    ratio = None
+    if phantom is not None and diameter is not None:
+        ratio = conversion(phantom, wanted, diameter)
+    why, done = elsewhere(wanted, phantom)
+    return (None, why) if ratio is None else (DLP * ratio, done)
+
+
+def elsewhere(wanted: int, phantom: int | None) -> tuple[str, str]:
+    """Why a DLP on another phantom than that of the factor cannot be used, and that it was."""
     if phantom is None:
-        return None, f"the factor is of the {wanted} cm phantom, and the phantom is not said"
-    ratio = None if diameter is None else conversion(phantom, wanted, diameter)
-    if ratio is None:
-        return None, (
-            f"the factor is of the {wanted} cm phantom, the DLP of that of {phantom} cm, and the "
-            "size is not known"
-        )
-    return DLP * ratio, f"DLP was converted from the {phantom} cm phantom to that of {wanted} cm"
+        return f"the factor is of the {wanted} cm phantom, and the phantom is not said", ""
+    return (
+        f"the factor is of the {wanted} cm phantom, the DLP of that of {phantom} cm, and the "
+        "size is not known",
+        f"DLP was converted from the {phantom} cm phantom to that of {wanted} cm",
+    )
 
 
 def names(own: Path | None = None) -> list[str]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from dicomlake.errors import UsageError
 from dicomlake.jobs.dose import schemas
-from dicomlake.jobs.dose.events import told
+from dicomlake.jobs.dose.events import rows_of
 from dicomlake.jobs.dose.factors import number
 from dicomlake.jobs.dose.groups import interval, quantile
 from dicomlake.jobs.dose.options import DoseOptions
@@ -45,6 +45,10 @@ QUANTITIES = {
 NOT_ALONE = frozenset(["CT localiser", "CT bolus tracking"])
 """Sequences that are no examination by themselves; their DLP belongs to it."""
 _ADULT = 18.0
+_USED = (
+    "StudyInstanceUID", "SOPInstanceUID", "StudyDate", "kind", "device", "standard_protocol",
+    "phantom", "patient_key", "not_patient", "age", "PatientWeight", *schemas.UNITS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,15 @@ def compare(
     *,
     options: DoseOptions,
     ticket: object = None,
+    given: pa.Table | None = None,
 ) -> pa.Table:
     """Medians by protocol and device of what a condition finds, each beside its levels.
 
     `schemas.LEVELS`. Protocols without a level have rows, too, with the verdict "no level". A level
     is compared with studies of its time alone.
     """
-    events = [row for row in told(engine, where, options=options, ticket=ticket) if _named(row)]
+    found = rows_of(_USED, engine, where, options, ticket, given)
+    events = [row for row in found if _named(row)]
     levels = [
         level
         for level in levels_of(options.own("levels.csv"))

@@ -7,12 +7,13 @@ from typing import Any
 import pyarrow as pa
 
 from dicomlake.jobs.dose import schemas
-from dicomlake.jobs.dose.events import told
+from dicomlake.jobs.dose.events import rows_of
 from dicomlake.jobs.dose.options import DoseOptions
 from dicomlake.jobs.dose.rows import Row
 from dicomlake.query import Node
 
 _SAID = "kind ManufacturerModelName protocol StudyDescription region_meaning".split()
+_USED = (*_SAID, "standard_protocol", "rule", "StudyInstanceUID", "StudyDate", "not_patient")
 
 
 def protocols(
@@ -21,11 +22,12 @@ def protocols(
     *,
     options: DoseOptions,
     ticket: object = None,
+    given: pa.Table | None = None,
 ) -> pa.Table:
     """Protocols as sent of what a condition finds: `schemas.PROTOCOLS`, most events first."""
     groups: dict[tuple[Any, ...], Row] = {}
     studies: dict[tuple[Any, ...], set[Any]] = {}
-    for row in told(engine, where, options=options, ticket=ticket):
+    for row in rows_of(_USED, engine, where, options, ticket, given):
         said = tuple(row[name] for name in _SAID)
         key = (*said, row["standard_protocol"], row["rule"])
         group = groups.setdefault(key, dict.fromkeys(schemas.PROTOCOLS.names) | {"events": 0})

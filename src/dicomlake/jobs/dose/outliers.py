@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from dicomlake.jobs.dose import schemas
-from dicomlake.jobs.dose.events import told
+from dicomlake.jobs.dose.events import rows_of
 from dicomlake.jobs.dose.groups import quantile
 from dicomlake.jobs.dose.options import DoseOptions
 from dicomlake.jobs.dose.rows import Row
@@ -31,6 +31,10 @@ HARD = {
 }  # fmt: skip
 """What no single event should reach, in the units of `schemas.UNITS`."""
 _MAD = 1.4826
+_USED = (
+    *schemas.OUTLIERS.names, "CTDIvol", "DLP", "DAP", "RP", "AGD", "activity", "phantom",
+    "not_patient", "size_used", "PatientWeight", "age", "BodyPartThickness", "SoftwareVersions",
+)  # fmt: skip
 _WIDTHS = (80, 160, 200, 240, 280, 320, 360, 450)
 _WEIGHTS = (5, 15, 30, 50, 70, 90, 110)
 _AGES = (1, 5, 10, 15, 18)
@@ -42,6 +46,7 @@ def outliers(
     *,
     options: DoseOptions,
     ticket: object = None,
+    given: pa.Table | None = None,
 ) -> pa.Table:
     """Events of what a condition finds that stand out: `schemas.OUTLIERS`, the farthest first.
 
@@ -49,7 +54,7 @@ def outliers(
     """
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     hard: list[Row] = []
-    for row in told(engine, where, options=options, ticket=ticket):
+    for row in rows_of(_USED, engine, where, options, ticket, given):
         if row["not_patient"]:
             continue
         for name in QUANTITIES.get(row["kind"], ()):
@@ -136,13 +141,14 @@ def trends(
     *,
     options: DoseOptions,
     ticket: object = None,
+    given: pa.Table | None = None,
 ) -> pa.Table:
     """Medians by device, protocol and software, in order: `schemas.TRENDS`.
 
     `change` is told where both sides have `least` events.
     """
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-    for row in told(engine, where, options=options, ticket=ticket):
+    for row in rows_of(_USED, engine, where, options, ticket, given):
         if row["not_patient"] or not row["standard_protocol"] or not row["StudyDate"]:
             continue
         for name in QUANTITIES.get(row["kind"], ()):

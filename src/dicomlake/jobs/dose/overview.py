@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from dicomlake.errors import UsageError
 from dicomlake.jobs import dose
 from dicomlake.jobs.dose import factors
+from dicomlake.jobs.dose.events import told
 from dicomlake.jobs.dose.options import DoseOptions
 from dicomlake.jobs.dose.schemas import UNITS, table
 from dicomlake.query import Node
@@ -128,6 +129,7 @@ class Overview:
         self.engine, self.where, self.options = engine, where, options
         self.days, self.part = days, part
         self._made: dict[str, pa.Table] = {}
+        self._given: pa.Table | None = None
         self._lock = threading.RLock()
         self._ticket: object = None
 
@@ -142,6 +144,13 @@ class Overview:
                 self._ticket = ticket or self._ticket
                 self._made[name] = TABLES[name](self)
             return self._made[name]
+
+    @property
+    def given(self) -> pa.Table:
+        """Events with all columns, read once for all tables."""
+        if self._given is None:
+            self._given = told(self.engine, self.where, options=self.options, ticket=self._ticket)
+        return self._given
 
     def ask(self, what: Callable[..., pa.Table], **more: Any) -> pa.Table:
         """What a function finds of the question."""
@@ -295,32 +304,31 @@ def _patients(found: pa.Table) -> int:
 
 def _everything(asked: Overview) -> pa.Table:
     """Events with those of no patient."""
-    return asked.ask(dose.events, options=replace(asked.options, include_not_patient=True))
+    options = replace(asked.options, include_not_patient=True)
+    return asked.ask(dose.events, options=options, given=asked.given)
 
 
-def _events(asked: Overview) -> pa.Table:
-    everything = asked.table("everything")
-    if asked.options.include_not_patient:
-        return everything
-    return everything.filter(pc.invert(everything.column("not_patient")))
+def _of_events(what: Callable[..., pa.Table]) -> Callable[[Overview], pa.Table]:
+    return lambda asked: asked.ask(what, given=asked.given)
 
 
 def _alarms(asked: Overview) -> pa.Table:
-    return asked.ask(dose.alarms, gone=not asked.part)
+    of = asked.table("studies")
+    return asked.ask(dose.alarms, gone=not asked.part, given=asked.given, of=of)
 
 
 TABLES: dict[str, Callable[[Overview], pa.Table]] = {
     "totals": lambda asked: totals(asked.table("studies")),
     "months": lambda asked: months(asked.table("studies")),
     "distributions": lambda asked: distributions(asked.table("events")),
-    "levels": lambda asked: asked.ask(dose.compare),
-    "trends": lambda asked: asked.ask(dose.trends),
-    "outliers": lambda asked: asked.ask(dose.outliers),
+    "levels": _of_events(dose.compare),
+    "trends": _of_events(dose.trends),
+    "outliers": _of_events(dose.outliers),
     "alarms": _alarms,
-    "patients": lambda asked: asked.ask(dose.patients, days=asked.days),
-    "studies": lambda asked: asked.ask(dose.studies),
-    "events": _events,
-    "protocols": lambda asked: asked.ask(dose.protocols),
+    "patients": lambda asked: asked.ask(dose.patients, days=asked.days, of=asked.table("studies")),
+    "studies": _of_events(dose.studies),
+    "events": _of_events(dose.events),
+    "protocols": _of_events(dose.protocols),
     "factors": lambda asked: factors.table(asked.options.own("factors.csv")),
     "missing": lambda asked: missing(asked.table("everything"), asked.table("studies")),
     "everything": _everything,

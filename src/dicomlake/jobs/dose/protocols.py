@@ -95,6 +95,16 @@ class Names:
         found = self._first(self.nobody, row, None)
         return f"{' or '.join(found.on)} is that of no patient" if found else ""
 
+    def asked(self, part: str) -> list[str]:
+        """Columns that rules of a part look at: protocols, devices or nobody."""
+        names, with_history = _looked_at(getattr(self, part))
+        return [*names, "StudyDate"] if with_history else [*names]
+
+    def telling(self, part: str, column: str, text: str | None) -> bool:
+        """Whether a text of a column says anything to a rule of a part."""
+        rules = [rule for rule in getattr(self, part) if column in rule.on]
+        return any(_any(rule.fits, text) or _any(rule.unless, text) for rule in rules)
+
     def _first(
         self, rules: tuple[Rule, ...], row: Mapping[str, Any], day: date | None
     ) -> Rule | None:
@@ -108,6 +118,7 @@ class Names:
 
 
 _ALWAYS = frozenset(["kind", "ManufacturerModelName"])
+"""Columns that rules look at besides those that they name."""
 
 
 def _looked_at(rules: tuple[Rule, ...]) -> tuple[tuple[str, ...], bool]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dicomlake import tables
 from dicomlake.dicom.values import days_of
@@ -61,7 +63,7 @@ def chosen(engine: Any, where: Node | None, level: str, ticket: object = None) -
 
 def read(
     engine: Any, table: str, where: Node | None, options: DoseOptions, ticket: object = None
-) -> Iterator[Row]:
+) -> pa.Table:
     """Rows of `dose_events` that count, or of `dose_totals`, with study, person and device.
 
     In an order that does not depend on the order in which objects came.
@@ -78,16 +80,35 @@ def read(
         [],
         ticket,
     )
+    if ids is not None:
+        wanted = pa.array(sorted(ids), pa.int64())
+        found = found.filter(pc.is_in(found.column("series_id"), wanted))
     people = People(options)
-    for row in _rows(found):
-        if ids is None or row["series_id"] in ids:
-            row["patient_key"] = people.one(row["patient_key"])
-            yield row
+    made, codes = distinct(found, ["patient_key"])
+    keys = pa.array([people.one(row["patient_key"]) for row in made], pa.int64())
+    return put(found, {"patient_key": keys.take(codes)})
 
 
-def _rows(found: pa.Table) -> Iterator[Row]:
-    for batch in found.to_batches(max_chunksize=8192):
-        yield from batch.to_pylist()
+def put(rows: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """A table with columns in the place of those of the same name, or after all others."""
+    for name, column in columns.items():
+        at = rows.schema.get_field_index(name)
+        rows = rows.append_column(name, column) if at < 0 else rows.set_column(at, name, column)
+    return rows
+
+
+def distinct(rows: pa.Table, names: Sequence[str]) -> tuple[list[Row], pa.Array]:
+    """Every combination of some columns as a row, and the number of that of each row.
+
+    What depends on few columns is worked out once per combination, and taken by these numbers.
+    """
+    codes = np.zeros(rows.num_rows, np.int64)
+    for name in names:
+        column = rows.column(name).combine_chunks().dictionary_encode("encode")
+        codes = codes * max(len(column.dictionary), 1) + column.indices.to_numpy()
+        codes = pa.array(codes).dictionary_encode().indices.to_numpy().astype(np.int64)
+    _, first = np.unique(codes, return_index=True)
+    return rows.select(list(names)).take(pa.array(first)).to_pylist(), pa.array(codes)
 
 
 def select(engine: Any, sql: str, values: Sequence[Any] = (), ticket: object = None) -> list[Row]:

@@ -127,7 +127,8 @@ EVENTS = pa.schema(
         _number("SSDE", "size-specific dose estimate by AAPM 204", "mGy"),
         _number("SSDE_sent", "size-specific dose estimate as sent", "mGy"),
         _number("size_used", "diameter that SSDE was made with", "mm"),
-        _text("size_source", "where it is from: as sent, water equivalent or given"),
+        _text("size_source", "where it is from: as sent, water equivalent, localiser calibrated, "
+              "localiser, localiser with one view, or given"),
         _number("peak_skin_dose", "peak skin dose as a report gives it for this event", "mGy"),
         _number("CTDIvol_alert", "dose check: alert value", "mGy"),
         _number("CTDIvol_alert_estimate", "dose check: forward estimate above it", "mGy"),
@@ -370,6 +371,17 @@ def table(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Rows as a table of a schema; what a row lacks is null."""
     listed = list(rows)
     columns = [pa.array([row.get(f.name) for row in listed], f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def fitted(schema: pa.Schema, found: pa.Table) -> pa.Table:
+    """The columns of a schema of a table that has them; those that it lacks are empty."""
+    columns = [
+        found.column(f.name).cast(f.type)
+        if f.name in found.column_names
+        else pa.nulls(found.num_rows, f.type)
+        for f in schema
+    ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 

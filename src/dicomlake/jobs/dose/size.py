@@ -6,7 +6,7 @@ Sizes are in mm, as the lake has them; the curves of the reports are in cm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, pi, sqrt
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,24 @@ def factor(phantom: int, diameter: float, *, head293: bool = False) -> float | N
     >>> round(factor(32, 300), 3), round(factor(16, 200), 3), factor(32, 500)
     (1.231, 0.864, None)
     """
-    if not SMALLEST <= diameter <= LARGEST or phantom not in _CURVES:
+    if phantom not in _CURVES:
         return None
-    a, b = _HEAD if head293 and phantom == 16 else _CURVES[phantom]
-    return a * exp(-b * diameter / 10)
+    made = factors(np.array([phantom]), np.array([diameter]), np.array([head293]))
+    return None if np.isnan(made[0]) else float(made[0])
+
+
+def factors(
+    phantoms: NDArray[Any], diameters: NDArray[Any], heads: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The same of many, NaN where there is none; `heads`: who gets the curve of AAPM 293."""
+    found = np.full(len(phantoms), np.nan)
+    inside = (diameters >= SMALLEST) & (diameters <= LARGEST)
+    for phantom, curve in _CURVES.items():
+        for special in (False, True):
+            a, b = _HEAD if special and phantom == 16 else curve
+            mine = inside & (phantoms == phantom) & (heads == special)
+            found[mine] = a * np.exp(-b * diameters[mine] / 10)
+    return found
 
 
 def conversion(phantom: int, wanted: int, diameter: float) -> float | None:
