@@ -12,9 +12,18 @@ from pydicom import Dataset
 
 from dicomlake.converters.ecg.coding import HuffmanCode, HuffmanTable, default_table, huffman
 from dicomlake.testing.ecgfiles import LEADS, Ecg, aecg, dicom, made, muse, scp, sierra
-from dicomlake.testing.ecgfiles.binary import record, sections
+from dicomlake.testing.ecgfiles.binary import NUMBERS, record, sections
 from dicomlake.testing.ecgfiles.xml import STORED, lzw
-from tests.converters.ecg import convert, format_of, leads_of, measured, peer, texts, written
+from tests.converters.ecg import (
+    convert,
+    format_of,
+    leads_of,
+    measured,
+    measured_of_leads,
+    peer,
+    texts,
+    written,
+)
 
 WRITERS = {
     "scp": scp,
@@ -34,6 +43,12 @@ def steps(ecg: Ecg, beat: bool = False) -> dict[str, np.ndarray]:
     """Picovolts of the leads."""
     samples = (ecg.beat if beat else ecg.samples).astype(np.int64)
     return {lead: samples[:, i] * round(ecg.step * 1e6) for i, lead in enumerate(LEADS)}
+
+
+OF_LEADS = {
+    "QRS": "2:7936", "QT": "2:8192", "R duration": "2:11264", "S duration": "2:12032",
+    "R": "2:12800", "S": "2:13568", "T+": "2:2560",
+}  # fmt: skip
 
 
 def all_leads(wave: Dataset, label: str, derived: str) -> dict[str, np.ndarray]:
@@ -66,6 +81,14 @@ def test_twins_agree(how: str, seed: int, step: float) -> None:
         wanted_numbers["2:15876"] = wanted_numbers.pop("2:15880")
     numbers.pop("121033", None)
     assert numbers == wanted_numbers
+    there = STORED if how == "scp, eight leads" else () if how == "muse" else LEADS
+    assert measured_of_leads(report) == {
+        f"2:{NUMBERS[lead]}": {
+            OF_LEADS[name]: (value / 1000, "mV") if name in ("R", "S", "T+") else (value, "ms")
+            for name, value in ecg.measured(lead).items()
+        }
+        for lead in there
+    }
     assert texts(report, "271921002") == list(ecg.statements)
     for each in (wave, report):
         assert each.PatientID == ecg.patient_id

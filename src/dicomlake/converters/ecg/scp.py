@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dicomlake.converters.ecg.codes import MV, lead_measures
 from dicomlake.converters.ecg.coding import (
     HuffmanCode,
     HuffmanTable,
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 HEAD = 16
 """Bytes before the body of a section: checksum, number, length, versions."""
 _NOTHING = (29999, 0xFFFF)
+_NOT_MEASURED = (19999, 29998, 29999, -32768)
+_OF_LEADS = (
+    "P", "PR", "QRS", "QT", "Q duration", "R duration", "S duration", "R' duration", "S' duration",
+    "Q", "R", "S", "R'", "S'", "J", "P+", "P-", "T+", "T-", "", "", "", "", "", "VAT", "",
+    "ST20", "ST60", "ST80",
+)  # fmt: skip
+"""Numbers of a lead in section 10 in their order; "" for those that have no code."""
 _DEFAULT_TABLE = 19999
 _MOST_CODES = 4096
 _LANGUAGES = {
@@ -128,6 +136,8 @@ def _read(data: bytes) -> Recording:
         found.groups.append(_group(MEDIAN, record, median, every, filters))
     if 7 in record.sections:
         _measurements(record.sections[7], found)
+    if 10 in record.sections:
+        _lead_measurements(record.sections[10], found)
     for number in (8, 11):
         if number in record.sections:
             _statements(record, number, found)
@@ -467,6 +477,41 @@ def _measurements(body: bytes, found: Recording) -> None:
         found.measure("heart rate", rate)
     if qtc and qtc not in _NOTHING:
         found.measure("QTcB" if formula == 1 else "QTc", qtc)
+
+
+def _lead_measurements(body: bytes, found: Recording) -> None:
+    """Section 10: for each lead its code, a length, and numbers in ms and uV."""
+    blocks = _blocks(body, 0)
+    if blocks is None:
+        blocks = _blocks(body, 4)  # some count the head of a block in its length
+    if blocks is None:
+        raise DataError("its section 10 is truncated")
+    for code, block in blocks:
+        name, _ = lead_of(f"2:{code}", "MDC")
+        values = struct.unpack_from(f"<{len(block) // 2}h", block)
+        for measure, value in zip(_OF_LEADS, values, strict=False):
+            if not measure or value in _NOT_MEASURED:
+                continue
+            volts = lead_measures()[measure][1] == MV
+            if volts or value > 0:
+                number = Decimal(value) / 1000 if volts else Decimal(value)
+                found.measure_lead(name or f"SCP {code}", measure, number)
+
+
+def _blocks(body: bytes, head: int) -> list[tuple[int, bytes]] | None:
+    """Lead codes with their numbers; None when they do not fit."""
+    found, place = [], 4
+    for _ in range(struct.unpack_from("<H", body)[0]):
+        if place + 4 > len(body):
+            return None
+        code, length = struct.unpack_from("<HH", body, place)
+        place += 4
+        length -= head
+        if length < 0 or place + length > len(body):
+            return None
+        found.append((code, body[place : place + length]))
+        place += length
+    return found
 
 
 def _intervals(waves: list[int], found: Recording) -> None:

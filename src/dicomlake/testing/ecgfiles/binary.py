@@ -71,6 +71,7 @@ def sections(
         6: _signal(ecg, samples, compressed, order),
         7: _measurements(ecg),
         8: _statements(ecg),
+        10: _lead_measurements(ecg, leads),
     }
     if compressed:
         bodies[2] = struct.pack("<H", 19999)
@@ -186,6 +187,18 @@ def _measurements(ecg: Ecg) -> bytes:
     found += b"".join(struct.pack("<BBHH", 2, 1, i + 1, 500) for i in range(len(ecg.spikes)))
     found += struct.pack("<H", 0)  # types of the beats
     return found + struct.pack("<3HB", ecg.heart_rate, _NOTHING, ecg.qtc, 1)
+
+
+def _lead_measurements(ecg: Ecg, leads: Sequence[str]) -> bytes:
+    """Section 10: 31 numbers of each lead, those that were not measured marked so."""
+    places = {"QRS": 2, "QT": 3, "R duration": 5, "S duration": 6, "R": 10, "S": 11, "T+": 17}
+    found = struct.pack("<HH", len(leads), 0)
+    for lead in leads:
+        values = [_NOTHING] * 31
+        for name, value in ecg.measured(lead).items():
+            values[places[name]] = value
+        found += struct.pack("<HH31h", NUMBERS[lead], 62, *values)
+    return found
 
 
 def _statements(ecg: Ecg) -> bytes:
