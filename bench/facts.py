@@ -23,7 +23,7 @@ def measure(facts: int) -> list[tuple[str, ...]]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         tables, resources = folder / "omop", folder / "fhir"
-        _write_omop(tables, facts)
+        write_omop(tables, facts, facts // _PER_PATIENT)
         count = facts // _IN_NDJSON
         _write_fhir(resources, count)
         found = []
@@ -47,15 +47,15 @@ def _row(name: str, rows: int, one: dict[str, float], plain: dict[str, float]) -
             f"{one['memory']:,.0f}", f"{one['cpu'] / plain['cpu']:.1f}")  # fmt: skip
 
 
-def _write_omop(folder: Path, facts: int) -> None:
-    """Persons and measurements, most values repeated as in life."""
+def write_omop(folder: Path, facts: int, people: int) -> None:
+    """Persons P00000000 ... and measurements, most values repeated as in life."""
     folder.mkdir()
-    people = max(1, facts // _PER_PATIENT)
+    people = max(1, people)
     with connect() as db:
         db.execute(
             f"copy (select i as person_id, 8507 as gender_concept_id, 1930 + i % 80 as "
-            f"year_of_birth, 'PAT' || i as person_source_value from range({people}) r(i)) to "
-            f"{literal(folder / 'person.csv')} (header)"
+            f"year_of_birth, 'P' || lpad(i::varchar, 8, '0') as person_source_value "
+            f"from range({people}) r(i)) to {literal(folder / 'person.csv')} (header)"
         )
         db.execute(
             "copy (select i as measurement_id, i % {} as person_id, 3000000 + (i * 7919) % 500 "

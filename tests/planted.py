@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dicomlake
 from dicomlake.jobs.index import index
+from dicomlake.jobs.vocabulary import rebuild
+from dicomlake.lake import Store
 from dicomlake.testing import hospital
 from dicomlake.testing.dicom import encode, image
+from dicomlake.testing.histories import rows
 
 MARK = "QZSECRET"
 """Stands in everything that tells of a person."""
@@ -62,7 +66,40 @@ def make_files(folder: Path) -> Path:
 def make_lake(folder: Path) -> Path:
     """A lake of them."""
     index([make_files(folder)], folder / "lake", workers=1)
+    _tell(Store(folder / "lake"))
     return folder / "lake"
+
+
+def _tell(store: Store) -> None:
+    """Facts and documents that say the mark wherever a hospital may write freely."""
+    said: dict[str, Any] = dict(
+        PatientID=f"{MARK}-1", AccessionNumber=f"{MARK}A", encounter=f"{MARK}E", status=MARK,
+        source=MARK, identifier=f"{MARK}I", origin=MARK, text=f"Mrs {MARK}", run_id=MARK,
+    )  # fmt: skip
+    day = datetime(2014, 5, 3, tzinfo=UTC)
+    facts = [
+        {**said, "kind": "procedure", "code": "SCT:90470006", "started": day,
+         "code_meaning": f"Prostatectomy of {MARK} Ann"},
+        {**said, "kind": "condition", "code": "99HOUSE:7", "code_meaning": MARK,
+         "value": f"99HOUSE:{MARK} {MARK}", "value_meaning": MARK},
+        {**said, "kind": "observation", "code": "LN:2857-1", "code_meaning": "PSA", "number": 4.5,
+         "unit": f"{{{MARK}}}/mL", "quantity": 4.5, "quantity_unit": f"{{{MARK}}}/mL"},
+        {**said, "kind": "encounter", "code": f"99HOUSE:{MARK}", "started": day},
+        {**said, "kind": "patient", "started": datetime(1931, 7, 4, tzinfo=UTC)},
+        {"AccessionNumber": f"{MARK}A", "kind": "procedure", "code": "OPS:5-604", "text": MARK},
+        {"PatientID": f"{MARK}-nobody", "kind": "condition", "code": "I10:C61", "text": MARK},
+    ]  # fmt: skip
+    sections = [{"title": MARK, "code": MARK, "text": MARK}]
+    free = {name: MARK for name in ("title", "text", "affirmed", "negated", "uncertain")}
+    documents = [
+        {**said, **free, "sections": sections, "type": "LN:18748-4", "type_meaning": f"of {MARK}",
+         "language": MARK, "written": day},
+        {"StudyInstanceUID": STUDY, **free, "type": f"99HOUSE:{MARK}^Ann", "language": "de"},
+    ]  # fmt: skip
+    store.append("clinical_events", rows(store, "clinical_events", facts))
+    store.append("documents", rows(store, "documents", documents))
+    store.touch("told")
+    rebuild(store)
 
 
 def secrets(lake: Path) -> list[str]:

@@ -50,9 +50,10 @@ def _run(block: str) -> None:
 
 
 def test_settings_and_mapping_are_read(tmp_path: Path) -> None:
-    (block,) = blocks("toml")
-    (tmp_path / settings.FILE).write_text(block)
-    assert settings.read(tmp_path).clinical.issuers["urn:oid:1.2.276.0.76.4.8"] == ""
+    (tmp_path / settings.FILE).write_text("\n".join(blocks("toml")))
+    said = settings.read(tmp_path)
+    assert said.clinical.issuers["urn:oid:1.2.276.0.76.4.8"] == ""
+    assert said.facts["labs"].source == "lab"
     (block,) = blocks("yaml")
     (tmp_path / "map.yaml").write_text(block)
     found = mapping.read_mapping(tmp_path / "map.yaml")

@@ -562,14 +562,24 @@ class Lake:
         form: str = "csv",
         cohort: str = "",
         vocabulary: str | Path | None = None,
+        notes: bool = False,
+        year_of_birth: int | None = None,
+        wado: str = "",
+        progress: Progress | None = None,
     ) -> OmopReport:
         """Write the lake, or a cohort, as OMOP tables with the imaging extension; what was written.
 
         `pseudonyms`: a name in the settings, or "" for identities as they are; `vocabulary`:
-        CONCEPT.csv of Athena. UsageError when it cannot be written.
+        CONCEPT.csv of Athena; `notes`: texts of documents, too, which only go out identified;
+        `year_of_birth`: of those of whom nobody says one, who else are left out; `wado`: address of
+        the DICOMweb service that has the series. UsageError when it cannot be written, Cancelled
+        when `progress` says so.
         """
-        wanted = AskedOmop(form, cohort, Path(vocabulary) if vocabulary else None, pseudonyms)
-        return write_omop(self._store, Path(out), wanted, settings_.read(self.path))
+        wanted = AskedOmop(
+            form, cohort, Path(vocabulary) if vocabulary else None, pseudonyms, notes,
+            year_of_birth, wado,
+        )  # fmt: skip
+        return write_omop(self._store, Path(out), wanted, settings_.read(self.path), progress)
 
     def pull(
         self,

@@ -345,6 +345,23 @@ class WatchedFolder(_Settings):
     quiet_s: Annotated[float, Field(ge=0)] = 5.0
 
 
+class FactsFolder(_Settings):
+    """A folder whose files are brought in as clinical facts when they come: `[facts.NAME]`.
+
+    `source`: what the lake calls the system that they come from, NAME when left out; `issuer`: of
+    patient numbers that no setting says one for; `mapping`: a mapping file of tables and texts.
+    `done`: what was brought is moved to FOLDER/done, or kept where it is. Files are taken when
+    nobody changed any of them for `quiet_s`, since they refer to each other.
+    """
+
+    folder: Path
+    source: str = ""
+    issuer: str = ""
+    mapping: Path | None = None
+    done: Literal["move", "keep"] = "move"
+    quiet_s: Annotated[float, Field(ge=0)] = 30.0
+
+
 class FhirTarget(_Credentials):
     """A FHIR server that the lake publishes to.
 
@@ -632,6 +649,7 @@ class Settings(_Settings):
     project: dict[str, Project] = {}
     enrich: dict[str, Enrich] = {}
     convert: dict[str, WatchedFolder] = {}
+    facts: dict[str, FactsFolder] = {}
     pseudonyms: dict[str, Pseudonyms] = {}
     fhir: FhirSettings = FhirSettings()
     lake: LakeSettings = LakeSettings()
@@ -642,7 +660,7 @@ class Settings(_Settings):
 
     activity: ActivitySettings = ActivitySettings()
 
-    @field_validator("source", "project", "pseudonyms", "convert")
+    @field_validator("source", "project", "pseudonyms", "convert", "facts")
     @classmethod
     def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -679,6 +697,13 @@ class Settings(_Settings):
             known = ", ".join(self.convert) or "none yet; write [convert.NAME] in dicomlake.toml"
             raise UsageError(f"There is no watched folder {name!r}. There are: {known}.")
         return self.convert[name]
+
+    def facts_of(self, name: str) -> FactsFolder:
+        """The watched folder of facts of a name; UsageError names those that there are."""
+        if name not in self.facts:
+            known = ", ".join(self.facts) or "none yet; write [facts.NAME] in dicomlake.toml"
+            raise UsageError(f"There is no watched folder {name!r}. There are: {known}.")
+        return self.facts[name]
 
     def of(self, name: str) -> Source:
         """The source of a name; UsageError names those that there are."""

@@ -29,6 +29,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("command", ["doctor", "dose factors", "activity gaps"])
+@pytest.mark.parametrize("named", ["--lake lake", "-l lake", "--lake=lake"])
+def test_a_lake_that_is_an_argument_is_named_as_everywhere(
+    run: Run, command: str, named: str
+) -> None:
+    told = run(*command.split(), "lake")
+    assert told[0] == 0
+    assert _but_sizes(run(*command.split(), *named.split())) == _but_sizes(told)
+    code, _, error = run(*command.split(), "--lake")
+    assert code == 2
+    assert "--lake" in error
+
+
+def _but_sizes(told: tuple[int, str, str]) -> tuple[int, str]:
+    return told[0], re.sub(r"[\d.]+ [MG]B", "", told[1])
+
+
 def test_help_loads_nothing_heavy() -> None:
     script = (
         "import sys\nfrom dicomlake.cli import main\n"

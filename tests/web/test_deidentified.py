@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from dicomweb_client.api import DICOMwebClient
 
+from dicomlake import tables
 from dicomlake.contracts.deid import Unresolved
 from dicomlake.errors import UsageError
 from dicomlake.jobs.access.roles import DEIDENTIFIED, Role
@@ -19,6 +20,7 @@ from dicomlake.jobs.access.tokens import Tokens
 from dicomlake.jobs.door.cleaning import door_of
 from dicomlake.jobs.door.views import bring_up
 from dicomlake.jobs.index import index
+from dicomlake.query.attributes import fields
 from dicomlake.testing.dicom import encode, image
 from dicomlake.web import app
 from dicomlake.web.access.needs import declared
@@ -52,6 +54,14 @@ STATEMENTS = [
     "select * from vocabulary",
     "select * from vocabulary_values",
     "select header from instances",
+    "select * from clinical_events",
+    "select * from documents",
+]
+COLUMNS = [
+    f"{root}.{name}"
+    for root, table in (("fact", tables.CLINICAL_EVENTS), ("document", tables.DOCUMENTS))
+    for name in table.names
+    if name in fields(root)
 ]
 
 
@@ -110,6 +120,11 @@ def walk(new: dict[str, str]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
             for form in ("csv", "ndjson", "parquet", "xlsx"):
                 more = {"json": body, "params": {"format": form}}
                 yield "/api/query/export", "POST", "/api/query/export", more
+    for where in ("fact exists", "document exists", f"fact.text contains '{MARK}'"):
+        body = {"where": where, "level": "patient", "show": [*COLUMNS, "fact", "document"]}
+        yield "/api/query", "POST", "/api/query", {"json": body}
+        more = {"json": {**body, "level": "study"}, "params": {"format": "csv"}}
+        yield "/api/query/export", "POST", "/api/query/export", more
     for statement in STATEMENTS:
         yield "/api/sql", "POST", "/api/sql", {"json": {"sql": statement, "limit": 10_000}}
     for word in (MARK, MARK.lower(), "street", "1931"):
@@ -148,6 +163,35 @@ def test_what_is_not_of_the_view_is_not_for_them(
             missing.append((method, path, answer.status_code))
     assert missing == []
     assert len(walked) > 40
+
+
+def test_facts_are_asked_as_in_the_lake(inside: House, said: list[str]) -> None:
+    """Their codes, numbers and moments are there; who wrote what about whom is not."""
+    sql = 'select * from clinical_events where "PatientID" in (select "PatientID" from series)'
+    rows = inside.post(WHO, "/api/sql", {"sql": sql}).json()["rows"]
+    text = json.dumps(rows)
+    for code in ("SCT:90470006", "99HOUSE:7", "LN:2857-1"):
+        assert code in text
+    assert "OPS:5-604" not in text  # the order is of two patients
+    assert "2014-05-03" in text
+    for where in ("fact.code within SCT:90470006 and Modality = 'MR'", "document exists"):
+        body = {"where": where, "level": "patient"}
+        here, there = (
+            inside.post(who, "/api/query/count", body).json()["totals"] for who in (WHO, "admin")
+        )
+        assert here == there
+        assert here["patients"] == 1
+    for where in (f"fact.text contains '{MARK}'", f"document.text contains '{MARK}'"):
+        body = {"where": where, "level": "patient"}
+        assert inside.post("admin", "/api/query/count", body).json()["totals"]["patients"] == 1
+        assert inside.post(WHO, "/api/query/count", body).json()["totals"]["patients"] == 0
+    keys = "select distinct patient_key from clinical_events where code = 'SCT:90470006'"
+    ((key,),) = inside.post(WHO, "/api/sql", {"sql": keys}).json()["rows"]
+    answer = inside.get(WHO, f"/api/patients/{key}/timeline")
+    lanes = [one["lane"] for one in answer.json()["events"]]
+    assert {"study", "procedure", "condition", "observation", "document"} <= set(lanes)
+    assert "patient" not in lanes
+    assert not reveals(answer.content, said)
 
 
 def test_dicomweb_by_new_uids(inside: House, said: list[str]) -> None:

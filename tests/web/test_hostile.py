@@ -194,7 +194,9 @@ READ_JSON = [
     ("POST", "/api/federation/export"),
     ("POST", "/api/pseudonyms"), ("POST", "/api/pseudonyms/back"),
     ("POST", "/api/dose/overview"), ("POST", "/api/dose/none"),
-    ("POST", "/api/dose/alarms/none"),
+    ("POST", "/api/dose/alarms/none"), ("PUT", "/api/facts/mappings/none"),
+    ("POST", "/api/facts/look"),
+    ("PUT", "/api/convert/mappings/none"),
 ]  # fmt: skip
 
 
@@ -227,6 +229,8 @@ def test_all_routes_with_a_body_were_asked() -> None:
         ("POST", "/api/logout"), ("POST", "/api/jobs/{id}/retry"), ("POST", "/api/pause"),
         ("POST", "/api/resume"), ("POST", "/api/sources/{name}/pause"),
         ("POST", "/api/sources/{name}/resume"), ("POST", "/api/facts"),
+        ("POST", "/api/facts/tasks"),
+        ("POST", "/api/convert/files"),
     }  # fmt: skip
     filled = {(m, re.sub("{(id|name)}", "none", p)) for m, p in reading - without}
     assert filled == set(READ_JSON)

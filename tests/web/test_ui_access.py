@@ -16,7 +16,7 @@ from dicomlake.settings import AccessSettings, Oidc, Service
 from dicomlake.testing.oidc import Issuer
 
 from .guarded import SOURCES, make_lake, settings
-from .walks import quiet_page, served, total
+from .walks import go_to, places, quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -72,10 +72,6 @@ def picture(page: Page, name: str) -> None:
         page.emulate_media(color_scheme="light")
 
 
-def places(page: Page) -> list[str]:
-    return page.get_by_role("navigation", name="Pages").get_by_role("link").all_inner_texts()
-
-
 def test_a_wrong_token_is_told_and_the_right_one_lets_in(
     page: Page, secrets: dict[str, str]
 ) -> None:
@@ -91,8 +87,8 @@ def test_a_wrong_token_is_told_and_the_right_one_lets_in(
     total(page, "series").wait_for()
     assert "q=Modality" in page.url  # where one wanted to go
     assert places(page) == [
-        "Explore and ask", "Dashboards", "Activity", "Reports", "Dose", "Saved", "Cohorts",
-        "Datasets", "Jobs", "Enrichment", "Sources", "Status", "Federation", "Audit",
+        "Explore and ask", "Dashboards", "Reports", "Saved", "Dose", "Activity", "Cohorts",
+        "Datasets", "Federation", "Bring in", "Jobs", "Sources", "Enrichment", "Status", "Audit",
     ]  # fmt: skip
     page.reload()
     total(page, "series").wait_for()
@@ -101,7 +97,7 @@ def test_a_wrong_token_is_told_and_the_right_one_lets_in(
 def test_a_viewer_counts_and_sees_no_rows(page: Page, secrets: dict[str, str]) -> None:
     enter(page, secrets["viewer"])
     sync_api.expect(page.get_by_role("heading", name="Your role counts")).to_be_visible()
-    assert places(page) == ["Explore and ask", "Dashboards", "Dose", "Saved", "Cohorts"]
+    assert places(page) == ["Explore and ask", "Dashboards", "Saved", "Dose", "Cohorts"]
     sync_api.expect(total(page, "series")).not_to_have_text("–")
     assert int(total(page, "series").inner_text().replace(",", "")) % 5 == 0
     page.get_by_role("button", name="You are vera").click()
@@ -124,7 +120,7 @@ def test_a_researcher_sees_the_project_and_signs_out(page: Page, secrets: dict[s
 def test_the_steward_reads_the_audit_log(page: Page, lake: Path, secrets: dict[str, str]) -> None:
     enter(page, secrets["steward"])
     total(page, "series").wait_for()
-    page.get_by_role("link", name="Audit").click()
+    go_to(page, "Audit")
     rows = page.locator("table.audit tbody tr")
     rows.first.wait_for()
     sync_api.expect(rows.filter(has_text="sign in").first).to_contain_text("stella")

@@ -20,7 +20,7 @@ from dicomlake.jobs.index import index
 from dicomlake.testing import hospital
 
 from .test_ui_whole import AXE
-from .walks import need, quiet_page, served
+from .walks import go_to, need, quiet_page, served
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -70,7 +70,7 @@ def test_a_question_is_frozen(page: sync_api.Page, lake: Path) -> None:
     )
     page.get_by_role("tab", name="Question and attrition").click()
     see(page.locator(".attrition tbody tr")).to_have_count(2)
-    page.get_by_role("link", name="Cohorts").first.click()
+    go_to(page, "Cohorts")
     see(page.get_by_role("link", name="mr", exact=True)).to_be_visible()
 
 

@@ -14,7 +14,7 @@ from dicomlake.jobs.dose import options_of
 from dicomlake.jobs.index import index
 from dicomlake.testing import hospital
 
-from .walks import need
+from .walks import go_to, need
 
 sync_api = pytest.importorskip("playwright.sync_api")
 AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
@@ -36,7 +36,7 @@ def test_the_overview_shows_what_studies_add_up_to(page: sync_api.Page, place: P
     lake = dicomlake.open(place)
     studies = dose.studies(lake.engine, options=options_of(place)).to_pylist()
     page.goto("/")
-    page.get_by_role("link", name="Dose", exact=True).click()
+    go_to(page, "Dose")
     whole = page.locator('.dose-counts [data-count="CT"] b')
     ct = sum("CT" in row["kinds"] for row in studies)
     sync_api.expect(whole).to_have_text(str(ct))

@@ -20,7 +20,7 @@ from dicomlake.settings import Enrich, Settings
 from tests.enricher_package import install
 
 from .test_ui_whole import AXE
-from .walks import need, quiet_page, served
+from .walks import go_to, need, quiet_page, served
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -73,7 +73,7 @@ def test_new_series_are_looked_at_and_counted(
     see = sync_api.expect
     held = Counter(Store(lake).read("series").column("Modality").to_pylist())
     page.goto("/")
-    page.get_by_role("link", name="Enrichment").click()
+    go_to(page, "Enrichment")
     see(card(page)).to_contain_text("Says of CT whether a series is long.")
     see(card(page)).to_contain_text("Version 1 · five images")
     see(card(page)).to_contain_text("by itself")

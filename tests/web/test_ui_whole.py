@@ -15,7 +15,7 @@ from dicomlake.lake import Store
 from dicomlake.terms import Code
 from dicomlake.testing import hospital
 
-from .walks import add, need, quiet_page, served, total
+from .walks import add, go_to, need, quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -239,7 +239,7 @@ def test_a_service_that_is_gone_is_told(browser: sync_api.Browser, address: str)
     page.goto("/")
     sync_api.expect(page.locator(".total b").first).not_to_have_text("·")
     page.route("**/api/**", lambda route: route.abort("connectionrefused"))
-    page.get_by_role("link", name="Sources").click()
+    go_to(page, "Sources")
     alert = page.get_by_role("alert").first
     sync_api.expect(alert).to_contain_text("The service does not answer")
     page.unroute("**/api/**")

@@ -12,7 +12,7 @@ from dicomlake.jobs.requests import Requests
 from dicomlake.settings import Settings
 
 from .serving import SOURCES
-from .walks import quiet_page, served, total
+from .walks import go_to, quiet_page, served, total
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.service
@@ -69,7 +69,7 @@ def test_saved_questions_are_opened_renamed_and_deleted(page: sync_api.Page) -> 
     page.get_by_role("menuitem", name="Save this question").click()
     page.get_by_label("Name", exact=True).fill("All MR")
     page.get_by_role("button", name="Save", exact=True).click()
-    page.get_by_role("link", name="Saved").click()
+    go_to(page, "Saved")
     see(page.locator(".saved-table")).to_contain_text("Modality is MR")
     page.get_by_role("button", name="Change All MR").click()
     page.get_by_label("Name", exact=True).fill("Every MR")

@@ -96,3 +96,24 @@ def add(page: Page, search: str, term: str) -> None:
     """Add a term of the vocabulary to the question."""
     page.get_by_label("Names, tags, codes, values").fill(search)
     page.get_by_role("button", name=f"Add {term} to the question", exact=True).first.click()
+
+
+def go_to(page: Page, name: str) -> None:
+    """Go to a page by the bar of pages: open the group that has it, and follow its link."""
+    bar = page.get_by_role("navigation", name="Pages")
+    link = page.get_by_role("link", name=name, exact=True, include_hidden=True)
+    bar.locator(".places-group").filter(has=link).get_by_role("button").click()
+    bar.get_by_role("link", name=name, exact=True).click()
+
+
+def places(page: Page) -> list[str]:
+    """Pages that the bar of pages leads to, group by group."""
+    bar = page.get_by_role("navigation", name="Pages")
+    found: list[str] = []
+    for group in bar.locator(".places-group").all():
+        opener = group.get_by_role("button")
+        if opener.count():
+            opener.click()
+        found += group.get_by_role("link").all_inner_texts()
+    page.keyboard.press("Escape")
+    return found

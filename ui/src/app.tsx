@@ -9,17 +9,19 @@ import {
 import { Component, type ComponentType, lazy, type ReactNode, Suspense, useEffect } from "react";
 import { SignIn, UserMenu, useMay, useSignedIn } from "./parts/access.tsx";
 import { Icon } from "./parts/icon.tsx";
+import { calledOf, Places } from "./parts/places.tsx";
 import { Shortcuts } from "./parts/shortcuts.tsx";
 import { Loading, Message } from "./parts/states.tsx";
 import { AskPage } from "./pages/ask.tsx";
 import { Link, useAddress } from "./route.tsx";
-import { type Key, useTexts } from "./texts.tsx";
+import { useTexts } from "./texts.tsx";
 
 const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   ask: AskPage,
   studies: lazy(() => import("./pages/study.tsx")),
   saved: lazy(() => import("./pages/saved.tsx")),
   cohorts: lazy(() => import("./pages/cohorts.tsx")),
+  bring: lazy(() => import("./pages/bring.tsx")),
   jobs: lazy(() => import("./pages/jobs.tsx")),
   datasets: lazy(() => import("./pages/datasets.tsx")),
   enrichers: lazy(() => import("./pages/enrichers.tsx")),
@@ -34,24 +36,6 @@ const PAGES: Record<string, ComponentType<{ rest: string[] }>> = {
   federation: lazy(() => import("./pages/federation.tsx")),
 };
 
-/** Pages, what they are called, and what the role has to allow. */
-const PLACES: [string, Key, string][] = [
-  ["ask", "nav.ask", "count"],
-  ["charts", "nav.charts", "count"],
-  ["activity", "nav.activity", "read"],
-  ["documents", "nav.documents", "read"],
-  ["dose", "nav.dose", "count"],
-  ["saved", "nav.saved", "count"],
-  ["cohorts", "cohorts", "count"],
-  ["datasets", "nav.datasets", "export"],
-  ["jobs", "nav.jobs", "fetch"],
-  ["enrichers", "nav.enrichers", "watch"],
-  ["sources", "nav.sources", "watch"],
-  ["status", "nav.status", "watch"],
-  ["federation", "nav.federation", "curate"],
-  ["audit", "nav.audit", "audit"],
-];
-
 export function App() {
   const { parts } = useAddress();
   const [first = "ask", ...rest] = parts;
@@ -60,10 +44,10 @@ export function App() {
   const { me, asking } = useSignedIn();
   const may = useMay();
   const out = me !== undefined && !me.signed_in;
-  const place = PLACES.find(([name]) => name === first);
+  const called = calledOf(first);
   useEffect(() => {
-    document.title = place ? `${t(place[1])} · dicomlake` : "dicomlake";
-  }, [place, t]);
+    document.title = called ? `${t(called)} · dicomlake` : "dicomlake";
+  }, [called, t]);
   return (
     <div className="app">
       <a className="skip" href="#content">
@@ -76,17 +60,7 @@ export function App() {
             dicom<b>lake</b>
           </span>
         </Link>
-        <nav aria-label={t("nav.pages")}>
-          {PLACES.filter(([, , needed]) => !out && may(needed)).map(([name, key]) => (
-            <Link
-              key={name}
-              href={name === "ask" ? "/" : `/${name}`}
-              aria-current={name === first ? "page" : undefined}
-            >
-              {t(key)}
-            </Link>
-          ))}
-        </nav>
+        <Places here={first} may={(needed) => !out && may(needed)} />
         <div className="top-end">
           {me?.signed_in && <UserMenu me={me} />}
           <LanguageChoice />

@@ -7,12 +7,42 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from dicomlake.errors import DicomlakeError, QuerySyntax
 from dicomlake.version import __version__
 
+
+class Commands(TyperGroup):
+    """All commands take --lake LAKE, those too that take the lake as their argument."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the command that the words name, and what is left of them for it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, _as_argument(command, rest)
+
+
+def _as_argument(command: Any, args: list[str]) -> list[str]:
+    """Arguments with the lake of --lake at their end, where a command has no such option."""
+    for word in args:
+        command = getattr(command, "commands", {}).get(word, command)
+    names = {name for parameter in getattr(command, "params", ()) for name in parameter.opts}
+    if "lake" not in names or "--lake" in names:
+        return args
+    rest, lake, words = [], [], iter(args)
+    for word in words:
+        if word in ("--lake", "-l"):
+            lake = [next(words, word)]
+        elif word.startswith("--lake="):
+            lake = [word.removeprefix("--lake=")]
+        else:
+            rest.append(word)
+    return rest + lake
+
+
 app = typer.Typer(
     name="dicomlake",
+    cls=Commands,
     help="An open imaging data lake: everything that DICOM objects say, in open tables.",
     epilog="Start with: dicomlake demo    or: dicomlake index /path/to/dicom --lake lake",
     no_args_is_help=True,

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 LakeOption = Annotated[
     Path, typer.Option("--lake", "-l", help="Folder of the lake.", envvar="DICOMLAKE_LAKE")
 ]
-LakeArgument = Annotated[Path, typer.Argument(help="Folder of the lake.", envvar="DICOMLAKE_LAKE")]
+LakeArgument = Annotated[
+    Path, typer.Argument(help="Folder of the lake; or --lake LAKE.", envvar="DICOMLAKE_LAKE")
+]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to write the rows.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")]
 HERE = Path("lake")

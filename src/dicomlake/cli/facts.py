@@ -39,6 +39,9 @@ def import_(
     mapping: Annotated[
         Path | None, typer.Option(help="YAML: what columns of tables and names of texts mean.")
     ] = None,
+    snapshot: Annotated[
+        bool, typer.Option(help="The files have all of the source: what else it had goes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bar, no report.")] = False,
 ) -> None:
@@ -49,7 +52,7 @@ def import_(
     """
     from dicomlake.jobs import clinical
 
-    options = {"source": source, "issuer": issuer, "mapping": mapping}
+    options = {"source": source, "issuer": issuer, "mapping": mapping, "snapshot": snapshot}
     if quiet:
         clinical.bring(lake, paths, **options)  # type: ignore[arg-type]
         return

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dicomlake.cli import app
-from dicomlake.cli.commands import HERE, console
+from dicomlake.cli.commands import HERE, LakeArgument, console
 from dicomlake.errors import UsageError
 
 
@@ -19,9 +19,7 @@ from dicomlake.errors import UsageError
     "dicomlake quality lake --against older.json"
 )
 def quality(
-    lake: Annotated[
-        Path, typer.Argument(help="Folder of the lake.", envvar="DICOMLAKE_LAKE")
-    ] = HERE,
+    lake: LakeArgument = HERE,
     where: Annotated[str | None, typer.Option(help="Only series that meet this condition.")] = None,
     by: Annotated[str, typer.Option(help="device, site, year, month or modality.")] = "device",
     attributes: Annotated[

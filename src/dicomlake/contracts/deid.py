@@ -17,6 +17,10 @@ Kind = Literal["name", "id", "date", "place", "phone", "mail", "url", "age", "ot
 """What a piece of text tells of somebody."""
 
 
+Dates = Literal["removed", "kept", "moved", "years"]
+"""What becomes of dates."""
+
+
 class Unresolved(DataError):
     """An object that cannot be made harmless: it goes into quarantine and never out.
 
@@ -151,6 +155,10 @@ class Cleaner(Protocol):
     """Of its profile; "identified" for one that changes nothing."""
     digest: str
     """Of its rules and of its key: what was made by another one is made again."""
+
+    @property
+    def dates(self) -> Dates:
+        """What becomes of dates."""
 
     def patient(self, known: Sequence[Known], PatientID: str, issuer: str = "") -> Patient:
         """What cleans the objects of one patient, of whom this is known."""

@@ -10,6 +10,7 @@ import orjson
 from dicomlake import plugins
 from dicomlake.contracts.deid import (
     Cleaned,
+    Dates,
     Identity,
     Item,
     Known,
@@ -79,6 +80,13 @@ class ProfileCleaner:
         return KeyedIdentity(
             self.keyed, self._given, PatientID, issuer, days=days, years=moves and not shifts
         )
+
+    @property
+    def dates(self) -> Dates:
+        """What becomes of dates of days."""
+        if self.profile.dates != "modified":
+            return self.profile.dates
+        return "moved" if self.settings.dates == "shift" else "years"
 
     def words(self, known: Sequence[Known], identity: Identity) -> Words:
         """What finds in texts what is known."""

@@ -32,6 +32,8 @@ MEMORY = "2GB"
 ROWS_AT_ONCE = 1_000_000
 ROWS_BETWEEN = 500_000
 """Rows of other paths that are read in passing."""
+FEW_ROWS = 50_000
+"""So many rows of a table are held in memory: some hundred columns of it are read one by one."""
 BITS_AT_ONCE = 1_000_000_000
 """Paths times series whose sets are held in memory together."""
 
@@ -123,14 +125,15 @@ def snapshot(db: duckdb.DuckDBPyConnection, name: str, paths: Callable[[str], li
         f"select series_id, patient_key, study_key from {name}_files"
     )
     view(db, f"{name}_elements_", paths("elements"), tables.ELEMENTS)
-    for table in (*tables.CONTENTS, "enrichments"):
-        view(db, f"{name}_{table}", paths(table), tables.ALL[table])
+    view(db, f"{name}_enrichments", paths("enrichments"), tables.ALL["enrichments"])
     db.execute(f"create temp table {name}_current as {CURRENT.format(f'{name}_enrichments')}")
-    for table in tables.STATED:
+    for table in (*tables.CONTENTS, *tables.STATED):
         view(db, f"{name}_all_{table}", paths(table), tables.ALL[table])
+        stated = f"where enrichment_id in (select enrichment_id from {name}_current)"
+        few = only_row(db, f"select count(*) <= {FEW_ROWS} from {name}_all_{table}")[0]
         db.execute(
-            f"create temp view {name}_{table} as select * from {name}_all_{table} "
-            f"where enrichment_id in (select enrichment_id from {name}_current)"
+            f"create temp {'table' if few else 'view'} {name}_{table} as "
+            f"select * from {name}_all_{table} {stated if table in tables.STATED else ''}"
         )
     found = db.execute(
         f"select distinct code_scheme, code_value from {name}_elements_ where {anatomy_codes()} "

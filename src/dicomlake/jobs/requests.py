@@ -303,7 +303,7 @@ def asked(task: Task) -> tuple[str, str]:
         return "SeriesInstanceUID", str(what["series"])
     if task.kind == "study":
         return "StudyInstanceUID", str(what["study"])
-    if task.kind == "convert":  # names of files may tell who somebody is
+    if task.kind in ("convert", "facts"):  # names of files may tell who somebody is
         return "file", task.key.rpartition("/")[2]
     if task.kind == "find":
         keyword, value = next(iter(what["keys"].items()), ("", ""))

@@ -29,6 +29,7 @@ from dicomlake.contracts.queues import OPEN, RUNNING, Lease, Queue
 from dicomlake.errors import LakeError, ServiceError
 from dicomlake.jobs.archives import archive_of, kept_of
 from dicomlake.jobs.care import Care, Slot
+from dicomlake.jobs.clinical.watching import FactsWatchers, FactsWorker, needed
 from dicomlake.jobs.converting.watching import ConvertWorker, Watchers
 from dicomlake.jobs.door.entrance import made
 from dicomlake.jobs.dose.calling import Caller
@@ -299,6 +300,7 @@ class Crew:
         self._scheduler = Scheduler(lake, found, self.queue) if schedule else None
         self._automatic = Automatic(self.lake, found, self.queue) if schedule else None
         self._watchers = Watchers(self.lake, found) if schedule else None
+        self._facts = FactsWatchers(self.lake, found) if schedule else None
         self._converts = 1 if found.convert and processes else 0
 
     def run(self, stop: Callable[[], bool], progress: Progress | None = None) -> None:
@@ -319,8 +321,9 @@ class Crew:
             self._take(progress, 0.0)
             if self._scheduler is not None:
                 self._scheduler.close()
-            if self._watchers is not None:
-                self._watchers.close()
+            for watchers in (self._watchers, self._facts):
+                if watchers is not None:
+                    watchers.close()
             self.queue.close()
             self._care.close()
 
@@ -337,6 +340,8 @@ class Crew:
                 self._automatic.tick()
             if self._watchers is not None:
                 self._watchers.tick()
+            if self._facts is not None:
+                self._facts.tick()
             self._caller.tick()
         except ServiceError as error:  # a full disk: the next time
             log.warning("the crew waits", extra={"why": str(error)})
@@ -369,11 +374,11 @@ class Crew:
             self._release()
         there = {one.number for one in self._processes}
         pulling = max(self.number, 1 if self._listens else 0)
-        enriching = pulling + self._enrichers
-        for number in range(enriching + self._converts):
+        roles = [""] * pulling + ["enriches"] * self._enrichers + ["converts"] * self._converts
+        roles += ["facts"] if self.number and needed(self.lake, self.settings) else []
+        for number, role in enumerate(roles):
             if number not in there:
-                kind = {"enriches": pulling <= number < enriching, "converts": number >= enriching}
-                self._processes.append(self._start(number, **kind))
+                self._processes.append(self._start(number, role))
 
     def _release(self) -> None:
         """Let others have what workers of this machine held when they died."""
@@ -383,8 +388,8 @@ class Crew:
                 self.queue.retry(lease, "its worker died")
         self._care.release_of(_gone)
 
-    def _start(self, number: int, *, enriches: bool, converts: bool) -> _Process:
-        listens = self._listens and number == 0 and not (enriches or converts)
+    def _start(self, number: int, role: str) -> _Process:
+        listens = self._listens and number == 0 and not role
         said = json.dumps(
             {
                 "lake": str(self.lake),
@@ -392,8 +397,8 @@ class Crew:
                 "listen": listens,
                 "log": self._log,
                 "works": number < self.number,
-                "enriches": self._hardware if enriches else (),
-                "converts": converts,
+                "enriches": self._hardware if role == "enriches" else (),
+                "role": role,
             }
         )
         return _Process(number, listens, started(_PROGRAM, said))
@@ -455,8 +460,11 @@ def work() -> None:
         if said["enriches"]:
             EnrichWorker(lake, found, _owner("e"), said["enriches"]).run(stopped.is_set)
             return
-        if said["converts"]:
+        if said["role"] == "converts":
             ConvertWorker(lake, found, _owner("c")).run(stopped.is_set)
+            return
+        if said["role"] == "facts":
+            FactsWorker(lake, found, _owner("f")).run(stopped.is_set)
             return
         listener = None
         if said["listen"]:

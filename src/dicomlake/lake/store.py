@@ -56,6 +56,8 @@ PUBLISH = "_publish"
 """Folder of what was published where; readable by its owner alone."""
 DOSE = "_dose"
 """Folder of a site's own tables of dose, of states of alarms and of measured sizes."""
+FACTS = "_facts"
+"""Folder of mapping files, of what sources removed, and of files of facts that wait."""
 SETTINGS = "dicomlake.toml"
 """The file of settings; it may be there before the lake is."""
 SPILL = "_spill"
@@ -74,6 +76,7 @@ _OURS = frozenset(
         DATASETS,
         PUBLISH,
         DOSE,
+        FACTS,
         EXTRACTIONS,
         SETTINGS,
         ".lock",
@@ -263,7 +266,8 @@ class Store:
         """A whole table as Arrow; only current rows of `instances` and `elements`."""
         schema = tables.ALL[name]
         names = columns or schema.names
-        with self.database() as db:
+        needed = ("series", name) if name in CHILDREN else (name,)
+        with self.database(only=needed) as db:
             picked = ", ".join(f'"{n}"' for n in names)
             found = db.sql(f"select {picked} from {name}").to_arrow_table()
         return found.cast(pa.schema([schema.field(n) for n in names]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -20,6 +21,8 @@ from dicomlake.web.problems import Failed, documented
 
 router = APIRouter(tags=["converting"])
 TheDesk = Annotated[Desk, Depends(desk_of)]
+_JOBS = 200
+"""The newest, among which those of watched folders are looked for."""
 
 
 class FormatOut(Shape):
@@ -40,6 +43,8 @@ class FolderOut(Shape):
     running: int
     converted: int
     failed: int = Field(description="Files that were refused, or failed for good")
+    job: str = Field(description="The newest of its jobs; empty when there is none")
+    came: datetime | None = Field(description="When the newest job began")
 
 
 class Converting(Shape):
@@ -65,6 +70,7 @@ class LookOut(Shape):
 _FOLDER = {
     "name": "labels", "source": "labels", "done": "move",
     "waiting": 2, "running": 0, "converted": 40, "failed": 1,
+    "job": "20260101120000-0badcafe", "came": "2026-01-01T12:00:00Z",
 }  # fmt: skip
 _FORMAT = {"name": "nifti", "about": "NIfTI-1 and NIfTI-2 (.nii, .nii.gz)", "converter": "masks"}
 
@@ -89,9 +95,11 @@ def _folders(desk: Desk) -> list[FolderOut]:
     tasks: dict[str, Counter[str]] = {}
     for count in desk.requests.queue.counts():
         tasks.setdefault(count.source, Counter())[count.state] += count.tasks
+    newest = {job.request.source: job for job in reversed(desk.requests.jobs(_JOBS))}
     found = []
     for name, said in desk.settings.convert.items():
         states = tasks.get(source_of(name), Counter())
+        job = newest.get(source_of(name))
         found.append(
             FolderOut(
                 name=name,
@@ -101,6 +109,8 @@ def _folders(desk: Desk) -> list[FolderOut]:
                 running=states[RUNNING] + states[WRITTEN],
                 converted=states[DONE],
                 failed=states[DEAD],
+                job=job.id if job else "",
+                came=datetime.fromtimestamp(job.created, UTC) if job else None,
             )
         )
     return found

@@ -33,6 +33,7 @@ MOST_BYTES = 64 * 1000**2
 MOST_STORED = 64 * 1000**3
 """Of the body of a request that stores objects; it is never held as a whole."""
 _STORES = "/dicom-web/studies"
+_FILES = (_STORES, "/api/facts", "/api/facts/tasks", "/api/convert/files")
 OPEN = (
     "/api/health",
     "/api/me",
@@ -270,7 +271,7 @@ def _free(method: str, path: str) -> bool:
 
 def _most(method: str, path: str) -> int:
     """How many bytes a request may have."""
-    stores = method == "POST" and (path == _STORES or path.startswith(f"{_STORES}/"))
+    stores = method == "POST" and (path in _FILES or path.startswith(f"{_STORES}/"))
     return MOST_STORED if stores else MOST_BYTES
 
 

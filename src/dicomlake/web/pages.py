@@ -29,6 +29,7 @@ PAGES = (
     "cohorts",
     "datasets",
     "documents",
+    "bring",
     "enrichers",
     "federation",
     "jobs",

@@ -18,6 +18,7 @@ from dicomlake.settings import Settings
 from dicomlake.version import __version__
 from dicomlake.web import (
     activity,
+    conversions,
     converting,
     datasets,
     deid,
@@ -145,6 +146,7 @@ _OURS = (
     deid.router,
     deidpreview.router,
     datasets.router,
+    conversions.router,
     converting.router,
     dose.router,
     enriching.router,

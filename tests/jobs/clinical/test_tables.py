@@ -66,7 +66,9 @@ class TestOmop:
         rows = _by_identifier(lake)
         cancer = rows["condition_occurrence/10"]
         assert cancer["code"] == "SCT:399068003"
-        assert cancer["codes"] == ["SCT:399068003", "I10:C61"]
+        assert cancer["codes"] == [
+            "SCT:399068003", "I10:C61", "OMOP:4163261", "OMOP:35206260",
+        ]  # fmt: skip
         assert cancer["code_meaning"] == "Malignant tumor of prostate"
         assert (cancer["PatientID"], cancer["IssuerOfPatientID"]) == ("PAT1", "HOSP")
         blood = rows["measurement/5"]

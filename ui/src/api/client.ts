@@ -113,6 +113,38 @@ export async function* events(
   }
 }
 
+/** What the service says of a file that is sent to it; `told` hears how much of it is there. */
+export function send<K extends keyof Answers>(
+  operation: K,
+  asked: Asked,
+  file: Blob,
+  told: (fraction: number) => void,
+): Promise<Answers[K]> {
+  const [method = "POST", path = ""] = operation.split(" ");
+  return new Promise((done, refused) => {
+    const request = new XMLHttpRequest(); // fetch does not tell how much was sent
+    request.open(method, address(path, asked));
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = ({ loaded, total }) => told(total ? loaded / total : 1);
+    request.onerror = () => refused(new Refused(0, ""));
+    request.onload = () => {
+      if (request.status < 300) {
+        done(JSON.parse(request.responseText) as Answers[K]);
+        return;
+      }
+      if (request.status === 401) onUnknown();
+      let detail = request.statusText;
+      try {
+        detail = (JSON.parse(request.responseText) as Problem).detail;
+      } catch {
+        // not a problem of ours: a proxy's page
+      }
+      refused(new Refused(request.status, detail));
+    };
+    request.send(file);
+  });
+}
+
 /** Hand a file that the service makes to the person. */
 export async function download(
   method: string,

@@ -356,6 +356,31 @@ export type ContourOut = {
   on: DrawnOn[];
 };
 
+export type Converted = {
+  /** Files */
+  converted: number;
+  /** Files that were converted before in the same way */
+  there: number;
+  /** Files that are DICOM already: store them by STOW-RS */
+  dicom: number;
+  /** Rows or parts of converted files that were refused */
+  parts: number;
+  objects: number;
+  facts: number;
+  documents: number;
+  formats: Record<string, number>;
+  /** Of the objects: StudyInstanceUID; 200 at most */
+  studies: string[];
+  /** Whom they tell of: patient_key; 200 at most */
+  patients: string[];
+  /** 200 at most */
+  refused: Refusal[];
+  notes: string[];
+  /** Somebody is writing; it comes into the lake after that */
+  waits: boolean;
+  seconds: number;
+};
+
 export type Converting = {
   formats: FormatOut[];
   folders: FolderOut[];
@@ -846,6 +871,18 @@ export type ExportRow = {
   rows: number | null;
 };
 
+export type FactsFolderOut = {
+  name: string;
+  /** What the lake calls where its files come from */
+  source: string;
+  done: "move" | "keep";
+};
+
+export type FactsJob = {
+  /** GET, DELETE /api/jobs/{id}; nothing where nothing is new */
+  job: string;
+};
+
 export type FactsOf = {
   source: string;
   kind: string;
@@ -856,6 +893,14 @@ export type FactsOf = {
   first: string | null;
   last: string | null;
   imported: string | null;
+};
+
+export type FactsProgress = {
+  stage: string;
+  done: number;
+  /** -1: not known */
+  total: number;
+  unit: string;
 };
 
 export type FactsTaken = {
@@ -870,6 +915,8 @@ export type FactsTaken = {
   unchanged: number;
   /** Of patients who were erased */
   left_out: number;
+  /** Older than what removed them */
+  outdated: number;
   /** To images, by patient, accession or study */
   linked: Record<string, number>;
   /** nobody and dangling: nobody is named; stranger and order: no images yet */
@@ -878,6 +925,27 @@ export type FactsTaken = {
   failures: number;
   notes: string[];
   seconds: number;
+};
+
+export type FactsTask = {
+  id: string;
+  job: string;
+  /** The watched folder; nothing for files that were sent */
+  folder: string;
+  source: string;
+  state: "waiting" | "running" | "written" | "done" | "dead" | "cancelled";
+  attempts: number;
+  error: string;
+  progress: FactsProgress | null;
+  /** Counts, once it is done: facts, added, ... */
+  result: Record<string, number | string>;
+  created: string | null;
+  ended: string | null;
+};
+
+export type FactsWork = {
+  folders: FactsFolderOut[];
+  tasks: FactsTask[];
 };
 
 export type FailedFrom = {
@@ -978,6 +1046,10 @@ export type FolderOut = {
   converted: number;
   /** Files that were refused, or failed for good */
   failed: number;
+  /** The newest of its jobs; empty when there is none */
+  job: string;
+  /** When the newest job began */
+  came: string | null;
 };
 
 export type Form = {
@@ -1297,6 +1369,22 @@ export type LookOut = {
   tasks: number;
 };
 
+export type MappingFile = {
+  name: string;
+  /** It lies in the lake; else a watched folder names it */
+  ours: boolean;
+  /** YAML: docs/convert.md */
+  text: string;
+};
+
+export type MappingOut = {
+  name: string;
+  /** It lies in the lake; else a watched folder names it */
+  ours: boolean;
+  /** YAML: docs/clinical.md */
+  text: string;
+};
+
 export type MaskOut = {
   frame: number;
   segment: number | null;
@@ -1435,6 +1523,11 @@ export type NewEstimate = {
   formats: ("dicom" | "nifti" | "png" | "waveforms" | "tables")[];
 };
 
+export type NewFactsLook = {
+  /** Its name in the settings: [facts.NAME] */
+  folder: string;
+};
+
 export type NewJob = {
   /** Name of the source */
   source: string;
@@ -1464,6 +1557,16 @@ export type NewJob = {
 export type NewLook = {
   /** Its name in the settings: [convert.NAME] */
   folder: string;
+};
+
+export type NewMapping = {
+  /** YAML: docs/clinical.md */
+  text: string;
+};
+
+export type NewMappingFile = {
+  /** YAML: docs/convert.md */
+  text: string;
 };
 
 export type NewQuery = {
@@ -1799,6 +1902,11 @@ export type QualityOut = {
   clocks: Clock[];
   trend: Part[];
   seconds: number;
+};
+
+export type Refusal = {
+  file: string;
+  why: string;
 };
 
 export type Region = {
@@ -2604,6 +2712,10 @@ export type Answers = {
   "POST /api/conformance": ConformanceOut;
   "GET /api/convert": Converting;
   "POST /api/convert": LookOut;
+  "POST /api/convert/files": Converted;
+  "GET /api/convert/mappings": MappingFile[];
+  "DELETE /api/convert/mappings/{name}": MappingFile;
+  "PUT /api/convert/mappings/{name}": MappingFile;
   "GET /api/datasets": DatasetOut[];
   "POST /api/datasets": DatasetOut;
   "GET /api/datasets/choices": DatasetChoices;
@@ -2633,6 +2745,12 @@ export type Answers = {
   "POST /api/erasures/preview": ErasurePreview;
   "GET /api/facts": FactsOf[];
   "POST /api/facts": FactsTaken;
+  "POST /api/facts/look": FactsJob;
+  "GET /api/facts/mappings": MappingOut[];
+  "DELETE /api/facts/mappings/{name}": unknown;
+  "PUT /api/facts/mappings/{name}": MappingOut;
+  "GET /api/facts/tasks": FactsWork;
+  "POST /api/facts/tasks": FactsJob;
   "GET /api/failures": Failures;
   "GET /api/federation": FederationOut;
   "POST /api/federation/answer": StudyAnswer;

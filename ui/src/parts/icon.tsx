@@ -23,6 +23,7 @@ const PATHS = {
   folder: "M3 5h5l1.5 2H17v9H3z",
   file: "M5 3h6.5L15 6.5V17H5z M11 3v4h4",
   down_to: "M10 3v9 M6 8.5l4 4 4-4 M4 16h12",
+  up_to: "M10 12V3 M6 6.5l4-4 4 4 M4 16h12",
   columns: "M4 4h12v12H4z M8 4v12 M12 4v12",
   pause: "M7 5v10 M13 5v10",
   play: "M6 4l10 6-10 6z",

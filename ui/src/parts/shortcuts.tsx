@@ -13,6 +13,8 @@ const LISTED: [string[], Key][] = [
   [["g", "c"], "nav.charts"],
   [["g", "s"], "nav.saved"],
   [["g", "k"], "cohorts"],
+  [["g", "d"], "nav.dose"],
+  [["g", "b"], "nav.bring"],
   [["g", "j"], "nav.jobs"],
   [["g", "w"], "nav.status"],
   [["Ctrl", "Z"], "undo"],
@@ -25,7 +27,7 @@ const LISTED: [string[], Key][] = [
   [["↑", "↓", "Enter"], "keys.rows"],
   [["Ctrl", "Enter"], "form.take"],
 ];
-const PLACES: Record<string, string> = { a: "/", c: "/charts", s: "/saved", k: "/cohorts", j: "/jobs", w: "/status" };
+const PLACES: Record<string, string> = { a: "/", c: "/charts", s: "/saved", k: "/cohorts", d: "/dose", b: "/bring", j: "/jobs", w: "/status" };
 
 let begun = 0;
 

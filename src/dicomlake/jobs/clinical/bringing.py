@@ -37,10 +37,11 @@ from dicomlake.version import __version__
 
 log = logging.getLogger(__name__)
 
-Form = Literal["fhir", "omop", "concept", "table", "messages", "text", "index", ""]
+Form = Literal["fhir", "omop", "concept", "table", "messages", "text", "index", "other", ""]
 _Group: TypeAlias = "list[tuple[Form | DataError, Path]]"
 TOGETHER, SMALL, LARGE = 500, 1024**2, 16 * 1024**2
 """So many files of fewer bytes than SMALL are staged as one, up to LARGE bytes of them."""
+_NO_SNAPSHOT = "Not all could be read, so nothing was removed that the files do not have any more."
 _JSON = (".json", ".ndjson", ".jsonl")
 _SHEETS = (".csv", ".tsv")
 _TEXTS = (".txt", ".text", ".hl7", ".oru", ".dat")
@@ -63,6 +64,7 @@ class Taken:
     removed: int = 0
     unchanged: int = 0
     left_out: int = 0
+    outdated: int = 0
     linked: dict[str, int] = field(default_factory=dict)
     unlinked: dict[str, int] = field(default_factory=dict)
     failures: int = 0
@@ -75,7 +77,7 @@ class Taken:
             self.documents += sum(one.read.values())
         else:
             self.facts |= one.read
-        for word in ("added", "replaced", "removed", "unchanged", "left_out"):
+        for word in ("added", "replaced", "removed", "unchanged", "left_out", "outdated"):
             setattr(self, word, getattr(self, word) + getattr(one, word))
         for word, said in (("linked", one.linked), ("unlinked", one.unlinked)):
             setattr(self, word, dict(Counter(getattr(self, word)) + Counter(said)))
@@ -97,6 +99,8 @@ class Taken:
             yield f"Linked to nobody, {UNLINKED[word]}: {count:,}"
         if self.left_out:
             yield f"Left out, because the patient was erased: {self.left_out:,}"
+        if self.outdated:
+            yield f"Left out, because they were removed later: {self.outdated:,}"
         if self.failures:
             yield f"Could not be read: {self.failures:,}"
         yield from self.notes
@@ -148,13 +152,16 @@ def bring(
     source: str,
     issuer: str = "",
     mapping: str | Path | Mapping[str, Any] | None = None,
+    snapshot: bool = False,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Taken:
     """Bring files and folders into a lake: FHIR, OMOP, tables by a mapping, HL7 messages, texts.
 
-    `issuer`: of patient numbers whose system no setting names. The same files again add nothing,
-    and a killed import goes on where it was. LakeError when somebody else is writing.
+    `issuer`: of patient numbers whose system no setting names. `snapshot`: the files have all that
+    the source has of the tables or resources in them, so what it had besides goes. The same files
+    again add nothing, and a killed import goes on where it was. LakeError when somebody else is
+    writing.
     """
     began = time.monotonic()
     mapped = read_mapping(mapping)
@@ -172,7 +179,9 @@ def bring(
         bringing.all(files)
         made.failures = _note_failures(store, stage, files, run.run_id)
         made.notes = sorted({n for k in stage.keys for n in stage.said(k).get("notes", ())})
-        _settled(store, stage, made, run, began)
+        if snapshot and made.failures:
+            made.notes.append(_NO_SNAPSHOT)
+        _settled(store, stage, made, run, began, snapshot=snapshot and not made.failures)
         stage.clear()
     return made
 
@@ -195,10 +204,13 @@ def _store(lake: str | Path, source: str) -> Store:
     return store
 
 
-def _settled(store: Store, stage: Stage, made: Taken, run: Run, began: float) -> Taken:
+def _settled(
+    store: Store, stage: Stage, made: Taken, run: Run, began: float, *, snapshot: bool = False
+) -> Taken:
     """Bring what is staged into the tables, and let a version of the lake remember it."""
     run.progress.stage("settling", None, "rows")
-    for name, one in settle(store, stage, made.source, run.run_id, run.check).items():
+    done = settle(store, stage, made.source, run.run_id, run.check, snapshot=snapshot)
+    for name, one in done.items():
         made.count(name, one)
     if not store.settled:
         tidy(store, run.progress)
@@ -243,6 +255,8 @@ def form_of(path: Path, mapped: Mapped) -> Form:
         return "table"
     if suffix in (*_SHEETS, ".txt") and omop.table_of_name(path) and omop.is_omop(path):
         return "concept" if omop.table_of_name(path) == omop.CONCEPT else "omop"
+    if omop.passed_over(path) and suffix in _SHEETS:
+        return "other"
     if suffix in _TEXTS or mapped.of_text(path):
         head = beginning(path).decode("latin-1").lstrip("\x0b\r\n\t \ufeffï»¿")
         return "messages" if begins(head) else "text"
@@ -268,7 +282,10 @@ class _Bringing:
             known = omop.Omop(self._issuer, spill, self._check)
             stack.enter_context(closing(known))
             sheets = stack.enter_context(closing(Sheets(spill)))
-            concepts = _digest(*(_mark(p) for form, p in forms if form == "concept"))
+            known.released = max(filter(None, map(omop.released, files)), default=None)
+            concepts = _digest(
+                known.released, *(_mark(p) for form, p in forms if form == "concept")
+            )
             forms.sort(key=lambda one: one[0] != "concept")
             for group in _groups(forms):
                 extra = concepts if group[0][0] == "omop" else ""
@@ -321,6 +338,8 @@ class _Bringing:
             Messages(part, self._issuers, self._issuer, check).read(path)
         elif form == "text":
             self._texts.read(path, part)
+        elif form == "other":
+            part.notes.add("Tables of OMOP that have no facts were passed over.")
         elif form == "":
             if Path(path.name.lower().removesuffix(".gz")).suffix in _SHEETS:
                 raise DataError("no entry of a mapping names this table, and it is none of OMOP")

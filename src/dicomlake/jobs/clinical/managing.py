@@ -12,6 +12,7 @@ import pyarrow as pa
 from dicomlake import tables
 from dicomlake.contracts import Progress
 from dicomlake.errors import UsageError
+from dicomlake.jobs.clinical import removals
 from dicomlake.jobs.runs import running
 from dicomlake.jobs.vocabulary import rebuild
 from dicomlake.lake import Store
@@ -78,6 +79,7 @@ def remove(lake: str | Path, source: str, *, progress: Progress | None = None) -
                 if count:
                     store.put(name, "source", pa.chunked_array([[source]], pa.string()), [])
                     run.check()
+            removals.forget(store.path, source)
             store.touch(run.run_id)
             rebuild(store, progress=run.progress)
             run.counts = {"removed": sum(known[source].values())}

@@ -1,7 +1,8 @@
 """Settling: staged rows become rows of the tables, and what they replace goes.
 
-A row that says what the lake says already is left out, so the same import twice adds nothing. Keys
-are made of source and identifier, or of what a row says where it has none.
+A row that says what the lake says already is left out, so the same import twice adds nothing, and
+so is one that is older than what the lake knows, be it that it was removed. Keys are made of source
+and identifier, or of what a row says where it has none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from dicomlake import tables
+from dicomlake.jobs.clinical import removals
 from dicomlake.jobs.clinical.codes import asked
 from dicomlake.jobs.clinical.staging import OWN, SCHEMAS, Stage
 from dicomlake.jobs.erasure.remembered import Remembered
@@ -52,6 +54,7 @@ class Settled:
     linked: dict[str, int] = field(default_factory=dict)
     unlinked: dict[str, int] = field(default_factory=dict)
     left_out: int = 0
+    outdated: int = 0
 
 
 LINKED = {
@@ -69,16 +72,26 @@ UNLINKED = {
 
 
 def settle(
-    store: Store, stage: Stage, source: str, run_id: str, check: Callable[[], None]
+    store: Store,
+    stage: Stage,
+    source: str,
+    run_id: str,
+    check: Callable[[], None],
+    *,
+    snapshot: bool = False,
 ) -> dict[str, Settled]:
-    """Bring staged rows into the tables, each in one commit; needs the writer's lock."""
+    """Bring staged rows into the tables, each in one commit; needs the writer's lock.
+
+    `snapshot`: they are all that the source has of what they are, so that what it had goes.
+    """
     work = store.path / WORK
     work.mkdir(exist_ok=True)
     found = {}
     for name in tables.CLINICAL:
         with connect(memory=MEMORY, spill=work) as db:
             _show(store, stage, db, source, run_id)
-            found[name] = _settle(store, stage, db, name, source, check)
+            removals.show(store.path, db, name, source)
+            found[name] = _settle(store, stage, db, name, check, snapshot=snapshot)
         check()
     return found
 
@@ -122,19 +135,21 @@ def _settle(
     stage: Stage,
     db: duckdb.DuckDBPyConnection,
     name: str,
-    source: str,
     check: Callable[[], None],
+    *,
+    snapshot: bool,
 ) -> Settled:
     if not stage.paths(name):
         return Settled()
     _complete(db, name)
     check()
-    _keys(db, name)
     made = Settled()
+    made.outdated = _keys(db, name)
     made.left_out = _shut_out(store, db, name)
-    _decide(db, name, source)
+    _decide(db, name, snapshot=snapshot)
     _count(db, made, name)
     check()
+    _remember(store, db, name)
     _commit(store, db, name, check)
     return made
 
@@ -282,8 +297,11 @@ def _register(db: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
 # Which rows count
 
 
-def _keys(db: duckdb.DuckDBPyConnection, name: str) -> None:
-    """A table `keys` of the rows that count: of each thing the newest one."""
+def _keys(db: duckdb.DuckDBPyConnection, name: str) -> int:
+    """A table `keys` of the rows that count: of each thing the newest one.
+
+    How many are left out because the source removed them later, or nobody knows when.
+    """
     db.execute(
         f"create table keys as select seq, rev, {KEYS[name]} as key, gone, updated, patient_key, "
         "coalesce(contains(identifier, '#'), false) as part, case when contains(identifier, '#') "
@@ -293,13 +311,20 @@ def _keys(db: duckdb.DuckDBPyConnection, name: str) -> None:
     db.execute(
         "create table losers as select seq from keys where key in "
         "(select key from keys group by key having count(*) > 1) qualify row_number() over "
-        "(partition by key order by updated desc nulls last, seq desc) > 1"
+        "(partition by key order by gone and updated is null desc, updated desc nulls last, "
+        "gone desc, seq desc) > 1"
     )
+    db.execute(
+        "create table outdated as select seq, key from keys k join removed r using (key) "
+        "where not k.gone and not coalesce(k.updated > r.updated, false)"
+    )
+    db.execute("insert into losers select seq from outdated where seq not in (from losers)")
     db.execute("delete from keys where seq in (from losers)")
     db.execute(
         "delete from keys where part and not exists "
         "(select 1 from keys b where b.key = keys.base and b.rev = keys.rev)"
     )
+    return _one(db, "select count(distinct key) from outdated")
 
 
 def _link(name: str) -> str:
@@ -338,8 +363,8 @@ def _shut_out(store: Store, db: duckdb.DuckDBPyConnection, name: str) -> int:
     return before - _one(db, "select count(*) from keys")
 
 
-def _decide(db: duckdb.DuckDBPyConnection, name: str, source: str) -> None:
-    """Tables `added`, of the numbers of rows to write, and `unwanted`, of keys that go."""
+def _decide(db: duckdb.DuckDBPyConnection, name: str, *, snapshot: bool) -> None:
+    """Tables `left_out`, of the numbers of rows not to write, and `unwanted`, of keys that go."""
     key = KEYS[name]
     columns = [n for n in tables.ALL[name].names if n not in _UNCOMPARED]
     said = f"hash(row({', '.join(_own(n, '') for n in columns)}))"
@@ -349,22 +374,63 @@ def _decide(db: duckdb.DuckDBPyConnection, name: str, source: str) -> None:
     )
     db.execute(
         "create table again as select k.seq, k.key, k.gone, "
-        f"h.said = w.said or coalesce(h.updated > k.updated, false) as same from keys k join "
+        "coalesce(h.updated > k.updated, false) as older, h.said = w.said or older as same "
+        f"from keys k join "
         f"(select seq, {said} as said from complete where {key} in (select key from held)) w "
         "using (seq) join held h using (key)"
     )
     db.execute(
-        "create table unwanted as select key from again where gone or not same union "
+        "create table stale as select seq from keys where part and base in "
+        "(select key from again where older)"
+    )
+    for one in ("keys", "again"):
+        db.execute(f"delete from {one} where seq in (from stale)")
+    db.execute(
+        "create table unwanted as "
+        "select key from again where not older and (gone or not same) union "
         f"select {key} from held_{name} h where contains(identifier, '#') "
         "and source = this_source() and "
         f"{key} not in (select key from keys) and exists (select 1 from keys k "
         "where k.key = numbered(concat_ws(chr(31), source, split_part(h.identifier, '#', 1))) "
         "and not coalesce(h.updated > k.updated, false))"
     )
+    _absent(db, name, snapshot=snapshot)
     db.execute(
         "create table left_out as select seq from keys where gone union "
-        "select seq from again where same union all select seq from losers"
+        "select seq from again where same union all from losers union all from stale"
     )
+
+
+_FAMILY = "case when contains(identifier, '/') then split_part(identifier, '/', 1) " \
+          "when identifier is not null then '' end"  # fmt: skip
+"""SQL of what a row is in its source: the table of OMOP, the type of a resource."""
+
+
+def _absent(db: duckdb.DuckDBPyConnection, name: str, *, snapshot: bool) -> None:
+    """A table `absent` of what a snapshot does not tell of any more; it is unwanted, too.
+
+    `updated`: when that was, where all rows say the same time, which is that of the snapshot.
+    """
+    key = KEYS[name]
+    db.execute(
+        f"create table absent as select {key} as key, updated_ as updated from held_{name} h, "
+        "(select max(updated) as last_, case when min(updated) = max(updated) then max(updated) "
+        f"end as updated_ from complete) where {'true' if snapshot else 'false'} "
+        f"and source = this_source() and {_FAMILY} in (select {_FAMILY} from complete) "
+        f"and not coalesce(h.updated > last_, false) and {key} not in (select key from keys)"
+    )
+    db.execute("insert into unwanted select key from absent where key not in (from unwanted)")
+
+
+def _remember(store: Store, db: duckdb.DuckDBPyConnection, name: str) -> None:
+    """No older file brings back what goes now; what only left a snapshot without a time may."""
+    rows = db.sql(
+        "select key, updated from keys where gone and key not in "
+        "(select key from again where older) union all "
+        "select key, updated from absent where updated is not null"
+    ).to_arrow_table()
+    ((source,),) = db.sql("select this_source()").fetchall()
+    removals.note(store.path, name, source, rows)
 
 
 def _count(db: duckdb.DuckDBPyConnection, made: Settled, name: str) -> None:

@@ -68,6 +68,7 @@ Paths = str | Path | Sequence[str | Path]
 class Report:
     """What became of files.
 
+    `studies`: UIDs of what they became; `patients`: patient_key of everybody whom they tell of.
     `refused`: reasons in words and how often; `failures`: URI and reason of each. `formats`: files
     converted, by format. `there`: converted before. `dicom`: DICOM already. `parts`: of
     converted files, such as rows, that could not be taken. `waits`: what came is
@@ -85,6 +86,8 @@ class Report:
     refused: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    studies: set[str] = field(default_factory=set)
+    patients: set[int] = field(default_factory=set)
     waits: bool = False
     dry: bool = False
     seconds: float = 0.0
@@ -103,6 +106,8 @@ class Report:
 
     def count(self, outcome: Outcome) -> None:
         """Add what became of a file."""
+        self.studies |= outcome.studies
+        self.patients |= outcome.patients
         if outcome.state == THERE:
             self.there += 1
         elif outcome.state == DICOM:

@@ -8,14 +8,11 @@ FOLDER/refused/result.xml       was refused; result.xml.reason.txt beside it say
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from dicomlake.jobs.converting.hands import DICOM, Outcome, Way
 from dicomlake.jobs.converting.making import SOURCE, Place, Report, place_of, way_of
 from dicomlake.jobs.converting.mappings import mapping_of
 from dicomlake.jobs.converting.originals import DONE, REFUSED, Originals, originals_of
+from dicomlake.jobs.folders import ASIDE, Ready, put_aside, ready
 from dicomlake.jobs.requests import Job, Request, Requests, digest
 from dicomlake.settings import Settings, WatchedFolder
 
@@ -43,7 +41,6 @@ WAITS = (2.0, 10.0, 60.0)
 MOST_AT_ONCE = 10_000
 """Files that one look takes; the others follow."""
 _JOBS, _DAY_S = 200, 24 * 3600.0
-_ASIDE = ("done", "refused")
 _ALREADY = "the file is DICOM already; dicomlake index takes it in"
 
 
@@ -54,55 +51,6 @@ def source_of(name: str) -> str:
     'convert-ecgs'
     """
     return f"{_PREFIX}{name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A file that does not grow any more: its place in the folder, bytes and time of change."""
-
-    file: str
-    size: int
-    modified: int
-
-
-def ready(folder: Path, quiet_s: float, now: float | None = None) -> Iterator[Ready]:
-    """Files below a folder that nobody changed for so long; hidden ones are left out.
-
-    UsageError when the folder is not there.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {str(folder)!r} to be watched. Is a disk missing?")
-    before = (time.time() if now is None else now) - quiet_s
-    for place, folders, names in os.walk(folder):
-        top = Path(place) == folder
-        folders[:] = sorted(
-            f for f in folders if not f.startswith(".") and not (top and f in _ASIDE)
-        )
-        for name in sorted(names):
-            path = Path(place, name)
-            if name.startswith(".") or path.is_symlink():
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                info = path.stat()
-                if max(info.st_mtime, info.st_ctime) <= before:
-                    yield Ready(str(path.relative_to(folder)), info.st_size, info.st_mtime_ns)
-
-
-def put_aside(folder: Path, file: str, state: str, reason: str = "") -> Path:
-    """Move a file to `done` or `refused` of its folder; where it is now.
-
-    `reason` is written beside it. One that is there with another content is not replaced.
-    """
-    path = folder / file
-    target = folder / (_ASIDE[0] if state == DONE else _ASIDE[1]) / file
-    if target.exists():
-        mark = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-        target = target.with_name(f"{target.stem}-{mark}{target.suffix}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    path.replace(target)
-    if reason:
-        target.with_name(f"{target.name}.reason.txt").write_text(f"{reason}\n", encoding="utf-8")
-    return target
 
 
 def task_of(name: str, one: Ready, job: str = "") -> Task:
@@ -263,7 +211,7 @@ class ConvertWorker:
         made = Report()
         outcome = _taken(way, str(folder / file), place, [made])
         waits = place.flush([lease.id] if outcome.state == DONE else [])
-        if folder.name == _ASIDE[1] and outcome.state != REFUSED:
+        if folder.name == ASIDE[1] and outcome.state != REFUSED:
             folder = _brought_back(folder, file, said.folder)  # it is not refused any more
         if folder == said.folder:
             one = Ready(file, what["size"], what["modified"])
@@ -289,7 +237,7 @@ def settle(
     state = REFUSED if outcome.state == REFUSED else DONE
     why = outcome.reason or "\n".join(outcome.refused)
     if said.done == "move":
-        put_aside(said.folder, one.file, state, why)
+        put_aside(said.folder, one.file, why, refused=state == REFUSED)
     else:
         originals.see(name, one.file, one.size, one.modified, state)
 
@@ -340,7 +288,7 @@ def _rest(stop: Callable[[], bool]) -> None:
 
 def _holding(folder: Path, file: str) -> Path:
     """The folder that holds a file: the watched one, or one to which it was put aside."""
-    for place in (folder, *(folder / name for name in _ASIDE)):
+    for place in (folder, *(folder / name for name in ASIDE)):
         if (place / file).is_file():
             return place
     raise UsageError("The file is not in the watched folder any more.")

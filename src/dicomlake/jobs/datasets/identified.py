@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dicomlake.contracts.deid import Cleaned, Identity, Known, Patient, Span, Words
+from dicomlake.contracts.deid import Cleaned, Dates, Identity, Known, Patient, Span, Words
 from dicomlake.errors import DataError
 from dicomlake.jobs.datasets.objects import parsed
 from dicomlake.jobs.datasets.wanted import IDENTIFIED
@@ -61,6 +61,7 @@ class Unchanged:
 
     name = IDENTIFIED
     digest = IDENTIFIED
+    dates: Dates = "kept"
 
     def patient(self, known: Sequence[Known], PatientID: str, issuer: str = "") -> Patient:
         """What leaves the objects of a patient as they are."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from dicomlake import tables
-from dicomlake.contracts.deid import Cleaned, Cleaner, Known, Patient, Unresolved
+from dicomlake.contracts.deid import Cleaned, Cleaner, Dates, Known, Patient, Unresolved
 from dicomlake.dicom.dictionary import vr_of
 from dicomlake.errors import DicomlakeError, UsageError
 from dicomlake.jobs.deid.knowing import known_of_header, known_of_value
@@ -127,6 +127,17 @@ class Cleaning:
         except Exception as error:  # what a bug says may hold values: only its name
             kind = type(error).__name__
             raise Unresolved("object", f"The object cannot be de-identified ({kind}).") from error
+
+    @property
+    def dates(self) -> Dates:
+        """What becomes of dates of days."""
+        return self._cleaner.dates
+
+    def person(self, PatientID: str, issuer: str) -> tuple[str, int]:
+        """The pseudonym of a patient, and by how many days their dates move."""
+        with self._lock:
+            found = self._cleaner.patient((), PatientID, issuer)
+            return found.PatientID, found.identity.days
 
     def uid(self, uid: str) -> str:
         """The UID in the place of one, which is the same for all patients."""

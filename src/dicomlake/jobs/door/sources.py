@@ -16,6 +16,9 @@ from dicomlake.jobs.door.entrance import Entrance, nothing
 from dicomlake.jobs.door.places import VIEW, opened_row, opened_uri, sealed_row, sealed_uri
 from dicomlake.jobs.door.seals import Seal
 from dicomlake.lake import Store
+from dicomlake.readers.attributes import text
+
+_ACCESSION, _MOST_SH = "00080050", 16
 
 
 class DoorSource:
@@ -139,7 +142,7 @@ class LakeSource:
         if header is None:
             return Object(found.uri, 0, found.size, nothing, "not in the lake any more")
         try:
-            cleaned = self._cleaning.header(header)
+            cleaned = self._ordered(header, self._cleaning.header(header))
         except Unresolved as error:
             why = f"cannot be de-identified ({error.check})"
             return Object(found.uri, 0, found.size, nothing, why)
@@ -147,3 +150,11 @@ class LakeSource:
             why = f"cannot be de-identified ({type(error).__name__})"
             return Object(found.uri, 0, found.size, nothing, why)
         return Object(found.uri, 0, found.size, nothing, header=cleaned)
+
+    def _ordered(self, header: dict[str, Any], cleaned: dict[str, Any]) -> dict[str, Any]:
+        """A cleaned header that says which studies belong to one order, if it says nothing else."""
+        order = text(header, "AccessionNumber")
+        if order and _ACCESSION in cleaned and not text(cleaned, "AccessionNumber"):
+            said = self._seal.short(f"order {order}").replace("_", "-")[:_MOST_SH]
+            return {**cleaned, _ACCESSION: {"vr": "SH", "Value": [said]}}
+        return cleaned

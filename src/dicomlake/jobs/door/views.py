@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from dicomlake.contracts import Progress
 from dicomlake.jobs.door.cleaning import Door
+from dicomlake.jobs.door.following import follow
 from dicomlake.jobs.door.sources import LakeSource
 from dicomlake.jobs.index import index
 from dicomlake.jobs.snapshots import newest_version
@@ -23,6 +25,8 @@ from dicomlake.lake.keeping import Kept
 from dicomlake.lake.store import ACCESS, KEPT, MARK, is_lake
 
 _VIEWS, _SEEN = "views", "seen.json"
+FORM = 2
+"""Of what a view holds: those of another form are made anew."""
 
 
 def view_of(lake: Path, door: Door) -> Path:
@@ -32,7 +36,7 @@ def view_of(lake: Path, door: Door) -> Path:
         digest = cleaning.digest
     finally:
         cleaning.close()
-    return Path(lake).absolute() / ACCESS / _VIEWS / door.seal.short(digest)[:16]
+    return Path(lake).absolute() / ACCESS / _VIEWS / door.seal.short(f"{digest} {FORM}")[:16]
 
 
 def behind(lake: Path, view: Path) -> bool:
@@ -67,7 +71,8 @@ def bring_up(lake: Path, door: Door, progress: Progress | None = None) -> Path:
     made.note_door({"profile": door.profile, "pseudonyms": door.pseudonyms, "view": True})
     if _seen(view) != version:
         index(LakeSource(store, door), made, prune=True, progress=progress)
-        (view / _SEEN).write_text(json.dumps({"version": version}))
+        facts = follow(store, made, door, _noted(view).get("facts", ""), progress)
+        (view / _SEEN).write_text(json.dumps({"version": version, "facts": facts}))
     return view
 
 
@@ -91,7 +96,12 @@ def forget(lake: Path) -> int:
 
 
 def _seen(view: Path) -> int:
+    return int(_noted(view).get("version", -1))
+
+
+def _noted(view: Path) -> dict[str, Any]:
+    """What a view has shown of its lake: the version, and whether facts have changed since."""
     try:
-        return int(json.loads((view / _SEEN).read_text())["version"])
-    except (OSError, ValueError, KeyError):
-        return -1
+        return dict(json.loads((view / _SEEN).read_text()))
+    except (OSError, ValueError):
+        return {}

@@ -14,7 +14,8 @@ from dicomlake.lake.database import literal
 SCHEMES = {
     "SCT": "SNOMED", "LN": "LOINC", "UCUM": "UCUM", "DCM": "DICOM", "RADLEX": "RadLex",
     "RXNORM": "RxNorm", "I10": "ICD10", "I10C": "ICD10CM", "I10P": "ICD10PCS", "OPS": "OPS",
-    "ICD10GM": "ICD10GM", "Gender": "Gender", "CDM": "CDM", "Type": "Type Concept",
+    "ICD10GM": "ICD10GM", "I10GM": "ICD10GM", "I9C": "ICD9CM", "C4": "CPT4", "ATC": "ATC",
+    "Gender": "Gender", "CDM": "CDM", "Type": "Type Concept",
 }  # fmt: skip
 """Vocabularies of OMOP by the schemes of the lake; others keep their name."""
 _NEEDED = {"concept_id", "concept_name", "vocabulary_id", "concept_code", "standard_concept"}
@@ -27,7 +28,7 @@ def load(db: Any, path: Path | None) -> None:
     UsageError for a file that is none of Athena.
     """
     db.execute(
-        "create or replace temp table concepts as select code, 0::bigint as concept_id, "
+        "create or replace table concepts as select code, 0::bigint as concept_id, "
         "0::bigint as source_concept_id from codes"
     )
     if path is None:
@@ -35,13 +36,13 @@ def load(db: Any, path: Path | None) -> None:
     _check(db, path)
     pairs = ", ".join(f"({literal(a)}, {literal(b)})" for a, b in SCHEMES.items())
     db.execute(f"""
-        create or replace temp table wanted as
+        create or replace table wanted as
         select code, coalesce(v.vocabulary, split_part(code, ':', 1)) as vocabulary,
             substr(code, strpos(code, ':') + 1) as value
         from codes left join (values {pairs}) as v(scheme, vocabulary)
             on v.scheme = split_part(code, ':', 1)""")
     db.execute(f"""
-        create or replace temp table known as
+        create or replace table known as
         select w.code, c.concept_id::bigint as concept_id,
             coalesce(c.standard_concept, '') = 'S' as standard
         from {_csv(path)} c join wanted w on c.vocabulary_id = w.vocabulary
@@ -57,7 +58,7 @@ def load(db: Any, path: Path | None) -> None:
             "and concept_id_1::bigint in (select concept_id from known) group by 1"
         )
     db.execute(f"""
-        create or replace temp table concepts as
+        create or replace table concepts as
         with mapped as ({maps}),
         best as (
             select code, concept_id, case when standard then concept_id else b end as target,
@@ -66,6 +67,16 @@ def load(db: Any, path: Path | None) -> None:
         select c.code, coalesce(target, 0) as concept_id, coalesce(b.concept_id, 0)
             as source_concept_id
         from codes c left join best b on b.code = c.code and n = 1""")
+
+
+def concept(of: str, column: str = "concept_id") -> str:
+    """SQL of the concept of a code that `joined` calls `of`; 0 for one that is not known."""
+    return f"coalesce({of}.{column}, 0)"
+
+
+def joined(**codes: str) -> str:
+    """SQL of joins of codes with their concepts: names of the joins, and SQL of the codes."""
+    return " ".join(f"left join concepts {n} on {n}.code = {code}" for n, code in codes.items())
 
 
 def _csv(path: Path) -> str:

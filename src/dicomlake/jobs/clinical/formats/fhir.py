@@ -34,7 +34,7 @@ _WRITTEN = ("issued", "date", "effectiveDateTime")
 _LATERALITY = {"SCT:7771000", "SCT:24028007", "SCT:51440002"}
 _TAG = re.compile(r"<(?:br|/p|/div|/li|/h\d|/tr)[^>]*>", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<[^>]*>")
-_TYPE = re.compile(rb'"resourceType"\s*:\s*"(\w+)"')
+_TYPE = re.compile(rb'\s*{\s*"resourceType"\s*:\s*"(\w+)"')
 _Json = dict[str, Any]
 
 
@@ -80,7 +80,7 @@ class Fhir:
     def _line(self, line: bytes, number: int) -> None:
         if not line.strip():
             return
-        if (named := _TYPE.search(line[:400])) and named[1].decode() not in KNOWN:
+        if (named := _TYPE.match(line)) and named[1].decode() not in KNOWN:
             return
         try:
             document = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
@@ -102,7 +102,9 @@ class Fhir:
         kind = document["resourceType"]
         if kind == "Bundle":
             for number, entry in enumerate(dicts(document.get("entry")), 1):
-                if "resource" in entry:
+                if dict_of(entry.get("request")).get("method") == "DELETE":
+                    self._deleted(entry, document, f"{place}.{number}")
+                elif "resource" in entry:
                     name = text_of(entry.get("fullUrl"))
                     self._take(entry["resource"], f"{place}.{number}", name, depth + 1)
         elif kind in _READERS:
@@ -112,6 +114,22 @@ class Fhir:
                 self.part.fail(place, f"{kind}: {error}")
             except (TypeError, AttributeError, KeyError, ValueError, IndexError) as error:
                 self.part.fail(place, f"{kind}: not as FHIR says ({type(error).__name__})")
+
+    def _deleted(self, entry: _Json, bundle: _Json, place: str) -> None:
+        """An entry of a history or an export that says that a resource was deleted."""
+        name = _named(text_of(dict_of(entry.get("request")).get("url")).split("?")[0])
+        kind = name.partition("/")[0]
+        if kind not in _KINDS or "/" not in name:
+            return
+        then = dict_of(entry.get("response")).get("lastModified") or dict_of(
+            dict_of(entry.get("resource")).get("meta")
+        ).get("lastUpdated")  # fmt: skip
+        said = dict_of(bundle.get("meta")).get("lastUpdated") or bundle.get("timestamp")
+        row: _Json = {"identifier": name, "origin": self.part.origin(place), "gone": True,
+                      "updated": _moment(then or said)}  # fmt: skip
+        if _KINDS[kind]:
+            row["kind"] = _KINDS[kind]
+        self.part.add("clinical_events" if _KINDS[kind] else "documents", row)
 
     # People, and what others refer to
 
@@ -577,5 +595,12 @@ _READERS: dict[str, Callable[[Fhir, _Resource], None]] = {
     "DiagnosticReport": Fhir._report,
     "DocumentReference": Fhir._report,
 }
+_KINDS = {
+    "Patient": "patient", "Condition": "condition", "Procedure": "procedure",
+    "Observation": "observation", "Encounter": "encounter", "MedicationStatement": "medication",
+    "MedicationRequest": "medication", "MedicationAdministration": "medication",
+    "DiagnosticReport": "", "DocumentReference": "",
+}  # fmt: skip
+"""Kinds of facts by the type of their resources; none for documents."""
 KNOWN = frozenset([*_READERS, "Bundle"])
 """Types of resources that are read."""

@@ -109,20 +109,27 @@ def _matches(path: Path, pattern: str) -> bool:
 
 def read_mapping(given: str | Path | Mapping[str, Any] | None) -> Mapped:
     """A mapping from a file of YAML, or as one; UsageError says what is wrong in it."""
-    import yaml
-
     if given is None:
         return Mapped()
     if isinstance(given, Mapping):
-        told, text = dict(given), repr(sorted(given.items(), key=str))
-    else:
-        try:
-            text = Path(given).read_text(encoding="utf-8-sig")
-            told = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"The mapping {given} cannot be read.") from error
-        except yaml.YAMLError as error:
-            raise UsageError(f"The mapping {given} is no YAML: {error}") from error
+        return _mapped(dict(given), repr(sorted(given.items(), key=str)))
+    try:
+        return mapping_of(Path(given).read_text(encoding="utf-8-sig"), f"The mapping {given}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The mapping {given} cannot be read.") from error
+
+
+def mapping_of(text: str, called: str = "The mapping") -> Mapped:
+    """A mapping of YAML; UsageError says what is wrong in it."""
+    import yaml
+
+    try:
+        return _mapped(yaml.safe_load(text), text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{called} is no YAML: {error}") from error
+
+
+def _mapped(told: Any, text: str) -> Mapped:
     if not isinstance(told, dict) or not set(told) <= {"tables", "texts"}:
         raise UsageError("A mapping has the entries tables and texts, and no others.")
     listed, texts = _entries(told, "tables"), _entries(told, "texts")
@@ -367,4 +374,4 @@ def _decoded(data: bytes) -> str:
         return data.decode("cp1252", "replace")
 
 
-__all__ = ["KINDS", "Mapped", "Texts", "read_mapping", "stage_table"]
+__all__ = ["KINDS", "Mapped", "Texts", "mapping_of", "read_mapping", "stage_table"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dicomlake.jobs.clinical.codes import scheme_of
+from dicomlake.jobs.clinical.moments import moment
 from dicomlake.jobs.clinical.reports import stage_document
 from dicomlake.jobs.clinical.staging import Part
 from dicomlake.jobs.identifiers.found import Place
@@ -16,7 +17,7 @@ from dicomlake.jobs.identifiers.lines import Lines
 _FRAMES = "\x0b\x1c\r\n"
 _TEXTS = frozenset(["TX", "FT", "ST", ""])
 _WITHDRAWN = frozenset("DWX")
-"""OBR-25 of results that were deleted, were wrong, or were never made."""
+"""OBR-25, OBX-11 of results that were deleted, were wrong, or were never made."""
 
 
 @dataclass(slots=True)
@@ -30,6 +31,8 @@ class _Report:
     code: tuple[str, str, str] = ("", "", "")
     status: str = ""
     when: str = ""
+    updated: str = ""
+    withdrawn: int = 0
     lines: list[str] = field(default_factory=list)
 
 
@@ -79,6 +82,7 @@ class Messages:
                 code=(self._one(line, 4), self._one(line, 4, 2), self._one(line, 4, 3)),
                 status=self._one(line, 25),
                 when=self._one(line, 22) or self._one(line, 7) or self._sent,
+                updated=self._sent or self._one(line, 22),
             )
         elif self._report is not None:
             self._add(name, line, self._report)
@@ -91,7 +95,10 @@ class Messages:
         elif name == "NTE":
             report.lines += self._texts(line, 3)
         elif name == "OBX" and self._one(line, 2) in _TEXTS:
-            report.lines += self._texts(line, 5)
+            if self._one(line, 11) in _WITHDRAWN:
+                report.withdrawn += 1
+            else:
+                report.lines += self._texts(line, 5)
 
     def _texts(self, line: str, number: int) -> list[str]:
         """A field as lines: repetitions, and the line breaks that are written in it."""
@@ -127,7 +134,7 @@ class Messages:
         if report is None:
             return
         text = "\n".join(report.lines).strip()
-        gone = report.status in _WITHDRAWN
+        gone = report.status in _WITHDRAWN or bool(report.withdrawn and not text)
         if not text and not gone:
             self.part.fail(str(report.place.number), "the result has no text")
             return
@@ -147,6 +154,7 @@ class Messages:
             origin=self.part.origin(report.place.number),
             status=report.status or None,
             gone=gone,
+            updated=updated[0] if (updated := moment(report.updated)) else None,
             title=meaning or value or None,
             type_value=value if value and scheme else None,
             type_scheme=scheme_of(scheme) if value and scheme else None,

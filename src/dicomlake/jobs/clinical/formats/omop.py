@@ -1,13 +1,17 @@
 """Tables of the OMOP Common Data Model (5.3, 5.4) as CSV files, by their names.
 
 Facts carry the standard concept, with that of the source in `codes`. With the table `concept` codes
-are those of its vocabularies; without it they are numbers of concepts of the scheme OMOP.
+are those of its vocabularies, and behind them in `codes` stand the numbers of the concepts, of the
+scheme OMOP; without it there are these alone.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,12 +25,15 @@ from dicomlake.jobs.clinical.formats.sheets import (
     blocks,
     known,
     layout_of,
+    opened,
 )
+from dicomlake.jobs.clinical.moments import moment
 from dicomlake.jobs.clinical.reports import stage_document
 from dicomlake.jobs.clinical.staging import Part
 from dicomlake.lake.database import literal
 
 CONCEPT = "concept"
+_HEAD = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,54 @@ TABLES = frozenset([*_DONE, "person", "note", CONCEPT])
 """Tables that are read."""
 
 
+_OTHERS = frozenset(
+    """care_site cdm_source cohort cohort_definition concept_ancestor concept_class
+    concept_relationship concept_synonym condition_era cost death device_exposure domain dose_era
+    drug_era drug_strength episode episode_event fact_relationship image_feature image_occurrence
+    location metadata note_nlp observation_period payer_plan_period provider relationship
+    source_to_concept_map specimen visit_detail vocabulary""".split()
+)
+SOURCE = "cdm_source"
+"""The table that says of when an export is."""
+
+
+def passed_over(path: Path) -> bool:
+    """Whether a file has the name of a table of OMOP that has no facts."""
+    return _plain_name(path) in _OTHERS
+
+
+def released(path: Path) -> datetime | None:
+    """Of when an export is, as its table cdm_source says; None where it does not."""
+    if _plain_name(path) != SOURCE:
+        return None
+    try:
+        layout = layout_of(path)
+        with opened(path) as file:
+            text = file.read(_HEAD).decode(layout.encoding, "replace")
+    except (DataError, OSError, EOFError):
+        return None
+    rows = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), delimiter=layout.separator)
+    found = []
+    for row in rows:
+        said = {str(k).strip().lower(): str(v or "") for k, v in row.items()}
+        days = (said.get(name, "") for name in ("source_release_date", "cdm_release_date"))
+        found += [one[0] for day in days if (one := moment(day))][:1]
+    return max(found, default=None)
+
+
 def table_of_name(path: Path) -> str:
     """The table of a file by its name, "" for none.
 
     >>> table_of_name(Path("OMOP/CONDITION_OCCURRENCE.csv.gz")), table_of_name(Path("a.csv"))
     ('condition_occurrence', '')
     """
-    name = path.name.lower().removesuffix(".gz")
-    stem, _, suffix = name.rpartition(".")
-    return stem if suffix in ("csv", "tsv", "txt") and stem in TABLES else ""
+    stem = _plain_name(path)
+    return stem if stem in TABLES else ""
+
+
+def _plain_name(path: Path) -> str:
+    stem, _, suffix = path.name.lower().removesuffix(".gz").rpartition(".")
+    return stem if suffix in ("csv", "tsv", "txt") else ""
 
 
 def is_omop(path: Path) -> bool:
@@ -81,6 +127,8 @@ class Omop:
 
     def __init__(self, issuer: str, spill: Path, check: Callable[[int], None]) -> None:
         self._issuer, self._check = issuer, check
+        self.released: datetime | None = None
+        """Of when the export is."""
         self._sheets = Sheets(spill)
         self._sheets.db.execute(
             "create table concepts (id__ bigint primary key, code__ text, value__ text, "
@@ -130,6 +178,7 @@ class Omop:
             return known(layout.columns, name)
 
         issuer = literal(self._issuer) if self._issuer else "null::text"
+        updated = self._updated()
         patient = f"coalesce({column('person_source_value')}, {column('person_id')})"
         born = (
             f"coalesce({column('birth_datetime')}, {column('year_of_birth')} || "
@@ -150,16 +199,24 @@ class Omop:
                 "identifier": f"'person/' || {column('person_id')}",
                 "origin": f"{literal('person')} || ':' || line__",
                 "text": column("gender_source_value"),
+                "updated": updated,
                 "started": f"moment({born})",
                 "precision": f"case when moment({born}) is not null then precision_of({born}) end",
             }, needs),
         ]  # fmt: skip
+
+    def _updated(self) -> str:
+        then = "null" if self.released is None else f"'{self.released.isoformat()}'"
+        return f"{then}::timestamptz"
 
     def _rows(self, name: str, layout: Layout) -> Projection:
         table = _DONE[name]
 
         def column(n: str) -> str:
             return known(layout.columns, n)
+
+        def number_of(n: str) -> str:
+            return f"'{OMOP}:' || nullif({column(n)}, '0')"
 
         joined: dict[str, str] = {}
 
@@ -180,10 +237,10 @@ class Omop:
             "kind": literal(table.kind),
             "identifier": f"'{name}/' || {column(key)}",
             "origin": f"'{name}:' || line__",
+            "updated": self._updated(),
             **_code("code", standard, bare, concept),
-            "codes": f"list_filter([coalesce({concept(standard, 'code')}, '{OMOP}:' || {bare}), "
-            f"coalesce({concept(own, 'code')}, '{OMOP}:' || nullif({column(own)}, '0'))], "
-            "lambda x: x is not null)",
+            "codes": f"list_filter([{concept(standard, 'code')}, {concept(own, 'code')}, "
+            f"{number_of(standard)}, {number_of(own)}], lambda x: x is not null)",
             "text": words,
             "started": f"moment({start})",
             "precision": f"case when moment({start}) is not null then precision_of({start}) end",
@@ -206,7 +263,12 @@ class Omop:
         if table.kind == "observation":
             value = "value_as_concept_id"
             columns |= _code("value", value, f"nullif({column(value)}, '0')", concept)
-            columns["text"] = f"coalesce({column('value_as_string')}, {words})"
+            string = column("value_as_string")
+            columns["text"] = f"coalesce({string}, {words})"
+            columns["code_meaning"] = (
+                f"coalesce({columns['code_meaning']}, case when {string} is not null "
+                f"then {words} end)"
+            )
         joins = " ".join(
             f"left join concepts {alias} on {alias}.id__ = try_cast({column(n)} as bigint)"
             for n, alias in joined.items()
@@ -223,13 +285,14 @@ class Omop:
         names = ("note_id", "person_id", "note_text", "note_title", "note_datetime", "note_date")
         for rows, line in blocks(path, layout, part):
             listed = zip(*(texts(rows, name) for name in names), strict=True)
-            for number, (id_, person, text, title, moment, day) in enumerate(listed, line):
+            for number, (id_, person, text, title, then, day) in enumerate(listed, line):
                 if not (id_ and person and text):
                     part.fail(str(number), "note_id, person_id or note_text is missing")
                     continue
                 stage_document(
                     part, text, subject=f"person/{person}", identifier=f"note/{id_}",
-                    origin=f"note:{number}", title=title, written=moment or day or "",
+                    origin=f"note:{number}", title=title, written=then or day or "",
+                    updated=self.released,
                 )  # fmt: skip
             self._check(rows.num_rows)
 
