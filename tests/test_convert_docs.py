@@ -142,4 +142,4 @@ def test_every_name_of_a_mapping_is_explained() -> None:
 
     for name in (*mapping._TOP, *mapping._LABEL, *mapping._IDENTIFIES, *masks._TOP, *masks._LABEL):
         assert re.search(rf"\b{name}\b", PAGE), f"docs/convert.md does not explain {name}"
-    assert set(MasksConverter.formats) == {"nifti"}
+    assert set(MasksConverter.formats) == {"nifti", "labels"}

@@ -54,7 +54,7 @@ def leads_of(waveform: Dataset, label: str) -> dict[str, NDArray[np.int64]]:
 
 
 def measured(report: Dataset) -> dict[str, tuple[float, str]]:
-    """Numbers of a report by the code of their concept: value and unit."""
+    """Numbers of a report, but for those of leads, by the code of their concept: value, unit."""
     found: dict[str, tuple[float, str]] = {}
 
     def walk(item: Dataset) -> None:
@@ -64,10 +64,23 @@ def measured(report: Dataset) -> dict[str, tuple[float, str]]:
             unit = value.MeasurementUnitsCodeSequence[0].CodeValue
             found[code] = (float(value.NumericValue), unit)
         for child in item.get("ContentSequence", []):
-            walk(child)
+            if "ConceptNameCodeSequence" in child and _name(child) != "122159":
+                walk(child)
 
     walk(report)
     return found
+
+
+def _name(item: Dataset) -> str:
+    return str(item.ConceptNameCodeSequence[0].CodeValue)
+
+
+def measured_of_leads(report: Dataset) -> dict[str, dict[str, tuple[float, str]]]:
+    """The same of each lead (TID 3714), by the code of the lead."""
+    parts = [item for item in report.ContentSequence if _name(item) == "122144"]
+    leads = [item for part in parts for item in part.ContentSequence if _name(item) == "122159"]
+    return {item.ContentSequence[0].ConceptCodeSequence[0].CodeValue: measured(item)
+            for item in leads}  # fmt: skip
 
 
 def texts(report: Dataset, concept: str) -> list[str]:

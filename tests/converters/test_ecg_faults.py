@@ -46,6 +46,12 @@ def patched(place: int, new: bytes) -> Callable[[bytes], bytes]:
     return lambda body: body[:place] + new + body[place + len(new) :]
 
 
+def _moved_area(body: bytes) -> bytes:
+    """Section 4 whose first protected area begins a sample later."""
+    place = 6 + 14 * body[4]
+    return patched(place, struct.pack("<I", struct.unpack_from("<I", body, place)[0] + 1))(body)
+
+
 REFUSED = {
     "scp truncated": (lambda: scp(SHORT)[:-100], "truncated"),
     "scp without its end": (lambda: scp(SHORT)[:40], "truncated"),
@@ -63,7 +69,14 @@ REFUSED = {
     "aecg sets without times": (
         lambda: changed(_sets(aecg(SHORT), 2), "TIME_ABSOLUTE", "TIME_RELATIVE", 1),
         "does not say when each of its sets"),
-    "scp bimodal": (lambda: resealed(6, patched(5, b"\1")), "bimodal"),
+    "scp bimodal without a beat": (
+        lambda: record({k: v for k, v in sections(SHORT, sparse=4).items() if k != 5}),
+        "but has no section 5"),
+    "scp bimodal of other rates": (
+        lambda: resealed(6, patched(2, struct.pack("<H", 3000)), sparse=4), "that do not fit"),
+    "scp bimodal between its areas": (lambda: resealed(4, _moved_area, sparse=4),
+                                      "no multiple of 4 samples"),
+    "scp section 10": (lambda: resealed(10, patched(0, b"\xff")), "section 10 is truncated"),
     "scp coding": (lambda: resealed(6, patched(4, b"\7")), "coded in a way that is not known"),
     "scp scale": (lambda: resealed(6, patched(0, b"\0\0")), "how large its steps are"),
     "scp interval": (lambda: resealed(6, patched(2, b"\0\0")), "how long they last"),

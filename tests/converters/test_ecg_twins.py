@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,18 @@ from pydicom import Dataset
 
 from dicomlake.converters.ecg.coding import HuffmanCode, HuffmanTable, default_table, huffman
 from dicomlake.testing.ecgfiles import LEADS, Ecg, aecg, dicom, made, muse, scp, sierra
-from dicomlake.testing.ecgfiles.binary import record, sections
+from dicomlake.testing.ecgfiles.binary import NUMBERS, protected, record, sections
 from dicomlake.testing.ecgfiles.xml import STORED, lzw
-from tests.converters.ecg import convert, format_of, leads_of, measured, peer, texts, written
+from tests.converters.ecg import (
+    convert,
+    format_of,
+    leads_of,
+    measured,
+    measured_of_leads,
+    peer,
+    texts,
+    written,
+)
 
 WRITERS = {
     "scp": scp,
@@ -34,6 +45,12 @@ def steps(ecg: Ecg, beat: bool = False) -> dict[str, np.ndarray]:
     """Picovolts of the leads."""
     samples = (ecg.beat if beat else ecg.samples).astype(np.int64)
     return {lead: samples[:, i] * round(ecg.step * 1e6) for i, lead in enumerate(LEADS)}
+
+
+OF_LEADS = {
+    "QRS": "2:7936", "QT": "2:8192", "R duration": "2:11264", "S duration": "2:12032",
+    "R": "2:12800", "S": "2:13568", "T+": "2:2560",
+}  # fmt: skip
 
 
 def all_leads(wave: Dataset, label: str, derived: str) -> dict[str, np.ndarray]:
@@ -66,6 +83,14 @@ def test_twins_agree(how: str, seed: int, step: float) -> None:
         wanted_numbers["2:15876"] = wanted_numbers.pop("2:15880")
     numbers.pop("121033", None)
     assert numbers == wanted_numbers
+    there = STORED if how == "scp, eight leads" else () if how == "muse" else LEADS
+    assert measured_of_leads(report) == {
+        f"2:{NUMBERS[lead]}": {
+            OF_LEADS[name]: (value / 1000, "mV") if name in ("R", "S", "T+") else (value, "ms")
+            for name, value in ecg.measured(lead).items()
+        }
+        for lead in there
+    }
     assert texts(report, "271921002") == list(ecg.statements)
     for each in (wave, report):
         assert each.PatientID == ecg.patient_id
@@ -79,6 +104,64 @@ def test_twins_agree(how: str, seed: int, step: float) -> None:
     assert channel.NotchFilterFrequency == 50
     derived = [g.MultiplexGroupLabel for g in wave.WaveformSequence[2:]]
     assert derived == (["DERIVED LEADS", "DERIVED LEADS, B"] if how in EIGHT else [])
+
+
+def quiet(ecg: Ecg, sparse: int) -> Ecg:
+    """An ECG that is its median beat outside of the areas that are protected."""
+    samples, beat = ecg.samples.copy(), ecg.beat
+    kept = np.zeros(len(samples), bool)
+    for first, last in protected(ecg, sparse):
+        kept[first - 1 : last] = True
+    plain = np.zeros_like(samples)
+    for start in range(0, len(samples) - len(beat), ecg.rr * ecg.rate // 1000):
+        plain[start : start + len(beat)] += beat
+    samples[~kept] = plain[~kept]
+    return replace(ecg, samples=samples)
+
+
+@pytest.mark.parametrize("sparse", [2, 4])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_two_densities_of_scp_are_read_to_the_sample(sparse: int, compressed: bool) -> None:
+    ecg = quiet(made(4), sparse)
+    data = scp(ecg, compressed=compressed, sparse=sparse)
+    assert len(data) < len(scp(ecg, compressed=compressed, subtracted=True))
+    converted = convert(data)
+    found = leads_of(converted.objects[0], "RHYTHM")
+    for lead, wanted in steps(ecg).items():
+        assert np.array_equal(found[lead], wanted), lead
+    assert converted.objects[0].WaveformSequence[0].SamplingFrequency == 500
+    assert any("two densities" in note for note in converted.notes)
+
+
+def test_between_protected_areas_of_scp_lie_straight_lines() -> None:
+    ecg = made(4)
+    found = leads_of(convert(scp(ecg, sparse=4)).objects[0], "RHYTHM")["V3"]
+    wanted = steps(ecg)["V3"]
+    areas = protected(ecg, 4)
+    for first, last in areas:
+        assert np.array_equal(found[first - 1 : last], wanted[first - 1 : last])
+    step = round(ecg.step * 1e6)
+    start, end = areas[2][1], areas[3][0] - 1
+    beats = np.zeros(len(ecg.samples), np.int64)
+    for begin in range(0, len(beats) - len(ecg.beat), ecg.rr * ecg.rate // 1000):
+        beats[begin : begin + len(ecg.beat)] += ecg.beat[:, LEADS.index("V3")]
+    rest = (wanted // step - beats)[start:end]
+    means = [round(float(part.mean())) for part in np.split(rest, len(rest) // 4)]
+    for at in range(len(rest)):  # means stand on 2, 6, 10, ...; before and after they go on
+        left = min(max((at - 2) // 4, 0), len(means) - 1)
+        right = min(left + 1, len(means) - 1)
+        share = min(max((at - 2) - 4 * left, 0), 4)
+        line = (means[left] * (4 - share) + means[right] * share) / 4
+        assert found[start + at] == (beats[start + at] + math.floor(line + 0.5)) * step
+
+
+def test_two_densities_that_are_one_are_read_as_by_another_program(tmp_path: Path) -> None:
+    bodies = sections(made(4), subtracted=True)
+    data = record({**bodies, 6: bodies[6][:5] + b"\1" + bodies[6][6:]})
+    found = leads_of(convert(data).objects[0], "RHYTHM")
+    theirs = peer(data, tmp_path / "a.scp")
+    for lead in theirs.leads:
+        assert np.array_equal(found[lead.label], np.rint(np.asarray(lead.samples) * 1e9))
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -24,6 +24,7 @@ import numpy as np
 from dicomlake import plugins
 from dicomlake.contracts.converters import Asked, Converted, Original
 from dicomlake.contracts.segmenters import Grid, Stack
+from dicomlake.converters.label_tables import SUFFIXES, beside, table_of
 from dicomlake.dicom.segmentation import (
     ALGORITHMS,
     ANATOMY,
@@ -50,17 +51,23 @@ READY = ("total", "total_mr")
 """Tables of numbers that are there: label maps of TotalSegmentator."""
 _SUFFIXES = (".nii.gz", ".nii", ".hdr")
 _KEYS = ("SeriesInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID")
-_TOP = {"converter", "series", "files", "labels", "algorithm", "unknown", "title", "background"}
+BESIDE = "beside"
+"""Labels that a table beside the mask names."""
+_TOP = {"converter", "series", "files", "labels", "names", "algorithm", "unknown", "title",
+        "background"}  # fmt: skip
 _LABEL = {"label", "what", "category", "laterality", "region"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Spec:
-    """What a mapping says. `files`: names of files, with groups called by keyword."""
+    """What a mapping says. `files`: names of files, with groups called by keyword; `segments`:
+    by number, None when a table beside the mask says it; `names`: by what such a table says.
+    """
 
     series: Mapping[str, str]
     files: re.Pattern[str] | None
-    segments: Mapping[int, Segment]
+    segments: Mapping[int, Segment] | None
+    names: Mapping[str, Segment]
     named: bool
     """Whether a file with one structure is called by its label."""
     algorithm: Algorithm
@@ -74,18 +81,26 @@ class MasksConverter:
 
     name = "masks"
     about = "masks drawn on a series: label maps and binary masks"
-    formats: Mapping[str, str] = {"nifti": "NIfTI-1 and NIfTI-2 (.nii, .nii.gz)"}
+    formats: Mapping[str, str] = {
+        "nifti": "NIfTI-1 and NIfTI-2 (.nii, .nii.gz)",
+        "labels": "table of labels beside masks (dseg.tsv of BIDS, ITK-SNAP, JSON)",
+    }
     version = "1"
 
     def format_of(self, original: Original, asked: Asked) -> str:
         """As of `Converter`."""
-        return "nifti" if _is_nifti(_head(original.data)) else ""
+        if _is_nifti(_head(original.data)):
+            return "nifti"
+        told = asked.mapping.get("labels") == BESIDE and original.suffix in SUFFIXES
+        return "labels" if told and b"\0" not in original.data[:512] else ""
 
     def convert(self, original: Original, asked: Asked) -> Converted:
         """As of `Converter`: one Segmentation with a segment for each label that is there."""
         if why := missing():
             raise UsageError(why)
         spec = _spec(asked.mapping)
+        if self.format_of(original, asked) == "labels":
+            return Converted(notes=["tables of labels, read with their masks"])
         voxels, affine = _read(original.data)
         headers = _series(spec, original, asked)
         stack = _stack(headers)
@@ -360,7 +375,8 @@ def _segments(
         raise DataError("the mask is empty")
     if spec.named and len(there) == 1 and (label := _label_of(original.name)):
         return {there[0]: segment_of(label)}
-    known = {value: spec.segments[value] for value in there if value in spec.segments}
+    named = _beside(spec, original) if spec.segments is None else spec.segments
+    known = {value: named[value] for value in there if value in named}
     strange = [value for value in there if value not in known]
     if strange and not spec.skip_unknown:
         raise DataError(f"the mapping does not name the values {', '.join(map(str, strange[:20]))}")
@@ -370,11 +386,26 @@ def _segments(
     return known
 
 
+def _beside(spec: _Spec, original: Original) -> dict[int, Segment]:
+    """What the table of labels of a mask says."""
+    if original.path is None:
+        raise DataError("it does not lie in a folder, so no table of labels is beside it")
+    table = beside(original.path, _stem(original.name))
+    try:
+        return dict(_own(table_of(table), spec.names))
+    except UsageError as error:
+        raise DataError(f"{table.name} has a mistake: {error}") from error
+
+
+def _stem(name: str) -> str:
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
 def _label_of(name: str) -> str:
     """The label that a file of one structure is called by; "" for none."""
-    plain = name
-    for suffix in _SUFFIXES:
-        plain = plain.removesuffix(suffix)
+    plain = _stem(name)
     return plain if structures.of(plain).structure or structures.of(plain).code else ""
 
 
@@ -395,7 +426,7 @@ def _spec(said: Mapping[str, Any]) -> _Spec:
     for name in said:
         if name not in _TOP:
             raise _wrong("", f"there is no {str(name)!r}; there are {', '.join(sorted(_TOP))}")
-    labels = said.get("labels", "total")
+    labels, names = said.get("labels", "total"), _names(said.get("names", {}))
     algorithm = _algorithm(said.get("algorithm", {}))
     unknown = said.get("unknown", "refuse")
     if unknown not in ("refuse", "skip"):
@@ -406,8 +437,9 @@ def _spec(said: Mapping[str, Any]) -> _Spec:
     return _Spec(
         {str(k): str(v) for k, v in series.items()},
         _pattern(said.get("files")),
-        _labels(labels),
-        labels in READY,
+        None if labels == BESIDE else _labels(labels, names),
+        names,
+        isinstance(labels, str) and labels in READY,
         algorithm,
         unknown == "skip",
         _background(said.get("background", [0])),
@@ -450,38 +482,46 @@ def _algorithm(said: Any) -> Algorithm:
     return Algorithm(kind, name, version)
 
 
-def _labels(said: Any) -> dict[int, Segment]:
+def _names(said: Any) -> dict[str, Segment]:
+    """Segments by the names that tables of labels have for them."""
+    if not isinstance(said, Mapping):
+        raise _wrong("names", "write a table: a name, and what it is")
+    return {str(name).casefold(): _segment(f"names.{name}", one, {}) for name, one in said.items()}
+
+
+def _labels(said: Any, names: Mapping[str, Segment]) -> dict[int, Segment]:
     if isinstance(said, str):
         if said not in READY:
-            raise _wrong("labels", f"{said!r} is no table; there are {', '.join(READY)}")
+            known = ", ".join((*READY, BESIDE))
+            raise _wrong("labels", f"{said!r} is no table; there are {known}, or name its file")
         return {number: segment_of(label) for number, label in structures.numbered(said).items()}
     if not isinstance(said, Mapping) or not said:
         raise _wrong("labels", f"name {' or '.join(READY)}, or write a table of numbers")
-    return dict(_own(said))
+    return dict(_own(said, names))
 
 
-def _own(said: Mapping[Any, Any]) -> Iterator[tuple[int, Segment]]:
+def _own(said: Mapping[Any, Any], names: Mapping[str, Segment]) -> Iterator[tuple[int, Segment]]:
     for number, one in said.items():
         place = f"labels.{number}"
         if not isinstance(number, int) or isinstance(number, bool):
             raise _wrong(place, "labels of masks are whole numbers")
-        if isinstance(one, str):
-            yield number, segment_of(one)
-            continue
-        if not isinstance(one, Mapping) or set(one) - _LABEL or "what" not in one:
-            raise _wrong(place, f"it needs what, and may have {', '.join(sorted(_LABEL))}")
-        codes = {name: _code(f"{place}.{name}", one[name]) for name in _LABEL - {"label"}
-                 if name in one}  # fmt: skip
-        yield (
-            number,
-            Segment(
-                str(one.get("label") or codes["what"].meaning),
-                codes["what"],
-                codes.get("category", ANATOMY),
-                codes.get("laterality"),
-                codes.get("region"),
-            ),
-        )
+        yield number, _segment(place, one, names)
+
+
+def _segment(place: str, one: Any, names: Mapping[str, Segment]) -> Segment:
+    if isinstance(one, str):
+        return names.get(one.casefold()) or segment_of(one)
+    if not isinstance(one, Mapping) or set(one) - _LABEL or "what" not in one:
+        raise _wrong(place, f"it needs what, and may have {', '.join(sorted(_LABEL))}")
+    codes = {name: _code(f"{place}.{name}", one[name]) for name in _LABEL - {"label"}
+             if name in one}  # fmt: skip
+    return Segment(
+        str(one.get("label") or codes["what"].meaning),
+        codes["what"],
+        codes.get("category", ANATOMY),
+        codes.get("laterality"),
+        codes.get("region"),
+    )
 
 
 def _code(place: str, said: Any) -> Code:

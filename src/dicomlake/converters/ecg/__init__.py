@@ -37,7 +37,7 @@ class EcgConverter:
             "sierra": "Philips Sierra XML 1.03 and 1.04",
         }
     )
-    version = "1"
+    version = "2"
 
     def format_of(self, original: Original, asked: Asked) -> str:
         """The format by the first bytes: the pointers of SCP-ECG, or the root of an XML."""

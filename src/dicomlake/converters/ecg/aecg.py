@@ -49,6 +49,22 @@ _MEASURED = {
     "MDC_ECG_ANGLE_QRS_FRONT": ("QRS axis", {"deg": Decimal(1)}),
     "MDC_ECG_ANGLE_T_FRONT": ("T axis", {"deg": Decimal(1)}),
 }  # fmt: skip
+_MILLIVOLTS = {unit: factor / 1000 for unit, factor in UV.items()}
+_OF_LEADS = {
+    "MDC_ECG_TIME_PD_P": ("P", _TIMES), "MDC_ECG_TIME_PD_PQ": ("PR", _TIMES),
+    "MDC_ECG_TIME_PD_PR": ("PR", _TIMES), "MDC_ECG_TIME_PD_QRS": ("QRS", _TIMES),
+    "MDC_ECG_TIME_PD_QT": ("QT", _TIMES), "MDC_ECG_TIME_PD_Q": ("Q duration", _TIMES),
+    "MDC_ECG_TIME_PD_R_1": ("R duration", _TIMES), "MDC_ECG_TIME_PD_S_1": ("S duration", _TIMES),
+    "MDC_ECG_TIME_PD_VENT_ACTIV": ("VAT", _TIMES),
+    "MDC_ECG_AMPL_Q": ("Q", _MILLIVOLTS), "MDC_ECG_AMPL_R": ("R", _MILLIVOLTS),
+    "MDC_ECG_AMPL_R_1": ("R", _MILLIVOLTS), "MDC_ECG_AMPL_R_2": ("R'", _MILLIVOLTS),
+    "MDC_ECG_AMPL_S": ("S", _MILLIVOLTS), "MDC_ECG_AMPL_S_1": ("S", _MILLIVOLTS),
+    "MDC_ECG_AMPL_S_2": ("S'", _MILLIVOLTS), "MDC_ECG_AMPL_J": ("J", _MILLIVOLTS),
+    "MDC_ECG_AMPL_P_MAX": ("P+", _MILLIVOLTS), "MDC_ECG_AMPL_P_MIN": ("P-", _MILLIVOLTS),
+    "MDC_ECG_AMPL_T_MAX": ("T+", _MILLIVOLTS), "MDC_ECG_AMPL_T_MIN": ("T-", _MILLIVOLTS),
+    "MDC_ECG_AMPL_ST_20": ("ST20", _MILLIVOLTS), "MDC_ECG_AMPL_ST_60": ("ST60", _MILLIVOLTS),
+    "MDC_ECG_AMPL_ST_80": ("ST80", _MILLIVOLTS),
+}  # fmt: skip
 _STATEMENTS = (
     "MDC_ECG_INTERPRETATION", "MDC_ECG_INTERPRETATION_STATEMENT", "MDC_ECG_INTERPRETATION_SUMMARY",
     "MDC_ECG_RHY",
@@ -295,11 +311,15 @@ def _annotations(series: list[Element | None], found: Recording) -> None:
 
 
 def _annotation(node: Element, found: Recording) -> None:
-    """A global measurement or a statement; what is said of one beat or one lead is left."""
+    """A measurement, of all or of one lead, or a statement; what is said of one beat is left."""
     code = attribute(node, "code", "code").upper().removesuffix("_GL")
-    if code == "MDC_ECG_BEAT" or _of_one_lead(node):
+    leads = _leads_of(node)
+    if code == "MDC_ECG_BEAT" or len(leads) > 1:
         return
     value = child(node, "value")
+    if leads:
+        _of_lead(code, value, leads[0], found)
+        return
     if code in _MEASURED:
         name, units = _MEASURED[code]
         number = decimal(attribute(value, "value"))
@@ -314,8 +334,21 @@ def _annotation(node: Element, found: Recording) -> None:
         _annotation(part, found)
 
 
-def _of_one_lead(node: Element) -> bool:
-    return any(
-        "_ECG_LEAD_" in attribute(each, "code", "code").upper()
+def _of_lead(code: str, value: Element | None, lead: str, found: Recording) -> None:
+    """A measurement of one lead, in ms or mV."""
+    if code not in _OF_LEADS:
+        return
+    name, units = _OF_LEADS[code]
+    number = decimal(attribute(value, "value"))
+    unit = attribute(value, "unit").replace("µ", "u")
+    if number is not None and unit in units:
+        found.measure_lead(lead, name, number * units[unit])
+
+
+def _leads_of(node: Element) -> list[str]:
+    """The leads that an annotation is about; none when it is about all."""
+    codes = [
+        attribute(each, "code", "code")
         for each in children(node, "support", "supportingROI", "component", "boundary")
-    )
+    ]
+    return [_lead_name(code) for code in codes if "_ECG_LEAD_" in code.upper()]

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 UV = Code("uV", "UCUM", "microvolt")
 MS = Code("ms", "UCUM", "millisecond")
+MV = Code("mV", "UCUM", "millivolt")
 _UNITS = {
+    "mV": MV,
     "ms": MS, "deg": Code("deg", "UCUM", "degree"), "/min": Code("/min", "UCUM", "per minute"),
 }  # fmt: skip
 AGES = {"Y": Code("a", "UCUM", "year"), "M": Code("mo", "UCUM", "month"),
@@ -39,12 +41,32 @@ def measures() -> dict[str, tuple[Code, Code]]:
     >>> measures()["QT"][0]
     Code(value='2:16160', scheme='MDC', meaning='QT interval global')
     """
-    lines = resources.files(__package__).joinpath("data/measures.csv").read_text("utf-8")
+    return _read("measures.csv")
+
+
+@lru_cache(maxsize=1)
+def lead_measures() -> dict[str, tuple[Code, Code]]:
+    """Code and unit of a measurement of one lead by its name here.
+
+    >>> lead_measures()["R"][0]
+    Code(value='2:12800', scheme='MDC', meaning='R1 amplitude, per lead')
+    """
+    return _read("lead_measures.csv")
+
+
+def _read(name: str) -> dict[str, tuple[Code, Code]]:
+    lines = resources.files(__package__).joinpath(f"data/{name}").read_text("utf-8")
     rows = csv.DictReader(line for line in lines.splitlines() if not line.startswith("#"))
     return {
         row["measure"]: (Code(row["value"], row["scheme"], row["meaning"]), _UNITS[row["unit"]])
         for row in rows
     }
+
+
+def code_of_lead(name: str) -> Code:
+    """The MDC code of a lead by its plain name; "unspecified" where that is none that is known."""
+    _, code = lead_of("", "", name)
+    return Code(*code, f"Lead {name}") if code else Code("2:0", "MDC", "Unspecified lead")
 
 
 def lead_code(group: Group, place: int) -> Code:
@@ -54,5 +76,4 @@ def lead_code(group: Group, place: int) -> Code:
         return Code(f"2:{_DERIVED[name]}", "MDC", f"Derived lead {name}")
     if group.numbers:
         return Code(f"2:{group.numbers[place]}", "MDC", f"Lead {name}")
-    _, code = lead_of("", "", name)
-    return Code(*code, f"Lead {name}") if code else Code("2:0", "MDC", "Unspecified lead")
+    return code_of_lead(name)

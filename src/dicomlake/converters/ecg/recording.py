@@ -62,6 +62,7 @@ class Recording:
 
     `header` are attributes by keyword, as the file says them. `moment` is when the recording began,
     with a zone only if the file has one. `measured` maps a name of `codes` to a number in its unit.
+    `of_leads` the same of single leads, by the plain name of the lead, in ms and mV.
     `derivation` says how measurements come from what the file states, where they are not stated
     as such. `spikes` are pacemaker spikes in ms after the first sample.
     """
@@ -71,6 +72,7 @@ class Recording:
     moment: datetime | None = None
     groups: list[Group] = field(default_factory=list)
     measured: dict[str, Decimal] = field(default_factory=dict)
+    of_leads: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     statements: list[str] = field(default_factory=list)
     derivation: str = ""
     summary: str = ""
@@ -107,6 +109,11 @@ class Recording:
         value = decimal(str(text)) if text is not None else None
         if value is not None:
             self.measured.setdefault(name, value)
+
+    def measure_lead(self, lead: str, name: str, value: Decimal | None) -> None:
+        """Take a measurement of one lead; the first one of a name counts."""
+        if value is not None:
+            self.of_leads.setdefault(lead, {}).setdefault(name, value)
 
     def state(self, text: str) -> None:
         """Take a statement about the ECG, once."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
-from dicomlake.converters.ecg.codes import AGES, SUMMARIES, measures
+from dicomlake.converters.ecg.codes import AGES, SUMMARIES, code_of_lead, lead_measures, measures
 from dicomlake.converters.ecg.objects import coded, coded_as, decimal_string
 from dicomlake.terms import Code
 from dicomlake.version import __version__
@@ -56,10 +56,8 @@ def _contents(made: Made, waveform: Dataset) -> Iterator[Dataset]:
     if characteristics := list(_patient(waveform)):
         name = Code("121118", "DCM", "Patient Characteristics")
         yield container(name, "3704", characteristics)
-    if measured := list(_measurements(made)):
-        name = Code("122158", "DCM", "ECG Global Measurements")
-        inner = container(name, "3713", measured)
-        yield container(Code("122144", "DCM", "Quantitative Analysis"), "", [inner])
+    if analysed := [*_global(made), *_of_leads(made)]:
+        yield container(Code("122144", "DCM", "Quantitative Analysis"), "", analysed)
     if recording.statements:
         finding = Code("271921002", "SCT", "ECG Finding")
         yield container(
@@ -115,6 +113,25 @@ def _patient(waveform: Dataset) -> Iterator[Dataset]:
         yield _number(name, str(int(age[:3])), AGES[age[3:]])
     if sex in _SEXES:
         yield _code("CONTAINS", Code("121032", "DCM", "Subject Sex"), Code(sex, "DCM", _SEXES[sex]))
+
+
+def _global(made: Made) -> Iterator[Dataset]:
+    if measured := list(_measurements(made)):
+        yield container(Code("122158", "DCM", "ECG Global Measurements"), "3713", measured)
+
+
+def _of_leads(made: Made) -> Iterator[Dataset]:
+    """TID 3714: a container for each lead that the file measured."""
+    for lead, values in made.recording.of_leads.items():
+        known = [
+            _number(code, decimal_string(values[name]), unit)
+            for name, (code, unit) in lead_measures().items()
+            if name in values
+        ]
+        if known:
+            which = _code("HAS CONCEPT MOD", Code("122148", "DCM", "Lead ID"), code_of_lead(lead))
+            name = Code("122159", "DCM", "ECG Lead Measurements")
+            yield container(name, "3714", [which, *known])
 
 
 def _measurements(made: Made) -> Iterator[Dataset]:

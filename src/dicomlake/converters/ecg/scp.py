@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dicomlake.converters.ecg.codes import MV, lead_measures
 from dicomlake.converters.ecg.coding import (
     HuffmanCode,
     HuffmanTable,
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 HEAD = 16
 """Bytes before the body of a section: checksum, number, length, versions."""
 _NOTHING = (29999, 0xFFFF)
+_NOT_MEASURED = (19999, 29998, 29999, -32768)
+_OF_LEADS = (
+    "P", "PR", "QRS", "QT", "Q duration", "R duration", "S duration", "R' duration", "S' duration",
+    "Q", "R", "S", "R'", "S'", "J", "P+", "P-", "T+", "T-", "", "", "", "", "", "VAT", "",
+    "ST20", "ST60", "ST80",
+)  # fmt: skip
+"""Numbers of a lead in section 10 in their order; "" for those that have no code."""
 _DEFAULT_TABLE = 19999
 _MOST_CODES = 4096
 _LANGUAGES = {
@@ -79,6 +87,7 @@ class _Record:
     beat_ms: int = 0
     fiducial: int = 0
     zones: list[tuple[int, int, int, int]] = field(default_factory=list)
+    protected: list[tuple[int, int]] = field(default_factory=list)
     version: int = 0
 
 
@@ -115,7 +124,7 @@ def _read(data: bytes) -> Recording:
     _leads(record)
     _beats(record)
     median = _signal(record, 5, found) if 5 in record.sections else None
-    rhythm = _signal(record, 6, found)
+    rhythm = _signal(record, 6, found, median)
     assert rhythm is not None
     if record.subtracted:
         rhythm = _with_beats(record, rhythm, median)
@@ -128,6 +137,8 @@ def _read(data: bytes) -> Recording:
         found.groups.append(_group(MEDIAN, record, median, every, filters))
     if 7 in record.sections:
         _measurements(record.sections[7], found)
+    if 10 in record.sections:
+        _lead_measurements(record.sections[10], found)
     for number in (8, 11):
         if number in record.sections:
             _statements(record, number, found)
@@ -331,7 +342,9 @@ def _leads(record: _Record) -> None:
 
 
 def _beats(record: _Record) -> None:
-    """Section 4: how long the reference beat is, and where it was taken away."""
+    """Section 4: how long the reference beat is, where it was taken away, and which samples are
+    stored at the full rate whatever is done to the others.
+    """
     body = record.sections.get(4, b"")
     if len(body) < 6:
         return
@@ -339,6 +352,11 @@ def _beats(record: _Record) -> None:
     if record.subtracted:
         for place in range(6, 6 + 14 * count, 14):
             record.zones.append(struct.unpack_from("<HIII", body, place))
+    for place in range(6 + 14 * count, min(6 + 22 * count, len(body) - 7), 8):
+        first, last = struct.unpack_from("<II", body, place)
+        if 0 < first <= last:
+            record.protected.append((first, last))
+    record.protected.sort()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -350,8 +368,10 @@ class _Signal:
     interval: int
 
 
-def _signal(record: _Record, number: int, found: Recording) -> _Signal | None:
-    """Section 5 (the reference beat) or 6 (the rhythm)."""
+def _signal(
+    record: _Record, number: int, found: Recording, beat: _Signal | None = None
+) -> _Signal | None:
+    """Section 5 (the reference beat) or 6 (the rhythm, at the rate of the beat if it is sparse)."""
     body, count = record.sections[number], len(record.leads)
     step, interval, order, bimodal = struct.unpack_from("<HHBB", body)
     what = "its rhythm" if number == 6 else "its reference beat"
@@ -359,8 +379,9 @@ def _signal(record: _Record, number: int, found: Recording) -> _Signal | None:
         raise DataError(f"{what} does not say how large its steps are, or how long they last")
     if order > 2:
         raise DataError(f"{what} is coded in a way that is not known")
+    sparse = 1
     if number == 6 and bimodal and record.version < 30:
-        raise DataError("its rhythm is compressed in two densities (bimodal), which is not read")
+        sparse = _sparse(interval, beat)
     sizes = struct.unpack_from(f"<{count}H", body, 6)
     expected = [lead.count for lead in record.leads]
     if number == 5:
@@ -369,6 +390,11 @@ def _signal(record: _Record, number: int, found: Recording) -> _Signal | None:
             found.notes.append("its reference beat has no length and was left out")
             return None
     check_size(max(expected), count)
+    spans = [_spans(record, lead, sparse) for lead in record.leads] if sparse > 1 else []
+    if spans:
+        expected = [sum(stored for _, stored, _ in each) for each in spans]
+        interval //= sparse
+        found.notes.append(_INTERPOLATED)
     place, leads = 6 + 2 * count, []
     for which, (size, samples) in enumerate(zip(sizes, expected, strict=True), 1):
         part = body[place : place + size]
@@ -376,8 +402,66 @@ def _signal(record: _Record, number: int, found: Recording) -> _Signal | None:
         if len(part) < size:
             raise DataError(f"lead {which} of {what} is truncated")
         lead = f"lead {which} of {what}"
-        leads.append(undifferenced(_numbers(part, samples, record.tables, lead), order))
+        values = undifferenced(_numbers(part, samples, record.tables, lead), order)
+        leads.append(_dense(values, spans[which - 1], sparse) if spans else values)
     return _Signal(leads, step, interval)
+
+
+_INTERPOLATED = (
+    "its rhythm was stored in two densities (bimodal): outside of the protected areas of section 4 "
+    "its samples are interpolated"
+)
+
+
+def _sparse(interval: int, beat: _Signal | None) -> int:
+    """How many samples one stands for outside of the protected areas, by the beat's interval."""
+    if beat is None:
+        raise DataError("its rhythm is stored in two densities (bimodal), but has no section 5")
+    times, rest = divmod(interval, beat.interval)
+    if rest or not 1 <= times <= 8:
+        raise DataError("its rhythm is stored in two densities (bimodal) that do not fit")
+    return times
+
+
+def _spans(record: _Record, lead: _Lead, sparse: int) -> list[tuple[int, int, bool]]:
+    """Stretches of a lead: samples, numbers stored for them, and whether they are protected."""
+    found, at = [], lead.first
+    for first, last in record.protected:
+        first, last = max(first, at), min(last, lead.last)
+        if first > last:
+            continue
+        if (first - at) % sparse:
+            raise DataError(
+                "its rhythm is stored in two densities (bimodal), and what lies between protected "
+                f"areas is no multiple of {sparse} samples: this is not read"
+            )
+        if first > at:
+            found.append((first - at, (first - at) // sparse, False))
+        found.append((last - first + 1, last - first + 1, True))
+        at = last + 1
+    if at <= lead.last:
+        rest = lead.last - at + 1
+        found.append((rest, -(-rest // sparse), False))
+    return found
+
+
+def _dense(
+    values: NDArray[np.int64], spans: list[tuple[int, int, bool]], sparse: int
+) -> NDArray[np.int64]:
+    """Samples at the full rate: those of protected areas as they are, others on straight lines.
+
+    A number stands in the middle of the samples that it is for; half a step is rounded up.
+    """
+    parts, place = [], 0
+    for samples, stored, protected in spans:
+        own = values[place : place + stored]
+        place += stored
+        if not protected:
+            middles = np.arange(stored) * sparse + sparse // 2
+            line = np.interp(np.arange(samples), middles, own)
+            own = np.floor(line + 0.5).astype(np.int64)
+        parts.append(own)
+    return np.concatenate(parts)
 
 
 def _numbers(part: bytes, count: int, tables: list[HuffmanTable], what: str) -> NDArray[np.int64]:
@@ -467,6 +551,41 @@ def _measurements(body: bytes, found: Recording) -> None:
         found.measure("heart rate", rate)
     if qtc and qtc not in _NOTHING:
         found.measure("QTcB" if formula == 1 else "QTc", qtc)
+
+
+def _lead_measurements(body: bytes, found: Recording) -> None:
+    """Section 10: for each lead its code, a length, and numbers in ms and uV."""
+    blocks = _blocks(body, 0)
+    if blocks is None:
+        blocks = _blocks(body, 4)  # some count the head of a block in its length
+    if blocks is None:
+        raise DataError("its section 10 is truncated")
+    for code, block in blocks:
+        name, _ = lead_of(f"2:{code}", "MDC")
+        values = struct.unpack_from(f"<{len(block) // 2}h", block)
+        for measure, value in zip(_OF_LEADS, values, strict=False):
+            if not measure or value in _NOT_MEASURED:
+                continue
+            volts = lead_measures()[measure][1] == MV
+            if volts or value > 0:
+                number = Decimal(value) / 1000 if volts else Decimal(value)
+                found.measure_lead(name or f"SCP {code}", measure, number)
+
+
+def _blocks(body: bytes, head: int) -> list[tuple[int, bytes]] | None:
+    """Lead codes with their numbers; None when they do not fit."""
+    found, place = [], 4
+    for _ in range(struct.unpack_from("<H", body)[0]):
+        if place + 4 > len(body):
+            return None
+        code, length = struct.unpack_from("<HH", body, place)
+        place += 4
+        length -= head
+        if length < 0 or place + length > len(body):
+            return None
+        found.append((code, body[place : place + length]))
+        place += length
+    return found
 
 
 def _intervals(waves: list[int], found: Recording) -> None:

@@ -72,6 +72,7 @@ def read(data: bytes) -> Recording:
     if (beats := child(root, "waveforms", "repbeats")) is not None:
         _beats(beats, rhythm, found)
     _interpretation(root, found)
+    _lead_measurements(root, found)
     return found
 
 
@@ -224,6 +225,35 @@ def _beats(node: Element, rhythm: Group, found: Recording) -> None:
         filters = {"low": rhythm.low, "high": rhythm.high, "notch": rhythm.notch}
         beats = group_of(MEDIAN, rate, leads, [scale] * len(leads), filters=filters)
         found.groups.append(beats)
+
+
+def _lead_measurements(root: Element, found: Recording) -> None:
+    """Leads one by one; a wave of 0 ms is none."""
+    for place in (("internalmeasurements",), ("measurements",)):
+        for node in children(root, *place, "leadmeasurements", "leadmeasurement"):
+            name = attribute(node, "leadname")
+            lead = plain_name(name) or name[:16]
+            for measure, said in _DURATIONS.items():
+                found.measure_lead(lead, measure, decimal(text(node, said)) or None)
+            for measure, (said, wave) in _AMPLITUDES.items():
+                value = decimal(text(node, said))
+                if value is None or (wave and not decimal(text(node, wave))):
+                    continue
+                sign = {"P": "P-" if value < 0 else "P+", "T": "T-" if value < 0 else "T+"}
+                found.measure_lead(lead, sign.get(measure, measure), value / 1000)
+
+
+_DURATIONS = {
+    "P": "pdur", "PR": "print", "QRS": "qrsdur", "QT": "qtint", "Q duration": "qdur",
+    "R duration": "rdur", "S duration": "sdur", "R' duration": "rpdur", "S' duration": "spdur",
+    "VAT": "vat",
+}  # fmt: skip
+_AMPLITUDES = {
+    "P": ("pamp", "pdur"), "Q": ("qamp", "qdur"), "R": ("ramp", "rdur"), "S": ("samp", "sdur"),
+    "R'": ("rpamp", "rpdur"), "S'": ("spamp", "spdur"), "J": ("ston", "stdur"),
+    "ST80": ("st80", "stdur"), "T": ("tamp", "tdur"),
+}  # fmt: skip
+"""uV, and the duration of the wave, without which there is none."""
 
 
 def _interpretation(root: Element, found: Recording) -> None:

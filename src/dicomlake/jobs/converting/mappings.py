@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from dicomlake.converters.label_tables import SUFFIXES, table_of
 from dicomlake.dicom import dictionary
-from dicomlake.errors import UsageError
+from dicomlake.errors import DataError, UsageError
 
 LARGEST = 4 * 1024**2
 
@@ -33,7 +34,18 @@ def mapping_of(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(found, dict):
         raise UsageError(f"{path} says nothing: a mapping begins with names, such as converter:")
-    return found
+    return _with_labels(path, found)
+
+
+def _with_labels(path: Path, said: dict[str, Any]) -> dict[str, Any]:
+    """A mapping of masks with the table of labels whose file it names, seen from its own folder."""
+    labels = said.get("labels")
+    if not isinstance(labels, str) or Path(labels).suffix.lower() not in SUFFIXES:
+        return said
+    try:
+        return {**said, "labels": table_of(path.parent / labels)}
+    except DataError as error:
+        raise UsageError(f"The mapping has a mistake at labels: {error}.") from error
 
 
 def header_of(texts: Mapping[str, str]) -> dict[str, str]:

@@ -29,19 +29,21 @@ def scp(
     compressed: bool = True,
     differences: int = 2,
     subtracted: bool = False,
+    sparse: int = 1,
     leads: Sequence[str] = LEADS,
 ) -> bytes:
     """An SCP-ECG record of an ECG, of these leads.
 
     `compressed`: coded by the default Huffman table, over differences of this order; else plain.
-    `subtracted`: the median beat is taken away wherever it stands in the rhythm.
+    `subtracted`: the median beat is taken away wherever it stands in the rhythm. `sparse`: outside
+    of the areas of these beats, one number stands for so many samples, as their mean (bimodal).
 
     >>> from dicomlake.testing.ecgfiles import made
     >>> scp(made(1))[16:22]
     b'SCPECG'
     """
     order = differences if compressed else 0
-    return record(sections(ecg, compressed, order, subtracted, leads))
+    return record(sections(ecg, compressed, order, subtracted, leads, sparse))
 
 
 def sections(
@@ -50,31 +52,68 @@ def sections(
     order: int = 2,
     subtracted: bool = False,
     leads: Sequence[str] = LEADS,
+    sparse: int = 1,
 ) -> dict[int, bytes]:
     """The bodies of the sections of a record by their numbers."""
     columns = [LEADS.index(lead) for lead in leads]
     beat, samples = ecg.beat[:, columns], ecg.samples[:, columns].copy()
     fiducial = QRS_AT_MS * ecg.rate // 1000 + 1
     starts: list[int] = []
-    if subtracted:
+    if subtracted or sparse > 1:
         starts = list(range(0, len(samples) - len(beat), ecg.rr * ecg.rate // 1000))
     for start in starts:
         samples[start : start + len(beat)] -= beat
     zones = b"".join(
         struct.pack("<HIII", 0, start + 1, start + fiducial, start + len(beat)) for start in starts
     )
+    areas = protected(ecg, sparse) if sparse > 1 else []
+    zones += b"".join(struct.pack("<II", *area) for area in areas)
     bodies = {
         1: _about(ecg),
-        3: _lead_list(leads, len(samples), subtracted),
+        3: _lead_list(leads, len(samples), bool(starts)),
         4: struct.pack("<3H", BEAT_MS, fiducial, len(starts)) + zones,
         5: _signal(ecg, beat, compressed, order),
-        6: _signal(ecg, samples, compressed, order),
+        6: _signal(ecg, thinned(samples, areas, sparse), compressed, order, sparse),
         7: _measurements(ecg),
         8: _statements(ecg),
+        10: _lead_measurements(ecg, leads),
     }
     if compressed:
         bodies[2] = struct.pack("<H", 19999)
     return bodies
+
+
+def protected(ecg: Ecg, sparse: int) -> list[tuple[int, int]]:
+    """First and last sample, from 1, of the QRS complexes; between them lie multiples of `sparse`.
+
+    >>> from dicomlake.testing.ecgfiles import made
+    >>> protected(made(1), 4)[:2]
+    [(93, 163), (400, 473)]
+    """
+    found, at = [], 1
+    for start in range(0, len(ecg.samples) - len(ecg.beat), ecg.rr * ecg.rate // 1000):
+        first = start + (QRS_AT_MS - 16) * ecg.rate // 1000 + 1
+        last = start + (QRS_AT_MS + ecg.qrs + 16) * ecg.rate // 1000
+        first -= (first - at) % sparse
+        found.append((first, last))
+        at = last + 1
+    return found
+
+
+def thinned(
+    samples: NDArray[np.int16], areas: Sequence[tuple[int, int]], sparse: int
+) -> NDArray[np.int16]:
+    """Samples of which those outside of some areas are means of so many."""
+    if sparse == 1:
+        return samples
+    parts, at = [], 0
+    for first, last in [*areas, (len(samples) + 1, len(samples))]:
+        for start in range(at, first - 1, sparse):
+            mean = samples[start : min(start + sparse, first - 1)].mean(axis=0)
+            parts.append(np.rint(mean)[None])
+        parts.append(samples[first - 1 : last])
+        at = last
+    return np.concatenate(parts).astype(np.int16)
 
 
 def record(bodies: dict[int, bytes]) -> bytes:
@@ -144,13 +183,16 @@ def _lead_list(leads: Sequence[str], count: int, subtracted: bool) -> bytes:
     return found + b"".join(struct.pack("<IIB", 1, count, NUMBERS[lead]) for lead in leads)
 
 
-def _signal(ecg: Ecg, samples: NDArray[np.int16], compressed: bool, order: int) -> bytes:
+def _signal(
+    ecg: Ecg, samples: NDArray[np.int16], compressed: bool, order: int, sparse: int = 1
+) -> bytes:
     """Section 5 or 6: scale, interval and the samples of each lead."""
     parts = []
     for lead in samples.T.astype(np.int64):
         values = np.concatenate([lead[:order], np.diff(lead, n=order)])
         parts.append(huffman(values.tolist()) if compressed else values.astype("<i2").tobytes())
-    head = struct.pack("<HHBB", round(ecg.step * 1000), 1_000_000 // ecg.rate, order, 0)
+    interval = sparse * 1_000_000 // ecg.rate
+    head = struct.pack("<HHBB", round(ecg.step * 1000), interval, order, sparse > 1)
     return head + b"".join(struct.pack("<H", len(part)) for part in parts) + b"".join(parts)
 
 
@@ -186,6 +228,18 @@ def _measurements(ecg: Ecg) -> bytes:
     found += b"".join(struct.pack("<BBHH", 2, 1, i + 1, 500) for i in range(len(ecg.spikes)))
     found += struct.pack("<H", 0)  # types of the beats
     return found + struct.pack("<3HB", ecg.heart_rate, _NOTHING, ecg.qtc, 1)
+
+
+def _lead_measurements(ecg: Ecg, leads: Sequence[str]) -> bytes:
+    """Section 10: 31 numbers of each lead, those that were not measured marked so."""
+    places = {"QRS": 2, "QT": 3, "R duration": 5, "S duration": 6, "R": 10, "S": 11, "T+": 17}
+    found = struct.pack("<HH", len(leads), 0)
+    for lead in leads:
+        values = [_NOTHING] * 31
+        for name, value in ecg.measured(lead).items():
+            values[places[name]] = value
+        found += struct.pack("<HH31h", NUMBERS[lead], 62, *values)
+    return found
 
 
 def _statements(ecg: Ecg) -> bytes:

@@ -77,6 +77,21 @@ class Ecg:
         at, born = self.moment, self.born
         return at.year - born.year - ((at.month, at.day) < (born.month, born.day))
 
+    def measured(self, name: str) -> dict[str, int]:
+        """What a device measures in a lead: ms of QRS, QT, R and S, and uV of R, S and T.
+
+        >>> made(1).measured("V1")
+        {'QRS': 104, 'QT': 354, 'R duration': 46, 'S duration': 36, 'R': 250, 'S': -630, 'T+': 0}
+        """
+        beat = self.beat[:, LEADS.index(name)].astype(float) * self.step
+        on, end = (ms * self.rate // 1000 for ms in (QRS_AT_MS, QRS_AT_MS + self.qrs))
+        place = LEADS.index(name)
+        return {
+            "QRS": self.qrs - place, "QT": self.qt + place, "R duration": 40 + place,
+            "S duration": 30 + place, "R": round(beat[on:end].max()),
+            "S": round(beat[on:end].min()), "T+": round(beat[end:].max()),
+        }  # fmt: skip
+
     def lead(self, name: str) -> NDArray[np.int16]:
         """The samples of one lead.
 

@@ -113,6 +113,7 @@ def _aecg_annotations(ecg: Ecg) -> str:
         f'<value xsi:type="PQ" value="{value}" unit="{unit}"/></annotation></component>'
         for code, value, unit in measured
     )
+    found += "".join(_aecg_lead(ecg, lead) for lead in LEADS)
     said = "".join(
         f'<component><annotation><code code="MDC_ECG_INTERPRETATION_STATEMENT" {_MDC}/>'
         f'<value xsi:type="ST">{escape(text)}</value></annotation></component>'
@@ -121,6 +122,25 @@ def _aecg_annotations(ecg: Ecg) -> str:
     return (
         f'{found}<component><annotation><code code="MDC_ECG_INTERPRETATION" {_MDC}/>'
         f"{said}</annotation></component>"
+    )
+
+
+def _aecg_lead(ecg: Ecg, lead: str) -> str:
+    """Measurements of one lead, which a boundary names."""
+    names = {
+        "QRS": "TIME_PD_QRS", "QT": "TIME_PD_QT", "R duration": "TIME_PD_R_1",
+        "S duration": "TIME_PD_S_1", "R": "AMPL_R", "S": "AMPL_S", "T+": "AMPL_T_MAX",
+    }  # fmt: skip
+    of = (
+        "<support><supportingROI><component><boundary>"
+        f'<code code="MDC_ECG_LEAD_{lead.upper()}" {_MDC}/></boundary></component>'
+        "</supportingROI></support>"
+    )
+    return "".join(
+        f'<component><annotation><code code="MDC_ECG_{names[name]}" {_MDC}/>'
+        f'<value xsi:type="PQ" value="{value}" unit="{"ms" if "TIME" in names[name] else "uV"}"/>'
+        f"{of}</annotation></component>"
+        for name, value in ecg.measured(lead).items()
     )
 
 
@@ -228,6 +248,7 @@ def sierra(ecg: Ecg, *, compressed: bool = True, encoding: str = "utf-16") -> by
 <name><lastname>{escape(ecg.family)}</lastname><firstname>{escape(ecg.given)}</firstname></name>
 <age><dateofbirth>{ecg.born:%Y-%m-%d}</dateofbirth></age><pacestatus>Unknown</pacestatus>
 <sex>{"Male" if ecg.sex == "M" else "Female"}</sex></generalpatientdata></patient>
+<internalmeasurements date="{at:%Y-%m-%d}" time="{at:%H:%M:%S}"><leadmeasurements>{"".join(_sierra_lead(ecg, lead) for lead in LEADS)}</leadmeasurements></internalmeasurements>
 <interpretations><interpretation date="{at:%Y-%m-%d}" time="{at:%H:%M:%S}"><globalmeasurements>
 <heartrate>{ecg.heart_rate}</heartrate><rrint>{ecg.rr}</rrint><pdur>{ecg.p_duration}</pdur>
 <print>{ecg.pr}</print><qonset>{QRS_AT_MS}</qonset><qrsdur>{ecg.qrs}</qrsdur><qtint>{ecg.qt}</qtint>
@@ -237,6 +258,16 @@ def sierra(ecg: Ecg, *, compressed: bool = True, encoding: str = "utf-16") -> by
 <repbeats dataencoding="Base64" samplespersec="{ecg.rate}" resolution="{ecg.step:g}">{beats}</repbeats></waveforms>
 </restingecgdata>
 """.encode(encoding)  # noqa: E501
+
+
+def _sierra_lead(ecg: Ecg, lead: str) -> str:
+    """Measurements of one lead; a wave that is not there has 0 ms."""
+    said = {"QRS": "qrsdur", "QT": "qtint", "R duration": "rdur", "S duration": "sdur",
+            "R": "ramp", "S": "samp", "T+": "tamp"}  # fmt: skip
+    values = {said[name]: value for name, value in ecg.measured(lead).items()}
+    values |= {"qamp": 0, "qdur": 0, "tdur": 160}
+    texts = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
+    return f'<leadmeasurement leadname="{lead}">{texts}</leadmeasurement>'
 
 
 def _base64(samples: NDArray[np.int16]) -> str:
