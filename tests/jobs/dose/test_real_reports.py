@@ -117,6 +117,17 @@ def test_the_phantom_of_heads(lake: dicomlake.Lake) -> None:
     assert study["DLP"] == pytest.approx(586.34)
 
 
+def test_a_study_with_an_event_of_quality_assurance_is_no_patient_s(lake: dicomlake.Lake) -> None:
+    found = events_of(lake, "CT-RDSR-GEPixelMed")
+    assert [row["not_patient"] for row in found] == [True, True]
+    assert sorted(row["why_not"][0] for row in found) == [
+        "StudyDescription or protocol is that of no patient",
+        "another event of the study is of no patient",
+    ]
+    uid = found[0]["StudyInstanceUID"]
+    assert uid not in lake.dose.studies().column("StudyInstanceUID").to_pylist()
+
+
 def test_an_edited_copy_is_no_second_exposure(lake: dicomlake.Lake) -> None:
     found = lake.dose.events(include_not_patient=True).to_pylist()
     keys = [row["event_key"] for row in found]

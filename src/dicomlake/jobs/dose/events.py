@@ -129,12 +129,14 @@ def _device(names: Names, row: Row) -> str:
 
 
 def _nobody(found: pa.Table, names: Names) -> dict[str, pa.Array]:
+    """Who is no patient: a study with one event of a phantom is of that phantom."""
     made, codes = _spoken(found, names, "nobody")
-    why = [names.not_patient(row) or None for row in made]
-    return {
-        "why_nobody": _texts(why, codes),
-        "not_patient": pa.array([bool(one) for one in why], pa.bool_()).take(codes),
-    }
+    why = _texts([names.not_patient(row) or None for row in made], codes)
+    studies = found.column("StudyInstanceUID")
+    theirs = studies.filter(pc.is_valid(why)).unique()
+    beside = pc.and_(pc.is_null(why), pc.is_in(studies, theirs, skip_nulls=True))
+    why = pc.if_else(beside, "another event of the study is of no patient", why)
+    return {"why_nobody": why, "not_patient": pc.is_valid(why)}
 
 
 def _phantom(row: Row) -> int | None:

@@ -50,9 +50,11 @@ def studies(
     if given is None:
         given = told(engine, where, options=options, ticket=ticket)
     events = of_patients(given, options)
-    totals = of_patients(
-        named(read(engine, "dose_totals", where, options, ticket), options), options
-    )
+    totals = named(read(engine, "dose_totals", where, options, ticket), options)
+    if not options.include_not_patient:
+        nobodys = given.filter(given.column("not_patient")).column("StudyInstanceUID").unique()
+        theirs = pc.is_in(totals.column("StudyInstanceUID"), nobodys, skip_nulls=True)
+        totals = of_patients(totals.filter(pc.invert(theirs)), options)
     documents = engine.read(_DOCUMENTS, [], ticket)
     found = asked(_SUMS, events=events, totals=totals, documents=documents)
     event, total = (found.column(name).cast(pa.int64()) for name in ("first_event", "first_total"))
