@@ -79,6 +79,7 @@ def test_one_patient(run: Run) -> None:
     rows = json.loads(run("dose", "patients", "lake", "-f", "json")[1])
     key = next(str(row["patient_key"]) for row in rows if row["PatientID"] == "P1")
     code, out, _ = run("dose", "patients", "lake", "--patient", key)
+    assert (code, out) == run("dose", "patients", "lake", "--patient", "P1")[:2]
     assert code == 0
     assert "DLP_window [mGy.cm]" in out
     code, _, err = run("dose", "patients", "lake", "--patient", "5")

@@ -137,7 +137,7 @@ def studies(
 
 @dose.command(
     epilog="Examples:  dicomlake dose patients lake --days 84    "
-    "dicomlake dose patients lake --patient 2228416500714706394"
+    "dicomlake dose patients lake --patient P000014"
 )
 @listed(_PATIENTS)
 def patients(
@@ -145,7 +145,8 @@ def patients(
     where: WhereOption = None,
     days: Annotated[int, typer.Option(min=1, help="Length of the window.")] = 365,
     patient: Annotated[
-        int | None, typer.Option(help="The studies of this patient_key, oldest first.")
+        str | None,
+        typer.Option(metavar="PatientID", help="The studies of one patient, oldest first."),
     ] = None,
     factor_set: SetOption = None,
 ) -> pa.Table:

@@ -198,8 +198,14 @@ class TestPatients:
             date(2022, 1, 1), date(2024, 1, 10), date(2024, 6, 1),
         ]  # fmt: skip
         assert found.column("DLP_window").to_pylist() == [240.0, 800.0, 1040.0]
+        assert lake.dose.patient("P1").equals(found)
+        assert lake.dose.patient(str(key)).equals(found)
         with pytest.raises(UsageError, match="no patient 5"):
             lake.dose.patient(5)
+        with pytest.raises(UsageError, match="No patient has this PatientID"):
+            lake.dose.patient("P0")
+        with pytest.raises(UsageError, match=r"name a patient_key: -?\d+, -?\d+"):
+            lake.dose.patient("P2")
 
 
 def test_nothing_in_it(tmp_path: Path) -> None:

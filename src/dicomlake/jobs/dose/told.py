@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dicomlake.errors import UsageError
 from dicomlake.jobs.dose import factors
 from dicomlake.jobs.dose.alarms import alarms, close
 from dicomlake.jobs.dose.cumulative import DAYS, patient, patients
@@ -47,10 +48,24 @@ class Doses:
         """Sums of patients over windows of `days`, 365 when left out."""
         return self._ask(patients, where, options)
 
-    def patient(self, patient_key: int, days: int = DAYS, **options: Any) -> pa.Table:
-        """Studies of a patient, each with the sums of the window that ends with it."""
+    def patient(self, who: int | str, days: int = DAYS, **options: Any) -> pa.Table:
+        """Studies of a patient, each with the sums of the window that ends with it.
+
+        `who`: a patient_key, or as text a PatientID that one patient alone has.
+        """
         found = options_of(self._path, **options)
-        return patient(self._engine, patient_key, options=found, days=days)
+        key = who if isinstance(who, int) else self._key_of(who)
+        return patient(self._engine, key, options=found, days=days)
+
+    def _key_of(self, who: str) -> int:
+        asked = 'select distinct patient_key from series where "PatientID" = ?'
+        keys = self._engine.read(asked, [who]).column("patient_key").to_pylist()
+        if len(keys) > 1:
+            said = ", ".join(map(str, sorted(keys)))
+            raise UsageError(f"Several issuers gave this PatientID; name a patient_key: {said}.")
+        if not keys and not who.lstrip("-").isdecimal():
+            raise UsageError("No patient has this PatientID.")
+        return keys[0] if keys else int(who)
 
     def levels(self, where: str | Node | None = None, **options: Any) -> pa.Table:
         """Medians of protocols and devices beside diagnostic reference levels."""
