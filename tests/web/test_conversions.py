@@ -116,6 +116,9 @@ def test_mappings_are_kept_listed_and_let_go(house: House) -> None:
     wrong = house.ask("steward", "PUT", f"{MAPPINGS}/devices", json={"text": "a: [1"})
     assert wrong.status_code == 422
     assert wrong.json()["detail"].startswith("The mapping is no YAML")
+    reach = {"text": "converter: masks\nlabels: ../../other.tsv"}
+    refused = house.ask("steward", "PUT", f"{MAPPINGS}/devices", json=reach)
+    assert (refused.status_code, "names no file" in refused.text) == (422, True)
     assert house.ask("steward", "PUT", f"{MAPPINGS}/Up", json={"text": "a: 1"}).status_code == 422
     assert house.get("steward", MAPPINGS).json() == [listed]
     assert house.ask("steward", "DELETE", f"{MAPPINGS}/devices").json() == listed

@@ -19,7 +19,9 @@ from starlette.concurrency import run_in_threadpool
 from dicomlake.errors import DataError
 from dicomlake.jobs.access.roles import May
 from dicomlake.jobs.clinical.unpacking import unpack
-from dicomlake.jobs.converting import Report, convert, kept, mapping_of
+from dicomlake.jobs.converting import Report, convert, mapping_of
+from dicomlake.jobs.converting.mappings import shelf
+from dicomlake.jobs.shelves import MOST_BYTES
 from dicomlake.lake.store import WORK
 from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
@@ -71,7 +73,7 @@ class MappingFile(Shape):
 class NewMappingFile(Shape):
     """A mapping file to be kept."""
 
-    text: str = Field(max_length=kept.MOST_BYTES, description="YAML: docs/convert.md")
+    text: str = Field(max_length=MOST_BYTES, description="YAML: docs/convert.md")
 
 
 _CONVERTED: dict[str, Any] = {
@@ -111,7 +113,7 @@ async def send(
     note(http, what="convert a file", query="", source=source)
     if not _NAME.fullmatch(name) or name.startswith("."):
         raise Failed(422, "The name of the file has letters, digits, dots, hyphens alone.")
-    said = mapping_of(kept.path_of(desk.lake, desk.settings, mapping)) if mapping else {}
+    said = mapping_of(shelf(desk.lake, desk.settings).path_of(mapping)) if mapping else {}
     passing = desk.lake / WORK
     await run_in_threadpool(lambda: passing.mkdir(exist_ok=True))
     with tempfile.TemporaryDirectory(prefix="convert-", dir=passing) as folder:
@@ -198,17 +200,8 @@ def _told(made: Report, folder: Path) -> Converted:
 )
 def list_mappings(desk: TheDesk) -> list[MappingFile]:
     """Mapping files by which files are converted: those of the lake, and of watched folders."""
-    found = kept.named(desk.lake, desk.settings)
-    return [
-        MappingFile(name=one.name, ours=one.ours, text=_text(one.path)) for one in found.values()
-    ]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")[: kept.MOST_BYTES]
-    except (OSError, UnicodeDecodeError):
-        return ""
+    found = shelf(desk.lake, desk.settings).named()
+    return [MappingFile(name=one.name, ours=one.ours, text=one.text) for one in found.values()]
 
 
 @router.put(
@@ -219,7 +212,7 @@ def _text(path: Path) -> str:
 )
 def keep_mapping(name: str, given: NewMappingFile, desk: TheDesk) -> MappingFile:
     """Put a mapping into the lake, instead of an older one of that name; 422 says what is wrong."""
-    made = kept.keep(desk.lake, desk.settings, name, given.text)
+    made = shelf(desk.lake, desk.settings).keep(name, given.text)
     return MappingFile(name=made.name, ours=made.ours, text=given.text)
 
 
@@ -231,5 +224,5 @@ def keep_mapping(name: str, given: NewMappingFile, desk: TheDesk) -> MappingFile
 )
 def drop_mapping(name: str, desk: TheDesk) -> MappingFile:
     """Let a mapping of the lake go, and say what it said; what was converted by it stays."""
-    text = kept.drop(desk.lake, desk.settings, name)
+    text = shelf(desk.lake, desk.settings).drop(name)
     return MappingFile(name=name, ours=True, text=text)

@@ -18,11 +18,13 @@ from dicomlake.contracts.queues import State
 from dicomlake.errors import DataError
 from dicomlake.jobs import clinical
 from dicomlake.jobs.access.roles import May
-from dicomlake.jobs.clinical import mappings, watching
+from dicomlake.jobs.clinical import watching
 from dicomlake.jobs.clinical.guarding import passing_of
+from dicomlake.jobs.clinical.mappings import shelf
 from dicomlake.jobs.clinical.unpacking import unpack
 from dicomlake.jobs.door.entrance import refuse_folders
 from dicomlake.jobs.requests import Job
+from dicomlake.jobs.shelves import MOST_BYTES
 from dicomlake.web.access.needs import needs, note
 from dicomlake.web.bodies import shown
 from dicomlake.web.desk import Desk, desk_of
@@ -107,7 +109,7 @@ class MappingOut(Shape):
 class NewMapping(Shape):
     """A mapping file to be kept."""
 
-    text: str = Field(max_length=mappings.MOST_BYTES, description="YAML: docs/clinical.md")
+    text: str = Field(max_length=MOST_BYTES, description="YAML: docs/clinical.md")
 
 
 class FactsJob(Shape):
@@ -232,7 +234,7 @@ def _mapping(desk: Desk, sent: Sent) -> Path | None:
     """The mapping file that is named; 422 for what cannot be right."""
     if not _NAME.fullmatch(sent.name) or sent.name.startswith("."):
         raise Failed(422, "The name of the file has letters, digits, dots, hyphens alone.")
-    return mappings.path_of(desk.lake, desk.settings, sent.mapping) if sent.mapping else None
+    return shelf(desk.lake, desk.settings).path_of(sent.mapping) if sent.mapping else None
 
 
 async def _received(http: Request, folder: Path, name: str) -> Path:
@@ -361,17 +363,8 @@ def look(wanted: NewFactsLook, desk: TheDesk, response: Response) -> FactsJob:
 )
 def list_mappings(desk: TheDesk) -> list[MappingOut]:
     """Mapping files of tables and texts: those of the lake, and those of watched folders."""
-    found = mappings.named(desk.lake, desk.settings)
-    return [
-        MappingOut(name=one.name, ours=one.ours, text=_text(one.path)) for one in found.values()
-    ]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")[: mappings.MOST_BYTES]
-    except (OSError, UnicodeDecodeError):
-        return ""
+    found = shelf(desk.lake, desk.settings).named()
+    return [MappingOut(name=one.name, ours=one.ours, text=one.text) for one in found.values()]
 
 
 @router.put(
@@ -382,7 +375,7 @@ def _text(path: Path) -> str:
 )
 def keep_mapping(name: str, given: NewMapping, desk: TheDesk) -> MappingOut:
     """Put a mapping into the lake, instead of an older one of that name; 422 says what is wrong."""
-    made = mappings.keep(desk.lake, name, given.text)
+    made = shelf(desk.lake, desk.settings).keep(name, given.text)
     return MappingOut(name=made.name, ours=made.ours, text=given.text)
 
 
@@ -395,4 +388,4 @@ def keep_mapping(name: str, given: NewMapping, desk: TheDesk) -> MappingOut:
 )
 def drop_mapping(name: str, desk: TheDesk) -> None:
     """Let a mapping of the lake go; what was brought by it stays."""
-    mappings.drop(desk.lake, name)
+    shelf(desk.lake, desk.settings).drop(name)

@@ -11,8 +11,17 @@ import yaml
 from dicomlake.converters.label_tables import SUFFIXES, table_of
 from dicomlake.dicom import dictionary
 from dicomlake.errors import DataError, UsageError
+from dicomlake.jobs.converting.originals import originals_of
+from dicomlake.jobs.shelves import Shelf
+from dicomlake.settings import Settings
 
 LARGEST = 4 * 1024**2
+
+
+def shelf(lake: str | Path, settings: Settings) -> Shelf:
+    """Mapping files of a lake, beside its originals, and of its watched folders."""
+    watched = {name: said.mapping for name, said in settings.convert.items()}
+    return Shelf(originals_of(lake, settings).folder / "mappings", watched, _alone)
 
 
 def mapping_of(path: str | Path) -> dict[str, Any]:
@@ -21,29 +30,44 @@ def mapping_of(path: str | Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST:
             raise UsageError(f"{path} is too large for a mapping file.")
-        found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is no text in UTF-8.") from error
+    said = _read(text, str(path))
+    return {**said, "labels": _labels(path, said["labels"])} if _names_file(said) else said
+
+
+def _read(text: str, called: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise UsageError(
-            f"{path} is no YAML{where}: {getattr(error, 'problem', '') or 'it cannot be read'}."
+            f"{called} is no YAML{where}: {getattr(error, 'problem', '') or 'it cannot be read'}."
         ) from error
     if not isinstance(found, dict):
-        raise UsageError(f"{path} says nothing: a mapping begins with names, such as converter:")
-    return _with_labels(path, found)
+        raise UsageError(f"{called} says nothing: a mapping begins with names, such as converter:")
+    return found
 
 
-def _with_labels(path: Path, said: dict[str, Any]) -> dict[str, Any]:
-    """A mapping of masks with the table of labels whose file it names, seen from its own folder."""
+def _alone(text: str) -> None:
+    """Look at a mapping that somebody sends: it may name no file of this machine."""
+    if _names_file(_read(text, "The mapping")):
+        raise UsageError("A mapping that is sent names no file: write its labels into it.")
+
+
+def _names_file(said: Mapping[str, Any]) -> bool:
     labels = said.get("labels")
-    if not isinstance(labels, str) or Path(labels).suffix.lower() not in SUFFIXES:
-        return said
+    return isinstance(labels, str) and Path(labels).suffix.lower() in SUFFIXES
+
+
+def _labels(path: Path, name: str) -> Any:
+    """The table of labels of masks in a file that a mapping names, seen from its own folder."""
     try:
-        return {**said, "labels": table_of(path.parent / labels)}
+        return table_of(path.parent / name)
     except DataError as error:
         raise UsageError(f"The mapping has a mistake at labels: {error}.") from error
 
