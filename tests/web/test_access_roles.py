@@ -79,6 +79,7 @@ BODIES: dict[str, Any] = {
     "/api/charts/data": {"spec": {}},
     "/api/queries": {"name": "n", "query": {}},
     "/api/queries/{id}": {"name": "n", "query": {}},
+    "/api/omop": {"cohort": "none"},
 }
 QUERIES = {
     "/api/vocabulary/node": {"path": "Modality"},

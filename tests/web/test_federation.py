@@ -135,12 +135,13 @@ def places(lakes: dict[str, Path], tmp_path: Path) -> Iterator[dict[str, Place]]
             url, server = stack.enter_context(
                 _served(lake, settings, tls if name == "kiel" else None)
             )
-            # FastAPI builds routes when they are asked first, and not for five services at once.
+            # FastAPI builds routes on its way to the one that is asked for, and not for five
+            # services at once: one that there is not comes after all of them.
             token = (folder / "token").read_text()
-            told = httpx.get(
-                f"{url}/api/me", verify=False, headers={"authorization": f"Bearer {token}"}
-            )
+            called = {"authorization": f"Bearer {token}"}
+            told = httpx.get(f"{url}/api/me", verify=False, headers=called)
             assert told.json()["role"] == "partner"
+            assert httpx.get(f"{url}/api/none", verify=False, headers=called).status_code == 404
             site = FederationSite(
                 url=url,
                 token_file=folder / "token",

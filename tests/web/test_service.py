@@ -244,7 +244,7 @@ def test_metrics_are_given_at_a_port_of_their_own(lake: Path, settings: Settings
 
 QUEUED = (
     "/api/jobs", "/api/enrichers/{name}/runs", "/api/datasets", "/api/datasets/{name}/resume",
-    "/api/convert", "/api/facts/tasks", "/api/facts/look",
+    "/api/convert", "/api/facts/tasks", "/api/facts/look", "/api/omop",
 )  # fmt: skip
 
 

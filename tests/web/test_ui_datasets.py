@@ -43,7 +43,8 @@ def page(browser: sync_api.Browser, lake: Path) -> Iterator[sync_api.Page]:
 
 
 def choose(page: sync_api.Page, field: str, value: str) -> None:
-    page.get_by_role("combobox", name=field).click()
+    form = page.get_by_role("form", name="New dataset")
+    form.get_by_role("combobox", name=field).click()
     page.get_by_role("option", name=value, exact=True).click()
 
 
