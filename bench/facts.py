@@ -124,8 +124,10 @@ def _main(how: str, what: Path, where: Path) -> None:
 
         bring(where, [what], source="bench")
     seconds = time.perf_counter() - began
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "cpu": time.process_time(), "memory": memory}))
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(one.ru_utime + one.ru_stime for one in used)
+    memory = max(one.ru_maxrss for one in used) / 1024
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "memory": memory}))
 
 
 if __name__ == "__main__":
