@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from bench.apart import apart
 from dicomlake import tables
 from dicomlake.lake import Store
 from dicomlake.lake.database import connect
@@ -108,24 +108,17 @@ def measure(events: int) -> list[tuple[str, ...]]:
     with tempfile.TemporaryDirectory() as place:
         lake = Path(place) / "lake"
         make(lake, events)
-        plain = _run("plain", lake)
+        plain = apart("bench.dose", "plain", lake)
         found = [_row("sums and effective doses, plain pandas", events, plain, plain)]
-        return found + [_row(name, events, _run(name, lake), plain) for name in QUESTIONS]
+        return found + [
+            _row(name, events, apart("bench.dose", name, lake), plain) for name in QUESTIONS
+        ]
 
 
 def _row(name: str, events: int, one: dict[str, float], plain: dict[str, float]) -> tuple[str, ...]:
     times = one["cpu"] / plain["cpu"]
     return (name, f"{events:,}", f"{one['rows']:,.0f}", f"{one['seconds']:.1f}",
             f"{one['cpu']:.1f}", f"{one['memory']:,.0f}", f"{times:.1f}")  # fmt: skip
-
-
-def _run(what: str, lake: Path) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.dose", what, str(lake)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def _plain(lake: Path) -> int:

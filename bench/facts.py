@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench.apart import apart
 from dicomlake.lake.database import connect, literal
 
 HEAD = ("", "facts", "s", "s of processors", "facts/s of one", "most memory, MB", "x reader")
@@ -32,9 +32,9 @@ def measure(facts: int) -> list[tuple[str, ...]]:
             ("FHIR as NDJSON", resources, count),
         ):
             lake = folder / f"lake-{what.name}"
-            plain = _run("plain", what, folder / "plain.parquet")
-            ours = _run("ours", what, lake)
-            again = _run("ours", what, lake)
+            plain = apart("bench.facts", "plain", what, folder / "plain.parquet")
+            ours = apart("bench.facts", "ours", what, lake)
+            again = apart("bench.facts", "ours", what, lake)
             found.append(_row(f"{name}, DuckDB to Parquet", rows, plain, plain))
             found.append(_row(f"{name}, into the lake", rows, ours, plain))
             found.append(_row(f"{name}, the same again", rows, again, plain))
@@ -86,16 +86,6 @@ def _write_fhir(folder: Path, facts: int) -> None:
                                   "system": "http://unitsofmeasure.org", "code": "mg/dL"},
             }  # fmt: skip
             file.write(json.dumps(said) + "\n")
-
-
-def _run(how: str, what: Path, where: Path) -> dict[str, float]:
-    """Seconds and memory of a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.facts", how, str(what), str(where)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def _plain(what: Path, where: Path) -> None:

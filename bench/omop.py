@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench import facts, scale
+from bench.apart import apart
 from dicomlake.jobs.clinical import bring
 from dicomlake.lake import Store
 from dicomlake.lake.database import connect, literal, parquet
@@ -51,11 +51,11 @@ def measure(series: int, events: int) -> list[tuple[str, ...]]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         lake = folder / "lake"
-        _run("make", lake, folder / f"{series} {events}")
+        apart("bench.omop", "make", lake, folder / f"{series} {events}")
         key = folder / "key"
         key.write_text("k" * 40)
         (lake / "dicomlake.toml").write_text(f'[pseudonyms.bench]\nkey_file = "{key}"\n')
-        found = {how: _run(how, lake, folder / how) for how in
+        found = {how: apart("bench.omop", how, lake, folder / how) for how in
                  ("by hand", "identified", "csv", "pseudonyms", "exams by hand",
                   "exams")}  # fmt: skip
     plain, exams = found["by hand"], found["exams by hand"]
@@ -99,16 +99,6 @@ def _timed(rows: pa.Table) -> pa.Table:
 def _row(name: str, one: dict[str, float], plain: dict[str, float]) -> tuple[str, ...]:
     return (name, f"{one['rows']:,.0f}", f"{one['seconds']:.1f}", f"{one['cpu']:.1f}",
             f"{one['memory']:,.0f}", f"{one['cpu'] / plain['cpu']:.1f}")  # fmt: skip
-
-
-def _run(how: str, lake: Path, out: Path) -> dict[str, float]:
-    """Seconds and memory of a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.omop", how, str(lake), str(out)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def _by_hand(lake: Path, out: Path) -> int:
